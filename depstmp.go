@@ -1,0 +1,47 @@
+//go:build deps
+
+package main
+
+import (
+	_ "fyne.io/fyne/v2/app"
+	_ "fyne.io/fyne/v2/test"
+	_ "fyne.io/fyne/v2/widget"
+	_ "fyne.io/fyne/v2/dialog"
+	_ "github.com/alecthomas/kong"
+	_ "github.com/ebitengine/purego"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/google/pprof/profile"
+	_ "github.com/hashicorp/mdns"
+	_ "github.com/kevinburke/ssh_config"
+	_ "github.com/klauspost/compress/zstd"
+	_ "github.com/owulveryck/onnx-go/backend/testbackend"
+	_ "github.com/owulveryck/onnx-go/backend/testbackend/onnx"
+	_ "github.com/pelletier/go-toml/v2"
+	_ "github.com/pkg/sftp"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/vbauerster/mpb/v8"
+	_ "go.uber.org/goleak"
+	_ "golang.org/x/crypto/ssh"
+	_ "golang.org/x/crypto/ssh/agent"
+	_ "golang.org/x/crypto/ssh/knownhosts"
+	_ "golang.org/x/image/draw"
+	_ "golang.org/x/image/webp"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/term"
+	_ "golang.org/x/text/language"
+	_ "gonum.org/v1/gonum/stat"
+	_ "gonum.org/v1/gonum/mat"
+	_ "gonum.org/v1/plot/vg/vgpdf"
+	_ "gonum.org/v1/plot/vg/vgsvg"
+	_ "gonum.org/v1/plot/vg/vgimg"
+	_ "gonum.org/v1/plot/plotter"
+	_ "google.golang.org/protobuf/encoding/protowire"
+	_ "gorgonia.org/tensor"
+	_ "modernc.org/sqlite"
+	_ "pgregory.net/rapid"
+	_ "golang.org/x/image/font/opentype"
+	_ "golang.org/x/image/vector"
+)
+
+func main() {}
