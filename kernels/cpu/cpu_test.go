@@ -1,0 +1,101 @@
+package cpu
+
+import (
+	"runtime"
+	"slices"
+	"testing"
+	"unsafe"
+)
+
+func TestLimitRemovesWhatIsRicher(t *testing.T) {
+	full := Features{Arch: "amd64", AVX2: true, AVX512: true, VNNI: true, AMXTile: true}
+	for _, c := range []struct {
+		limit string
+		want  []ISA
+	}{
+		{"", []ISA{Generic, AVX2, AVX512F, AVX512VNNI}},
+		{"avx512vnni", []ISA{Generic, AVX2, AVX512F, AVX512VNNI}},
+		{"avx512f", []ISA{Generic, AVX2, AVX512F}},
+		{"avx2", []ISA{Generic, AVX2}},
+		{"generic", []ISA{Generic}},
+	} {
+		f, err := full.Parse(c.limit)
+		if err != nil || !slices.Equal(f.Levels(), c.want) {
+			t.Errorf("%q: %v %v, want %v", c.limit, f.Levels(), err, c.want)
+		}
+	}
+	arm := Features{Arch: "arm64", NEON: true, DotProd: true, I8MM: true}
+	for limit, n := range map[string]int{"": 4, "neondot": 3, "neon": 2, "generic": 1} {
+		if f, err := arm.Parse(limit); err != nil || len(f.Levels()) != n {
+			t.Errorf("arm64 %q: %v %v", limit, f.Levels(), err)
+		}
+	}
+	if _, err := full.Parse("sse9"); err == nil {
+		t.Error("unknown name accepted")
+	}
+	if (Features{Arch: "amd64"}).Limit(AVX512VNNI).Has(AVX2) {
+		t.Error("a limit added an instruction set")
+	}
+}
+
+func TestDetect(t *testing.T) {
+	f := Detect()
+	if f.Arch != runtime.GOARCH || !f.Has(Generic) {
+		t.Fatal(f)
+	}
+	t.Log(f)
+}
+
+func TestLayout(t *testing.T) {
+	l := NewLayout(2, 20, 3, 4, 16, Border{1, 2, 3, 4})
+	l.Gap = 5
+	if l.Blocks() != 2 || l.Row() != 160 || l.Plane() != 7*160+5 || l.Len() != 4*(7*160+5) {
+		t.Fatal(l.Blocks(), l.Row(), l.Plane(), l.Len())
+	}
+	seen := make([]int, l.Len())
+	for n := range l.N {
+		for c := range l.Blocks() * l.Block {
+			for y := range l.H {
+				for x := range l.W {
+					seen[l.At(n, c, y, x)]++
+				}
+			}
+		}
+	}
+	FillBorder(l, seen, -1)
+	inside := 0
+	for i, v := range seen {
+		switch v {
+		case 1:
+			inside++
+		case -1:
+		default:
+			t.Fatalf("element %d is neither inside nor border: %d", i, v)
+		}
+	}
+	if inside != 2*32*12 {
+		t.Fatal(inside)
+	}
+	if !l.Meets(Need{Block: 16, Border: Border{1, 2, 0, 0}}) || l.Meets(Need{Block: 16, Border: Border{2, 2, 0, 0}}) || l.Meets(Need{Block: 4}) {
+		t.Error("Meets")
+	}
+}
+
+func TestMemory(t *testing.T) {
+	for _, n := range []int{1, 100, 5 << 20} {
+		b, err := NewBlock(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if uintptr(unsafe.Pointer(&b.Bytes()[0]))%64 != 0 || len(b.Bytes()) != n {
+			t.Error("block", n)
+		}
+		b.Bytes()[n-1] = 1
+		if err := b.Free(); err != nil {
+			t.Error(err)
+		}
+		if f := Floats(n); uintptr(unsafe.Pointer(&f[0]))%64 != 0 || len(f) != n {
+			t.Error("floats", n)
+		}
+	}
+}

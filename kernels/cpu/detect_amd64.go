@@ -1,0 +1,28 @@
+package cpu
+
+import (
+	"os"
+	"strings"
+
+	"golang.org/x/sys/cpu"
+)
+
+func detect(f *Features) {
+	x := &cpu.X86
+	f.AVX2 = x.HasAVX2 && x.HasFMA
+	f.AVX512 = f.AVX2 && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL
+	f.VNNI = f.AVX512 && x.HasAVX512VNNI
+	f.AMXTile, f.AMXInt8, f.AMXBF16 = x.HasAMXTile, x.HasAMXInt8, x.HasAMXBF16
+	b, _ := os.ReadFile("/proc/cpuinfo") // absent outside Linux: the names stay empty
+	f.Vendor, f.Model = infoField(string(b), "vendor_id"), infoField(string(b), "model name")
+}
+
+// infoField returns the first value of a key of /proc/cpuinfo.
+func infoField(s, key string) string {
+	for line := range strings.Lines(s) {
+		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == key {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}

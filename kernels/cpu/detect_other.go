@@ -1,0 +1,6 @@
+//go:build !amd64 && !arm64
+
+package cpu
+
+// detect finds nothing: other architectures run the portable kernels.
+func detect(*Features) {}

@@ -1,0 +1,83 @@
+package cpu
+
+// Layout places a batch of pictures in memory: [N][ceil(C/Block)][Top+H+Bottom][Left+W+Right][Block], elements of any
+// type. Block 16 is NCHWc16; Block = C is NHWC; Block 1 is NCHW. The border is real memory: it must hold zeros (8-bit
+// tensors: the zero point) where a kernel's Need asks for it, and no kernel writes it. Channels between C and the next multiple of Block
+// hold any finite value.
+type Layout struct {
+	N, C, H, W               int
+	Block                    int
+	Top, Left, Bottom, Right int // border, pixels
+	Gap                      int // elements between planes, to keep them out of one cache set; usually 0
+}
+
+// Border is a border in pixels.
+type Border struct{ Top, Left, Bottom, Right int }
+
+// Max returns a border that is wide enough for both.
+func (b Border) Max(o Border) Border {
+	return Border{max(b.Top, o.Top), max(b.Left, o.Left), max(b.Bottom, o.Bottom), max(b.Right, o.Right)}
+}
+
+// Need is what a kernel demands of a tensor's layout: the block, and a border at least this wide.
+type Need struct {
+	Block  int
+	Border Border
+	Signed bool // 8-bit tensors: int8 (arm64), else uint8 (x86)
+}
+
+// NewLayout makes the layout of n pictures of c x h x w with a border.
+func NewLayout(n, c, h, w, block int, b Border) Layout {
+	return Layout{N: n, C: c, H: h, W: w, Block: block, Top: b.Top, Left: b.Left, Bottom: b.Bottom, Right: b.Right}
+}
+
+// Border returns the border.
+func (l Layout) Border() Border { return Border{l.Top, l.Left, l.Bottom, l.Right} }
+
+// Meets tells whether the layout satisfies a need.
+func (l Layout) Meets(n Need) bool {
+	return l.Block == n.Block && l.Border().Max(n.Border) == l.Border()
+}
+
+// Blocks is the number of channel blocks.
+func (l Layout) Blocks() int { return (l.C + l.Block - 1) / l.Block }
+
+// Row is the number of elements of a row of one block, border included.
+func (l Layout) Row() int { return (l.Left + l.W + l.Right) * l.Block }
+
+// Plane is the number of elements from one channel block to the next.
+func (l Layout) Plane() int { return (l.Top+l.H+l.Bottom)*l.Row() + l.Gap }
+
+// Image is the number of elements from one picture to the next.
+func (l Layout) Image() int { return l.Blocks() * l.Plane() }
+
+// Len is the number of elements of the whole tensor.
+func (l Layout) Len() int { return l.N * l.Image() }
+
+// Pixel is the offset of pixel (y, x) of block 0 of picture 0; y and x may lie in the border.
+func (l Layout) Pixel(y, x int) int { return (y+l.Top)*l.Row() + (x+l.Left)*l.Block }
+
+// At is the offset of one value.
+func (l Layout) At(n, c, y, x int) int {
+	return n*l.Image() + c/l.Block*l.Plane() + l.Pixel(y, x) + c%l.Block
+}
+
+// FillBorder sets the border (and the gaps between planes) of a tensor to v.
+func FillBorder[T any](l Layout, d []T, v T) {
+	set := func(s []T) {
+		for i := range s {
+			s[i] = v
+		}
+	}
+	for p := range l.N * l.Blocks() {
+		pl := d[p*l.Plane():][:l.Plane()]
+		row := l.Row()
+		set(pl[:l.Top*row])
+		for y := range l.H {
+			r := pl[(l.Top+y)*row:][:row]
+			set(r[:l.Left*l.Block])
+			set(r[(l.Left+l.W)*l.Block:])
+		}
+		set(pl[(l.Top+l.H)*row:])
+	}
+}
