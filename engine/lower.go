@@ -1,0 +1,371 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"fettle/internal/fail"
+	"fettle/kernels/cpu"
+	"fettle/kernels/team"
+	"fettle/model"
+	"fettle/ops"
+)
+
+// lowering is the state of one compilation. Nodes are visited in topological order; each row adds steps and says what
+// it needs of its inputs; conversions between layouts are added where a need is not met. Addresses and borders are
+// settled after the last node, when every need is known.
+type lowering struct {
+	ctx   context.Context
+	m     *model.Model
+	inf   *ops.Inferred
+	opt   Options
+	given map[string]model.Type
+	vals  map[string]*value
+	bufs  []*buffer
+	steps []*step
+	packs int64
+	done  map[model.NodeID]bool // nodes that an earlier row covered
+}
+
+// value is an edge of the graph with the forms in which it lies in memory.
+type value struct {
+	name    string
+	typ     model.Type
+	dims    []int // nil: the shape is known only at run time
+	data    *model.Tensor
+	plain   *buffer // row-major
+	blocked *buffer // channel blocks, float32
+	dynamic bool    // made by a reference kernel with a shape that is not known before
+	slot    int
+}
+
+// buffer is memory that a step writes and others read.
+type buffer struct {
+	what        string
+	size        int // bytes; for blocked ones settled at the end
+	layout      cpu.Layout
+	isBlocked   bool
+	elem        int // bytes of an element of a blocked buffer
+	border      cpu.Border
+	fill        byte // what a border holds, for 8-bit tensors
+	first, last int  // steps
+	pinned      bool // lives from start to end: inputs and outputs
+	off         int
+	alone       bool   // no other buffer uses its bytes
+	ext         []byte // constant data outside the arena
+}
+
+// step is the executable part of a Step.
+type step struct {
+	Step
+	reads, writes []*buffer
+	// bind gives the kernels of the step over a session's memory. Exactly one of bind and eval is set.
+	bind func(s *Session) ([]team.Task, error)
+	// eval runs on the caller's goroutine.
+	eval func(ctx context.Context, s *Session) error
+}
+
+func newLowering(ctx context.Context, m *model.Model, inf *ops.Inferred, opt Options, given map[string]model.Type) *lowering {
+	l := &lowering{ctx: ctx, m: m, inf: inf, opt: opt, given: given, vals: map[string]*value{}, done: map[model.NodeID]bool{}}
+	for _, in := range m.Graph.Inits {
+		if _, free := given[in.Name]; !free {
+			l.vals[in.Name] = &value{name: in.Name, typ: model.TypeOf(in.Tensor), dims: in.Tensor.Shape, data: in.Tensor}
+		}
+	}
+	for name, t := range given {
+		l.vals[name] = l.newValue(name, t)
+	}
+	return l
+}
+
+func (l *lowering) newValue(name string, t model.Type) *value {
+	v := &value{name: name, typ: t}
+	if dims, ok := t.Shape.Ints(); ok && t.Ranked && t.Kind == model.KindTensor && t.DType != model.Undefined && t.DType != model.String {
+		v.dims = dims
+	} else {
+		v.dynamic = true
+	}
+	return v
+}
+
+func (l *lowering) run() error {
+	for _, v := range l.m.Graph.Inputs {
+		if _, free := l.given[v.Name]; free {
+			if val := l.vals[v.Name]; !val.dynamic {
+				val.plain = l.newPlain(val)
+				val.plain.first, val.plain.pinned = 0, true
+			}
+		}
+	}
+	for _, n := range l.m.Graph.Nodes {
+		if err := l.ctx.Err(); err != nil {
+			return err
+		}
+		if l.done[n.ID] {
+			continue
+		}
+		if err := l.node(n); err != nil {
+			return fail.In(err, "", fail.Where{Node: string(n.ID), Op: n.Op})
+		}
+	}
+	for _, o := range l.m.Graph.Outputs {
+		v := l.vals[o.Name]
+		if v == nil {
+			return fail.New(fail.Internal, "no value %q after lowering", o.Name)
+		}
+		if v.data == nil && !v.dynamic {
+			l.needPlain(v)
+			v.plain.pinned = true
+		}
+	}
+	return nil
+}
+
+// node lowers one node by the first row that accepts it.
+func (l *lowering) node(n *model.Node) error {
+	if ok, err := l.fold(n); ok || err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if r.op != n.Op || r.domain != n.Domain {
+			continue
+		}
+		ok, err := r.build(l, n)
+		if ok || err != nil {
+			return err
+		}
+	}
+	return l.reference(n)
+}
+
+// row says how an operator is lowered: build returns false where it does not apply, having changed nothing.
+type row struct {
+	domain, op string
+	build      func(l *lowering, n *model.Node) (bool, error)
+}
+
+// fold evaluates a node whose inputs are all constant.
+func (l *lowering) fold(n *model.Node) (bool, error) {
+	d, err := ops.Lookup(n.Domain, n.Op, l.m.Opset(n.Domain))
+	if err != nil {
+		return false, err
+	}
+	if d.Exact == ops.Random {
+		return false, nil
+	}
+	known := true
+	for i, o := range n.Outputs {
+		if o == "" {
+			continue
+		}
+		if c := l.inf.Consts[o]; c != nil {
+			l.vals[o] = &value{name: o, typ: model.TypeOf(c), dims: c.Shape, data: c}
+			continue
+		}
+		_ = i
+		known = false
+	}
+	if known {
+		return true, nil
+	}
+	in := make([]*model.Tensor, len(n.Inputs))
+	for i, name := range n.Inputs {
+		if name == "" {
+			continue
+		}
+		v := l.vals[name]
+		if v == nil || v.data == nil {
+			return false, nil
+		}
+		in[i] = v.data
+	}
+	for _, r := range model.Reads(n) {
+		if v := l.vals[r]; v == nil || v.data == nil {
+			return false, nil
+		}
+	}
+	if len(n.Inputs) == 0 && n.Op != "Constant" {
+		return false, nil
+	}
+	scope := map[string]*model.Tensor{}
+	for _, r := range model.Reads(n) {
+		scope[r] = l.vals[r].data
+	}
+	out, err := (&ops.Evaluator{Model: l.m}).Node(l.ctx, l.m, n, in, scope)
+	if err != nil {
+		return false, err
+	}
+	for i, o := range n.Outputs {
+		if o != "" && out[i] != nil {
+			l.vals[o] = &value{name: o, typ: model.TypeOf(out[i]), dims: out[i].Shape, data: out[i]}
+		}
+	}
+	return true, nil
+}
+
+// in gives the value of input i, or nil where it is absent.
+func (l *lowering) in(n *model.Node, i int) *value {
+	if i >= len(n.Inputs) || n.Inputs[i] == "" {
+		return nil
+	}
+	return l.vals[n.Inputs[i]]
+}
+
+// out makes the value of output i with its inferred type.
+func (l *lowering) out(n *model.Node, i int) *value {
+	name := n.Outputs[i]
+	v := l.newValue(name, l.inf.Types[name])
+	l.vals[name] = v
+	return v
+}
+
+// outDims is the inferred shape of output i, nil where it is not known.
+func (l *lowering) outDims(n *model.Node, i int) []int {
+	t := l.inf.Types[n.Outputs[i]]
+	if !t.Ranked || t.Kind != model.KindTensor {
+		return nil
+	}
+	d, ok := t.Shape.Ints()
+	if !ok {
+		return nil
+	}
+	return d
+}
+
+func (l *lowering) add(s *step, covers ...*model.Node) *step {
+	s.ID = fmt.Sprintf("s%d", len(l.steps))
+	for _, n := range covers {
+		s.Nodes = append(s.Nodes, n.ID)
+	}
+	if len(covers) > 0 {
+		s.Origin = model.MergeOrigins(covers...)
+		if s.Name == "" {
+			s.Name = covers[len(covers)-1].Label()
+			if covers[0].Op == "Conv" || len(covers) == 1 {
+				s.Name = covers[0].Label()
+			}
+		}
+		if s.Op == "" {
+			s.Op = covers[0].Op
+		}
+	}
+	i := len(l.steps)
+	for _, b := range s.reads {
+		b.last = max(b.last, i)
+	}
+	for _, b := range s.writes {
+		if b.first < 0 {
+			b.first = i
+		}
+		b.last = max(b.last, i)
+	}
+	l.steps = append(l.steps, s)
+	return s
+}
+
+func (l *lowering) newBuffer(what string, size int) *buffer {
+	b := &buffer{what: what, size: size, first: -1, last: -1}
+	l.bufs = append(l.bufs, b)
+	return b
+}
+
+// newPlain makes a row-major buffer for v.
+func (l *lowering) newPlain(v *value) *buffer {
+	n, _ := model.Count(v.dims)
+	return l.newBuffer(v.name, v.typ.DType.Bytes(n))
+}
+
+// needPlain gives v's row-major buffer, converting from blocks where only those exist.
+func (l *lowering) needPlain(v *value) *buffer {
+	if v.plain != nil {
+		return v.plain
+	}
+	if v.data != nil {
+		// A copy: kernels want alignment and readable bytes behind the end, a mapped file promises neither.
+		ext := model.Aligned(len(v.data.Raw) + align)
+		copy(ext, v.data.Raw)
+		v.plain = &buffer{what: v.name, size: len(v.data.Raw), ext: ext[:len(v.data.Raw)]}
+		return v.plain
+	}
+	v.plain = l.newPlain(v)
+	l.unblock(v)
+	return v.plain
+}
+
+// dims4 sees a shape as a batch of pictures: [N, C, H, W], for ranks 3 (a line) and 4.
+func dims4(d []int) (n, c, h, w int, ok bool) {
+	switch len(d) {
+	case 3:
+		n, c, h, w = d[0], d[1], 1, d[2]
+	case 4:
+		n, c, h, w = d[0], d[1], d[2], d[3]
+	default:
+		return 0, 0, 0, 0, false
+	}
+	return n, c, h, w, n > 0 && c > 0 && h > 0 && w > 0
+}
+
+// needBlocked gives v's blocked float32 buffer with at least the border asked for.
+func (l *lowering) needBlocked(v *value, border cpu.Border) *buffer {
+	if v.blocked == nil {
+		if v.plain == nil {
+			l.needPlain(v)
+		}
+		l.newBlocked(v, cpu.Border{})
+		l.block(v)
+	}
+	v.blocked.border = v.blocked.border.Max(border)
+	return v.blocked
+}
+
+// newBlocked makes the blocked buffer of a value that a step is about to write.
+func (l *lowering) newBlocked(v *value, border cpu.Border) *buffer {
+	n, c, h, w, _ := dims4(v.dims)
+	b := l.newBuffer(v.name+" (blocked)", 0)
+	b.isBlocked, b.elem = true, 4
+	b.layout = cpu.NewLayout(n, c, h, w, l.opt.Features.BlockF32(), cpu.Border{})
+	b.border = border
+	v.blocked = b
+	return b
+}
+
+// prefersBlocks reports whether v already lies in blocks, so that an element-wise step should stay there.
+func (v *value) prefersBlocks() bool { return v.blocked != nil }
+
+// f32 reports whether v is float32 with a known shape.
+func (v *value) f32() bool { return v != nil && v.typ.DType == model.Float32 && v.dims != nil }
+
+// scratch makes a buffer that only the next step uses.
+func (l *lowering) scratch(bytes int) *buffer { return l.newBuffer("scratch", bytes) }
+
+// finish settles borders, places buffers and publishes the plan.
+func (l *lowering) finish() (*Plan, error) {
+	for _, b := range l.bufs {
+		if b.isBlocked {
+			b.layout.Top, b.layout.Left, b.layout.Bottom, b.layout.Right = b.border.Top, b.border.Left, b.border.Bottom, b.border.Right
+			b.size = b.layout.Len() * b.elem
+		}
+	}
+	p := &Plan{Model: l.m, Options: l.opt, steps: l.steps, values: l.vals, PackBytes: l.packs}
+	for _, v := range l.m.Graph.Inputs {
+		if t, free := l.given[v.Name]; free {
+			p.inputs = append(p.inputs, l.vals[v.Name])
+			p.Inputs = append(p.Inputs, model.Value{Name: v.Name, Type: t})
+		}
+	}
+	for _, o := range l.m.Graph.Outputs {
+		p.outputs = append(p.outputs, l.vals[o.Name])
+		p.Outputs = append(p.Outputs, model.Value{Name: o.Name, Type: l.vals[o.Name].typ})
+	}
+	for _, v := range l.vals {
+		v.slot = p.slots
+		p.slots++
+	}
+	for _, s := range l.steps {
+		p.Steps = append(p.Steps, s.Step)
+	}
+	var err error
+	p.arena, p.FloorBytes, err = place(l.bufs, len(l.steps))
+	p.ArenaBytes = p.arena
+	return p, err
+}
