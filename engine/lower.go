@@ -61,6 +61,8 @@ type step struct {
 	reads, writes []*buffer
 	// bind gives the kernels of the step over a session's memory. Exactly one of bind and eval is set.
 	bind func(s *Session) ([]team.Task, error)
+	// settle, where set, is called once all layouts are final and before buffers are placed.
+	settle func() error
 	// eval runs on the caller's goroutine.
 	eval func(ctx context.Context, s *Session) error
 }
@@ -344,6 +346,14 @@ func (l *lowering) finish() (*Plan, error) {
 		if b.isBlocked {
 			b.layout.Top, b.layout.Left, b.layout.Bottom, b.layout.Right = b.border.Top, b.border.Left, b.border.Bottom, b.border.Right
 			b.size = b.layout.Len() * b.elem
+		}
+	}
+	for _, s := range l.steps {
+		if s.settle == nil {
+			continue
+		}
+		if err := s.settle(); err != nil {
+			return nil, fail.In(err, "plan", fail.Where{Node: s.Name, Op: s.Op})
 		}
 	}
 	p := &Plan{Model: l.m, Options: l.opt, steps: l.steps, values: l.vals, PackBytes: l.packs}

@@ -47,7 +47,7 @@ func lowerConv(l *lowering, n *model.Node) (bool, error) {
 	alg := algs[0]
 
 	s := &step{Step: Step{Kernel: alg.Name, MACs: alg.MACs, DType: "float32"}}
-	in, rowMajor := l.convInput(x, alg.In)
+	in := l.convInput(x, alg.In)
 	s.reads = append(s.reads, in)
 	var resBuf *buffer
 	if res != nil {
@@ -67,31 +67,27 @@ func lowerConv(l *lowering, n *model.Node) (bool, error) {
 	s.Bytes = byteSize(x) + byteSize(w) + byteSize(out)
 	s.writes = append(s.writes, dst)
 	workers := l.opt.Threads
-	scratch := l.convScratch(alg, packed, in, dst, resBuf, rowMajor, workers)
-	if scratch != nil {
-		s.writes = append(s.writes, scratch)
+	scratch := l.scratch(0)
+	s.writes = append(s.writes, scratch)
+	var bound conv.Bound
+	s.settle = func() error {
+		var resLayout *cpu.Layout
+		if resBuf != nil {
+			resLayout = &resBuf.layout
+		}
+		k, err := alg.Bind(packed, in.layout, dst.layout, resLayout, workers)
+		if err != nil {
+			return fail.New(fail.Internal, "%v", err)
+		}
+		bound, scratch.size = k, 4*k.Scratch()
+		return nil
 	}
 	s.bind = func(ses *Session) ([]team.Task, error) {
-		inLayout := in.layout
-		if rowMajor != nil {
-			inLayout = *rowMajor
-		}
-		var resLayout *cpu.Layout
-		buf := conv.Buffers{In: ses.floats(in), Out: ses.floats(dst)}
+		buf := conv.Buffers{In: ses.floats(in), Out: ses.floats(dst), Scratch: ses.floats(scratch)}
 		if resBuf != nil {
-			resLayout, buf.Res = &resBuf.layout, ses.floats(resBuf)
+			buf.Res = ses.floats(resBuf)
 		}
-		k, err := alg.Bind(packed, inLayout, dst.layout, resLayout, workers)
-		if err != nil {
-			return nil, fail.New(fail.Internal, "%v", err)
-		}
-		if scratch != nil {
-			buf.Scratch = ses.floats(scratch)
-		}
-		if len(buf.Scratch) < k.Scratch() {
-			return nil, fail.New(fail.Internal, "%s needs %d floats of scratch, %d were planned", alg.Name, k.Scratch(), len(buf.Scratch))
-		}
-		return []team.Task{k.On(buf)}, nil
+		return []team.Task{bound.On(buf)}, nil
 	}
 	l.add(s, n)
 	return true, nil
@@ -99,9 +95,9 @@ func lowerConv(l *lowering, n *model.Node) (bool, error) {
 
 // convInput gives the input in the layout that the algorithm needs: channel blocks, or for the first layer a buffer whose
 // block is the channel count (NHWC), which a conversion step fills.
-func (l *lowering) convInput(x *value, need cpu.Need) (*buffer, *cpu.Layout) {
+func (l *lowering) convInput(x *value, need cpu.Need) *buffer {
 	if need.Block == l.opt.Features.BlockF32() {
-		return l.needBlocked(x, need.Border), nil
+		return l.needBlocked(x, need.Border)
 	}
 	src := l.needPlain(x)
 	n, c, h, w, _ := dims4(x.dims)
@@ -114,27 +110,7 @@ func (l *lowering) convInput(x *value, need cpu.Need) (*buffer, *cpu.Layout) {
 		return []team.Task{pieces{lay.N * lay.Blocks(), func(i, _ int) { toBlock(to, from, lay, i/lay.Blocks(), i%lay.Blocks()) }}}, nil
 	}
 	l.add(s)
-	return b, nil
-}
-
-// convScratch plans the scratch memory: the amount may depend on layouts, so it is asked with the borders known so far
-// plus a margin that wider borders of later readers could take.
-func (l *lowering) convScratch(alg *conv.Algorithm, packed []float32, in, out, res *buffer, rowMajor *cpu.Layout, workers int) *buffer {
-	wide := func(b *buffer) cpu.Layout {
-		lay := b.layout
-		lay.Top, lay.Left, lay.Bottom, lay.Right = b.border.Top, b.border.Left, b.border.Bottom, b.border.Right
-		return lay
-	}
-	var resLayout *cpu.Layout
-	if res != nil {
-		lay := wide(res)
-		resLayout = &lay
-	}
-	k, err := alg.Bind(packed, wide(in), wide(out), resLayout, workers)
-	if err != nil || k.Scratch() == 0 {
-		return nil
-	}
-	return l.scratch(4 * k.Scratch())
+	return b
 }
 
 // convShape reads a Conv node's attributes; false for what the kernels do not express (3-D, empty tensors).

@@ -1,0 +1,78 @@
+// Package native offers Fettle's own engine as a runtime.
+//
+// It owns nothing but the translation between the two. Start reading at New.
+package native
+
+import (
+	"context"
+
+	"fettle/engine"
+	"fettle/internal/fail"
+	"fettle/kernels/cpu"
+	"fettle/model"
+	"fettle/runtimes"
+)
+
+// Version is the version of the engine, stored with every run.
+const Version = "0.1.0"
+
+type native struct{ feat cpu.Features }
+
+// New gives the engine for this processor. limit names a poorer instruction set ("" for none); an unknown name is
+// fail.Usage.
+func New(limit string) (runtimes.Runtime, error) {
+	f, err := cpu.Detect().Parse(limit)
+	if err != nil {
+		return nil, fail.New(fail.Usage, "%v", err)
+	}
+	return native{f}, nil
+}
+
+func (n native) Name() string { return "fettle" }
+
+func (n native) Probe(context.Context) runtimes.Facts {
+	return runtimes.Facts{Name: "fettle", Version: Version, Present: true, Path: n.feat.String()}
+}
+
+func (n native) Prepare(ctx context.Context, m *model.Model, opt runtimes.Options) (runtimes.Session, error) {
+	feat, err := n.feat.Parse(opt.ISA)
+	if err != nil {
+		return nil, fail.New(fail.Usage, "%v", err)
+	}
+	p, err := engine.Compile(ctx, m, engine.Options{Threads: max(1, opt.Threads), Features: feat, Shapes: opt.Shapes, Types: opt.Types})
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.NewSession()
+	if err != nil {
+		return nil, err
+	}
+	return session{s}, nil
+}
+
+type session struct{ s *engine.Session }
+
+func (s session) Inputs() []model.Value  { return s.s.Plan.Inputs }
+func (s session) Outputs() []model.Value { return s.s.Plan.Outputs }
+
+func (s session) Steps() []runtimes.Step {
+	out := make([]runtimes.Step, len(s.s.Plan.Steps))
+	for i, st := range s.s.Plan.Steps {
+		origin := make([]string, len(st.Origin))
+		for k, o := range st.Origin {
+			origin[k] = string(o)
+		}
+		out[i] = runtimes.Step{ID: st.ID, Name: st.Name, Op: st.Op, Origin: origin, Kernel: st.Kernel, DType: st.DType, Device: "cpu", MACs: st.MACs, Bytes: st.Bytes}
+	}
+	return out
+}
+
+func (s session) Memory() runtimes.Memory {
+	p := s.s.Plan
+	return runtimes.Memory{Weights: p.PackBytes, Arena: int64(p.ArenaBytes), Floor: int64(p.FloorBytes)}
+}
+
+func (s session) Feed(in map[string]*model.Tensor) error    { return s.s.Feed(in) }
+func (s session) Exec(ctx context.Context, ns []int64) error { return s.s.Exec(ctx, ns) }
+func (s session) Result() []*model.Tensor                    { return s.s.Outputs() }
+func (s session) Close() error                               { s.s.Close(); return nil }

@@ -1,0 +1,96 @@
+// Package runtimes says what an inference engine behind Fettle must do: probe, prepare a model, run it and time its
+// steps. The adapters lie in folders beside it: native is Fettle's own engine.
+//
+// It knows no engine. Start reading at Runtime.
+package runtimes
+
+import (
+	"context"
+
+	"fettle/model"
+)
+
+// Runtime is an engine that can prepare models.
+type Runtime interface {
+	// Name is what users type: "fettle", "onnxruntime".
+	Name() string
+	// Probe says whether the engine can be used here. It never fails: absence is a fact with a reason.
+	Probe(ctx context.Context) Facts
+	// Prepare compiles m for the options. fail.Unsupported names the operators it lacks.
+	Prepare(ctx context.Context, m *model.Model, opt Options) (Session, error)
+}
+
+// Facts says what of an engine is there.
+type Facts struct {
+	Name    string `json:"name"`
+	Version string `json:"version,omitempty"`
+	Path    string `json:"path,omitempty"`
+	Present bool   `json:"present"`
+	Why     string `json:"why,omitempty"` // why it is absent
+}
+
+// Options are the choices of a run.
+type Options struct {
+	Threads int                    `opt:"threads" min:"1" max:"64" help:"workers that share each layer"`
+	ISA     string                 `opt:"isa" help:"poorer instruction set to use: generic, avx2, avx512f, neon"`
+	Shapes  map[string][]int       // shapes of inputs; unknown dimensions that are not here become 1
+	Types   map[string]model.DType // dtypes of inputs that the model leaves open
+}
+
+// NewOptions is one thread and the best instructions.
+func NewOptions() Options { return Options{Threads: 1} }
+
+// Step is one executed unit.
+type Step struct {
+	ID     string
+	Name   string
+	Op     string
+	Origin []string // ids of nodes of the imported model
+	Kernel string
+	DType  string
+	Device string
+	MACs   int64
+	Bytes  int64
+}
+
+// Memory is what a session holds, in bytes.
+type Memory struct {
+	Weights int64
+	Arena   int64
+	Floor   int64 // least arena that any placement could reach
+}
+
+// Session is one prepared model with its memory. One goroutine uses it at a time.
+type Session interface {
+	// Inputs lists the inputs with their fixed shapes.
+	Inputs() []model.Value
+	// Outputs lists the outputs.
+	Outputs() []model.Value
+	// Steps lists the executed units in order.
+	Steps() []Step
+	// Memory is the planned memory.
+	Memory() Memory
+	// Feed sets the inputs.
+	Feed(inputs map[string]*model.Tensor) error
+	// Exec runs on the inputs fed before; ns, if not nil, has one place a step and gets its nanoseconds.
+	Exec(ctx context.Context, ns []int64) error
+	// Result copies the outputs of the last Exec, in the order of Outputs.
+	Result() []*model.Tensor
+	// Close frees everything.
+	Close() error
+}
+
+// Run feeds, executes and gives the outputs by name.
+func Run(ctx context.Context, s Session, inputs map[string]*model.Tensor) (map[string]*model.Tensor, error) {
+	if err := s.Feed(inputs); err != nil {
+		return nil, err
+	}
+	if err := s.Exec(ctx, nil); err != nil {
+		return nil, err
+	}
+	out := map[string]*model.Tensor{}
+	for i, t := range s.Result() {
+		out[s.Outputs()[i].Name] = t
+	}
+	return out, nil
+}
