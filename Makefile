@@ -1,0 +1,66 @@
+# `make help` lists the targets. `make run` and `make test` do all the set-up they need on Debian 12.
+GO ?= go
+OUT := bin
+AGENTS := remote/agentbin
+AGENT_ARCHES := amd64 arm64 armv7 riscv64
+LDFLAGS := -trimpath -ldflags '-s -w'
+
+.PHONY: all help run test cli agents studio bench lint screenshots doctor generate docs size clean
+
+all: cli ## build the command line (no cgo) and check it
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+run: ## set up, build, open the studio on the sample; without a display do the same job headless
+	@if [ -n "$${DISPLAY:-}$${WAYLAND_DISPLAY:-}" ]; then \
+	   scripts/setup.sh studio && $(MAKE) -s studio && exec $(OUT)/fettle-studio -sample; \
+	 else echo "No display: doing the main job headless."; $(MAKE) -s agents cli && $(OUT)/fettle demo; fi
+
+test: ## set up and run all tests
+	@scripts/setup.sh test
+	@$(MAKE) -s agents cli
+	@scripts/ort/install.sh || true
+	ORT_DISABLE_TELEMETRY=1 xvfb-run -a -s '-screen 0 1600x1000x24' $(GO) test -timeout 20m ./...
+
+cli: ## bin/fettle, the command line
+	@mkdir -p $(OUT)
+	CGO_ENABLED=0 $(GO) build $(LDFLAGS) -o $(OUT)/fettle ./cmd/fettle
+
+agents: ## the board agents that studio and command line embed
+	@for a in $(AGENT_ARCHES); do \
+	   case $$a in armv7) goarch=arm;; *) goarch=$$a;; esac; \
+	   out=$(AGENTS)/fettle-agent-linux-$$a; \
+	   CGO_ENABLED=0 GOOS=linux GOARCH=$$goarch GOARM=7 $(GO) build $(LDFLAGS) -o $$out ./cmd/fettle-agent && gzip -9nf $$out || exit 1; \
+	 done
+
+studio: agents ## bin/fettle-studio, the desktop studio (needs cgo)
+	@mkdir -p $(OUT)
+	CGO_ENABLED=1 $(GO) build $(LDFLAGS) -o $(OUT)/fettle-studio .
+
+bench: cli ## time our engine against ONNX Runtime, interleaved; prints a table
+	@scripts/ort/install.sh
+	scripts/bench.sh
+
+lint: ## gofmt, vet, and the layers
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo 'run gofmt -w on these files' >&2; exit 1; }
+	CGO_ENABLED=0 $(GO) vet $$(CGO_ENABLED=0 $(GO) list ./...)
+	$(GO) test ./internal/arch
+
+screenshots: studio ## drive the real window under Xvfb and write docs/images
+	scripts/screenshots.sh
+
+doctor: cli ## what this computer lacks, and how to get it
+	@$(OUT)/fettle doctor
+
+generate: ## assembly from kernels/_asm
+	cd kernels/_asm && $(GO) run .
+
+docs: cli ## docs/passes.md, docs/errors.md, docs/ops.md from the tables
+	$(OUT)/fettle docs -o docs
+
+size: cli agents ## sizes of the programs
+	@ls -l $(OUT) $(AGENTS)
+
+clean: ## remove what was built
+	rm -rf $(OUT) $(AGENTS)/*.gz .cache

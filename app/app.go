@@ -1,0 +1,104 @@
+// Package app is the product without a window: what the studio and the command line both call. It joins the packages
+// below it that do not know each other: models, passes, engines, boards, measuring and history.
+//
+// It imports no window toolkit, opens no socket itself and writes no SQL. Services are methods of App, one file a
+// subject; the studio's state, commands and jobs are in state.go, commands.go and jobs.go. Start reading at App.
+package app
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"fettle/history"
+	"fettle/internal/fail"
+	"fettle/model"
+	"fettle/model/onnx"
+	"fettle/optimizer"
+	"fettle/runtimes"
+	"fettle/runtimes/native"
+)
+
+// Version is the version of Fettle, in files it writes and in the agent's greeting.
+const Version = "0.1.0"
+
+// App is one running Fettle: its home folder, its engine and its history.
+type App struct {
+	home   string
+	engine runtimes.Runtime
+	cache  *optimizer.Cache
+
+	mu   sync.Mutex
+	hist *history.Store
+}
+
+// Options say where an App keeps its things and what it may use.
+type Options struct {
+	Home string // folder of targets, history and cache; "" for $FETTLE_HOME or the XDG data folder
+	ISA  string // poorer instruction set to use, for tests: $FETTLE_CPU
+}
+
+// Open makes an App. It creates nothing on disk until something is to be kept.
+func Open(opt Options) (*App, error) {
+	home := opt.Home
+	if home == "" {
+		home = os.Getenv("FETTLE_HOME")
+	}
+	if home == "" {
+		base := os.Getenv("XDG_DATA_HOME")
+		if base == "" {
+			dir, err := os.UserHomeDir()
+			if err != nil {
+				return nil, fail.New(fail.NotFound, "no home folder: %v", err).Try("set FETTLE_HOME to a folder that can be written")
+			}
+			base = filepath.Join(dir, ".local", "share")
+		}
+		home = filepath.Join(base, "fettle")
+	}
+	eng, err := native.New(opt.ISA)
+	if err != nil {
+		return nil, err
+	}
+	return &App{home: home, engine: eng, cache: optimizer.NewCache()}, nil
+}
+
+// Home is the folder where Fettle keeps targets, history and cache.
+func (a *App) Home() string { return a.home }
+
+// Close ends what runs in the background.
+func (a *App) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.hist == nil {
+		return nil
+	}
+	err := a.hist.Close()
+	a.hist = nil
+	return err
+}
+
+// ensureHome creates the home folder, readable by the user only.
+func (a *App) ensureHome() error {
+	if err := os.MkdirAll(a.home, 0o700); err != nil {
+		return fail.New(fail.Denied, "cannot create %s: %v", a.home, err).Try("set FETTLE_HOME to a folder that can be written")
+	}
+	return nil
+}
+
+// Load opens a model by its content: ONNX.
+func (a *App) Load(ctx context.Context, path string) (*model.Model, error) {
+	m, err := onnx.ReadFile(ctx, path, onnx.DefaultBudget())
+	if err != nil {
+		return nil, fail.In(err, "open "+filepath.Base(path), fail.Where{File: path})
+	}
+	return m, nil
+}
+
+// Save writes a model; an unmodified one comes out byte for byte as it was read.
+func (a *App) Save(path string, m *model.Model) error {
+	if err := onnx.WriteFile(path, m); err != nil {
+		return fail.In(err, "save "+filepath.Base(path), fail.Where{File: path})
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package app
+
+import (
+	"context"
+	"os"
+
+	"fettle/internal/fail"
+	"fettle/model"
+	"fettle/ops"
+)
+
+// Inspection says what is in a model; its JSON form is fixed for scripts.
+type Inspection struct {
+	Format      string           `json:"format"`
+	Name        string           `json:"name"`
+	SHA256      string           `json:"sha256"`
+	IRVersion   int64            `json:"ir_version"`
+	Producer    string           `json:"producer"`
+	Opsets      map[string]int64 `json:"opsets"`
+	Inputs      []ValueInfo      `json:"inputs"`
+	Outputs     []ValueInfo      `json:"outputs"`
+	Nodes       int              `json:"nodes"`
+	Ops         map[string]int   `json:"ops"`
+	Parameters  int64            `json:"parameters"`
+	MACs        int64            `json:"macs"`
+	WeightBytes int64            `json:"weight_bytes"`
+	FileBytes   int64            `json:"file_bytes"`
+	Unsupported []string         `json:"unsupported,omitempty"`
+	Layers      []LayerInfo      `json:"layers"`
+}
+
+// ValueInfo is an input or output; shape holds numbers, and strings where a size is not fixed.
+type ValueInfo struct {
+	Name  string `json:"name"`
+	DType string `json:"dtype"`
+	Shape []any  `json:"shape"`
+}
+
+// LayerInfo is one node with what it costs.
+type LayerInfo struct {
+	ID              string `json:"id"`
+	Name            string `json:"name"`
+	Op              string `json:"op"`
+	MACs            int64  `json:"macs"`
+	WeightBytes     int64  `json:"weight_bytes"`
+	ActivationBytes int64  `json:"activation_bytes"`
+	Output          string `json:"output"`
+	FloorNs         *int64 `json:"floor_ns,omitempty"`
+}
+
+// Inspect reads what is in the file at path.
+func (a *App) Inspect(ctx context.Context, path string) (*Inspection, error) {
+	m, err := a.Load(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	in, err := Describe(m)
+	if err != nil {
+		return nil, fail.In(err, "inspect "+path, fail.Where{File: path})
+	}
+	if st, err := os.Stat(path); err == nil {
+		in.FileBytes = st.Size()
+	}
+	return in, nil
+}
+
+// Describe counts a model. Costs of dimensions that are not fixed are counted with 1.
+func Describe(m *model.Model) (*Inspection, error) {
+	g := m.Graph
+	in := &Inspection{Format: "onnx", Name: g.Name, SHA256: m.Hash(), IRVersion: m.IRVersion, Producer: m.Producer,
+		Opsets: map[string]int64{}, Nodes: len(g.Nodes), Ops: map[string]int{}}
+	if m.Source != nil {
+		in.Format, in.FileBytes = m.Source.Format, int64(len(m.Source.Bytes))
+	}
+	for _, o := range m.Opsets {
+		in.Opsets[o.Domain] = o.Version
+	}
+	for _, v := range g.Free() {
+		in.Inputs = append(in.Inputs, valueInfo(v))
+	}
+	for _, v := range g.Outputs {
+		in.Outputs = append(in.Outputs, valueInfo(v))
+	}
+	for _, i := range g.Inits {
+		in.Parameters += int64(i.Tensor.Len())
+		in.WeightBytes += int64(len(i.Tensor.Raw))
+	}
+	inf, missing, err := ops.Infer(m, fixed(g))
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	for _, n := range missing {
+		op := opName(n)
+		if !seen[op] {
+			seen[op] = true
+			in.Unsupported = append(in.Unsupported, op)
+		}
+	}
+	for _, n := range g.Nodes {
+		in.Ops[opName(n)]++
+		l := layerInfo(m, n, inf)
+		in.MACs += l.MACs
+		in.Layers = append(in.Layers, l)
+	}
+	return in, nil
+}
+
+func opName(n *model.Node) string {
+	if n.Domain == "" || n.Domain == "ai.onnx" {
+		return n.Op
+	}
+	return n.Domain + ":" + n.Op
+}
+
+// fixed gives every open input dimension the size 1, so that costs can be counted.
+func fixed(g *model.Graph) map[string]model.Type {
+	out := map[string]model.Type{}
+	for _, v := range g.Free() {
+		t := v.Type
+		t.Shape = append(model.Shape(nil), t.Shape...)
+		for i := range t.Shape {
+			if !t.Shape[i].Known() {
+				t.Shape[i] = model.Fixed(1)
+			}
+		}
+		out[v.Name] = t
+	}
+	return out
+}
+
+func layerInfo(m *model.Model, n *model.Node, inf *ops.Inferred) LayerInfo {
+	l := LayerInfo{ID: string(n.ID), Name: n.Label(), Op: opName(n)}
+	for _, name := range n.Inputs {
+		if t := m.Graph.Init(name); t != nil {
+			l.WeightBytes += int64(len(t.Raw))
+		}
+	}
+	for i, o := range n.Outputs {
+		t := inf.Types[o]
+		if dims, ok := t.Shape.Ints(); ok && t.Ranked {
+			if c, err := model.Count(dims); err == nil {
+				l.ActivationBytes += int64(t.DType.Bytes(c))
+			}
+		}
+		if i == 0 {
+			l.Output = t.String()
+		}
+	}
+	d, err := ops.Lookup(n.Domain, n.Op, m.Opset(n.Domain))
+	if err != nil || d.Cost == nil {
+		return l
+	}
+	f := &ops.Inference{Node: n, Def: d, Opset: m.Opset(n.Domain), Const: func(i int) *model.Tensor { return inf.Consts[n.Inputs[i]] }}
+	for _, name := range n.Inputs {
+		f.In = append(f.In, inf.Types[name])
+	}
+	for _, name := range n.Outputs {
+		f.Out = append(f.Out, inf.Types[name])
+	}
+	l.MACs = d.Cost(f).MACs
+	return l
+}
+
+func valueInfo(v model.Value) ValueInfo {
+	out := ValueInfo{Name: v.Name, DType: v.Type.DType.String(), Shape: []any{}}
+	for _, d := range v.Type.Shape {
+		if d.Known() {
+			out.Shape = append(out.Shape, d.N)
+		} else {
+			out.Shape = append(out.Shape, d.String())
+		}
+	}
+	return out
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+)
+
+type inspectCmd struct {
+	Model string `arg:"" help:"ONNX file."`
+	Board string `help:"Show each layer's floor on this target."`
+	JSON  bool   `name:"json" help:"Print JSON."`
+}
+
+// Help gives an example that works.
+func (inspectCmd) Help() string {
+	return "Example:\n  fettle sample -o sample.onnx && fettle inspect sample.onnx"
+}
+
+// Run prints what is in the model.
+func (c inspectCmd) Run(e *env) error {
+	in, err := e.app.Inspect(e.ctx, c.Model, c.Board)
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, in, func(w io.Writer) {
+		fmt.Fprintf(w, "%s  %s, IR %d, %d nodes, %s parameters, %s MACs, %s of weights\n", in.Name, in.Format, in.IRVersion, in.Nodes,
+			count(in.Parameters), count(in.MACs), size(in.WeightBytes))
+		for _, v := range in.Inputs {
+			fmt.Fprintf(w, "  in   %s %s%v\n", v.Name, v.DType, v.Shape)
+		}
+		for _, v := range in.Outputs {
+			fmt.Fprintf(w, "  out  %s %s%v\n", v.Name, v.DType, v.Shape)
+		}
+		names := make([]string, 0, len(in.Ops))
+		for op := range in.Ops {
+			names = append(names, op)
+		}
+		sort.Slice(names, func(i, j int) bool {
+			if in.Ops[names[i]] != in.Ops[names[j]] {
+				return in.Ops[names[i]] > in.Ops[names[j]]
+			}
+			return names[i] < names[j]
+		})
+		var parts []string
+		for _, op := range names {
+			parts = append(parts, fmt.Sprintf("%s %d", op, in.Ops[op]))
+		}
+		fmt.Fprintln(w, "  ops ", strings.Join(parts, ", "))
+		if len(in.Unsupported) > 0 {
+			fmt.Fprintln(w, "  not supported by the engine:", strings.Join(in.Unsupported, ", "))
+		}
+	})
+}
+
+// count prints 4.09 G, 25.6 M, 1.2 k.
+func count(n int64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.2f G", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f M", float64(n)/1e6)
+	case n >= 1e4:
+		return fmt.Sprintf("%.1f k", float64(n)/1e3)
+	}
+	return fmt.Sprint(n)
+}
+
+// size prints bytes in MB (10^6) as file managers do.
+func size(n int64) string {
+	switch {
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	case n >= 1e3:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+// ms prints nanoseconds as milliseconds with three digits that count.
+func ms(ns float64) string {
+	v := ns / 1e6
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f ms", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f ms", v)
+	case v >= 1:
+		return fmt.Sprintf("%.2f ms", v)
+	}
+	return fmt.Sprintf("%.4f ms", v)
+}

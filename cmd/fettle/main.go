@@ -1,0 +1,177 @@
+// Command fettle is the command line of Fettle: everything the studio does, for scripts and CI. It is built without
+// cgo. One file holds a command; app does the work.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"fettle/app"
+	"fettle/internal/fail"
+)
+
+// cli lists the commands. Each has a Run(*env) error and an example in its help.
+type cli struct {
+	Quiet bool `help:"No progress." short:"q"`
+
+	Inspect     inspectCmd     `cmd:"" help:"Show what is in a model."`
+	Convert     convertCmd     `cmd:"" help:"Write a model in another form: fixed shapes, a part of it, another opset."`
+	Run         runCmd         `cmd:"" help:"Run one inference."`
+	Diff        diffCmd        `cmd:"" help:"Compare the outputs and layers of two models."`
+	Conformance conformanceCmd `cmd:"" help:"Run cases in the layout of the ONNX backend tests."`
+	Optimize    optimizeCmd    `cmd:"" help:"Apply a recipe."`
+	Passes      passesCmd      `cmd:"" help:"List every pass with its options."`
+	Eval        evalCmd        `cmd:"" help:"Score a model on data."`
+	Target      targetCmd      `cmd:"" help:"Boards: add, list, facts, forget, doctor."`
+	Profile     profileCmd     `cmd:"" help:"Measure latency layer by layer, here or on a board."`
+	Compare     compareCmd     `cmd:"" help:"Compare two profiles."`
+	Deploy      deployCmd      `cmd:"" help:"Put a model on a board."`
+	Rollback    rollbackCmd    `cmd:"" help:"Return to the version before."`
+	Deployments deploymentsCmd `cmd:"" help:"List what is deployed on a board."`
+	Export      exportCmd      `cmd:"" help:"Write a profile or comparison as a report or plot."`
+	Sample      sampleCmd      `cmd:"" help:"Write a built-in network."`
+	Doctor      doctorCmd      `cmd:"" help:"Say what this computer lacks, and how to get it."`
+	Demo        demoCmd        `cmd:"" help:"Do the main job on this computer with the sample."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
+}
+
+// env is what a command works with.
+type env struct {
+	ctx    context.Context
+	app    *app.App
+	out    io.Writer
+	errOut io.Writer
+	quiet  bool
+	json   bool
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, out, errOut io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("fettle"), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }),
+		kong.Description("Make neural networks fit small boards."), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		fmt.Fprintln(errOut, "fettle:", err)
+		return 1
+	}
+	asJSON := wantsJSON(args)
+	k, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		return report(out, errOut, asJSON, fail.New(fail.Usage, "%v", err).Doing("fettle").Try("see fettle --help"))
+	}
+	a, err := app.Open(app.Options{ISA: os.Getenv("FETTLE_CPU")})
+	if err != nil {
+		return report(out, errOut, asJSON, err)
+	}
+	e := &env{ctx: ctx, app: a, out: out, errOut: errOut, quiet: c.Quiet || !terminal(errOut), json: asJSON}
+	err = k.Run(e)
+	if cerr := a.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil && ctx.Err() != nil {
+		err = fail.From(ctx.Err())
+	}
+	if err != nil {
+		return report(out, errOut, asJSON, err)
+	}
+	return 0
+}
+
+func wantsJSON(args []string) bool {
+	for _, a := range args {
+		if a == "--json" {
+			return true
+		}
+	}
+	return false
+}
+
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0
+}
+
+// errNo is an answer of no whose details were already printed.
+var errNo = errors.New("the answer is no")
+
+// report prints an error as people and scripts read it and gives the exit code.
+func report(out, errOut io.Writer, asJSON bool, err error) int {
+	if errors.Is(err, errNo) {
+		return 1
+	}
+	e := fail.From(err)
+	what := e.What
+	if what == "" {
+		what = "fettle"
+	}
+	line := "fettle: " + what + " failed: "
+	if w := e.Where.String(); w != "" {
+		line += w + ": "
+	}
+	line += e.Why
+	if e.Fix != "" {
+		line += "; " + e.Fix
+	}
+	fmt.Fprintln(errOut, line)
+	if asJSON {
+		why := e.Why
+		if w := e.Where.String(); w != "" {
+			why = w + ": " + why
+		}
+		_ = json.NewEncoder(out).Encode(map[string]any{"error": map[string]string{"code": string(e.Kind), "what": what, "why": why, "fix": e.Fix}})
+	}
+	return fail.ExitCode(err)
+}
+
+// print writes v as the one JSON document, or calls text.
+func (e *env) print(asJSON bool, v any, text func(w io.Writer)) error {
+	if !asJSON {
+		text(e.out)
+		return nil
+	}
+	enc := json.NewEncoder(e.out)
+	enc.SetIndent("", " ")
+	return enc.Encode(v)
+}
+
+// progress shows one line on a terminal.
+func (e *env) progress(done, total int64, what string) {
+	if e.quiet {
+		return
+	}
+	if total > 0 {
+		fmt.Fprintf(e.errOut, "\r\x1b[K%s  %d of %d", what, done, total)
+	} else {
+		fmt.Fprintf(e.errOut, "\r\x1b[K%s", what)
+	}
+	if done == total {
+		fmt.Fprintln(e.errOut)
+	}
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(e *env) error {
+	fmt.Fprintln(e.out, "fettle", app.Version)
+	return nil
+}
