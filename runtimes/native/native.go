@@ -72,7 +72,7 @@ func (s session) Memory() runtimes.Memory {
 	return runtimes.Memory{Weights: p.PackBytes, Arena: int64(p.ArenaBytes), Floor: int64(p.FloorBytes)}
 }
 
-func (s session) Feed(in map[string]*model.Tensor) error    { return s.s.Feed(in) }
+func (s session) Feed(in map[string]*model.Tensor) error     { return s.s.Feed(in) }
 func (s session) Exec(ctx context.Context, ns []int64) error { return s.s.Exec(ctx, ns) }
 func (s session) Result() []*model.Tensor                    { return s.s.Outputs() }
 func (s session) Close() error                               { s.s.Close(); return nil }
