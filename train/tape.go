@@ -1,0 +1,177 @@
+package train
+
+import (
+	"fettle/internal/fail"
+	"fettle/model"
+)
+
+// tape runs a model forward, keeping what the backward pass needs, and backward, adding up gradients.
+type tape[T float] struct {
+	g      *model.Graph
+	nodes  []applied[T]
+	params []*param[T]
+	byName map[string]*param[T]
+	values map[string]*array[T]
+	grads  map[string]*array[T]
+	saved  []any
+	input  string
+	output string
+}
+
+// param is an initializer: learned, or the running statistics that BatchNormalization estimates.
+type param[T float] struct {
+	name  string
+	v     *array[T]
+	grad  *array[T]
+	learn bool
+}
+
+// applied is a node with its rule.
+type applied[T float] struct {
+	n *model.Node
+	rule[T]
+}
+
+// rule differentiates one operator. forward gets the inputs and gives the output and what backward needs of it; backward
+// gets the gradient of the output and gives those of the inputs (nil: none).
+type rule[T float] struct {
+	forward  func(t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error)
+	backward func(t *tape[T], n *model.Node, in []*array[T], saved any, dy *array[T]) []*array[T]
+}
+
+// rules is the table of operators that can be trained through.
+func rules[T float]() map[string]rule[T] {
+	return map[string]rule[T]{
+		"Conv":               {convForward[T], convBackward[T]},
+		"BatchNormalization": {normForward[T], normBackward[T]},
+		"Relu":               {reluForward[T], reluBackward[T]},
+		"Add":                {addForward[T], addBackward[T]},
+		"MaxPool":            {maxPoolForward[T], maxPoolBackward[T]},
+		"GlobalAveragePool":  {gapForward[T], gapBackward[T]},
+		"Flatten":            {flattenForward[T], flattenBackward[T]},
+		"Gemm":               {gemmForward[T], gemmBackward[T]},
+	}
+}
+
+func newTape[T float](m *model.Model) (*tape[T], error) {
+	g := m.Graph
+	free := g.Free()
+	if len(free) != 1 || len(g.Outputs) != 1 {
+		return nil, fail.New(fail.Unsupported, "training needs one input and one output, the model has %d and %d", len(free), len(g.Outputs))
+	}
+	t := &tape[T]{g: g, byName: map[string]*param[T]{}, input: free[0].Name, output: g.Outputs[0].Name}
+	for _, in := range g.Inits {
+		if in.Tensor.DType != model.Float32 {
+			continue
+		}
+		p := &param[T]{name: in.Name, v: newArray[T](in.Tensor.Shape...), learn: true}
+		for i, v := range model.Data[float32](in.Tensor) {
+			p.v.v[i] = T(v)
+		}
+		t.params = append(t.params, p)
+		t.byName[in.Name] = p
+	}
+	table := rules[T]()
+	for _, n := range g.Nodes {
+		r, ok := table[n.Op]
+		if !ok || n.Domain != "" {
+			return nil, fail.New(fail.Unsupported, "no gradient for this operator").At(fail.Where{Node: string(n.ID), Op: n.Op})
+		}
+		if n.Op == "BatchNormalization" {
+			for _, stat := range n.Inputs[3:] {
+				if p := t.byName[stat]; p != nil {
+					p.learn = false
+				}
+			}
+		}
+		t.nodes = append(t.nodes, applied[T]{n, r})
+	}
+	return t, nil
+}
+
+func (t *tape[T]) value(name string) *array[T] {
+	if name == "" {
+		return nil
+	}
+	if p := t.byName[name]; p != nil {
+		return p.v
+	}
+	return t.values[name]
+}
+
+func (t *tape[T]) inputs(n *model.Node) []*array[T] {
+	in := make([]*array[T], len(n.Inputs))
+	for i, name := range n.Inputs {
+		in[i] = t.value(name)
+	}
+	return in
+}
+
+func (t *tape[T]) forward(x *array[T]) (*array[T], error) {
+	t.values = map[string]*array[T]{t.input: x}
+	t.saved = t.saved[:0]
+	for _, a := range t.nodes {
+		y, saved, err := a.forward(t, a.n, t.inputs(a.n))
+		if err != nil {
+			return nil, fail.In(err, "train", fail.Where{Node: string(a.n.ID), Op: a.n.Op})
+		}
+		t.values[a.n.Outputs[0]] = y
+		t.saved = append(t.saved, saved)
+	}
+	return t.values[t.output], nil
+}
+
+// backward fills the gradients of all parameters from that of the output.
+func (t *tape[T]) backward(dy *array[T]) {
+	for _, p := range t.params {
+		p.grad = nil
+	}
+	t.grads = map[string]*array[T]{t.output: dy}
+	for i := len(t.nodes) - 1; i >= 0; i-- {
+		a := t.nodes[i]
+		g := t.grads[a.n.Outputs[0]]
+		if g == nil {
+			continue
+		}
+		for k, d := range a.backward(t, a.n, t.inputs(a.n), t.saved[i], g) {
+			if d != nil && a.n.Inputs[k] != "" {
+				t.accumulate(a.n.Inputs[k], d)
+			}
+		}
+	}
+}
+
+func (t *tape[T]) accumulate(name string, d *array[T]) {
+	if p := t.byName[name]; p != nil {
+		if p.learn {
+			p.grad = plus(p.grad, d)
+		}
+		return
+	}
+	t.grads[name] = plus(t.grads[name], d)
+}
+
+func plus[T float](a, b *array[T]) *array[T] {
+	if a == nil {
+		return b
+	}
+	c := like(a)
+	for i := range c.v {
+		c.v[i] = a.v[i] + b.v[i]
+	}
+	return c
+}
+
+// model is base with the trained weights.
+func (t *tape[T]) model(base *model.Model) (*model.Model, error) {
+	p := &model.Patch{}
+	for _, q := range t.params {
+		w := model.NewTensor(model.Float32, q.v.shape...)
+		d := model.Data[float32](w)
+		for i, v := range q.v.v {
+			d[i] = float32(v)
+		}
+		p.Inits = append(p.Inits, &model.Init{Name: q.name, Tensor: w})
+	}
+	return base.Apply(p)
+}
