@@ -1,0 +1,415 @@
+package engine
+
+import (
+	"math"
+
+	"fettle/kernels/cpu"
+	"fettle/kernels/team"
+	"fettle/model"
+)
+
+// unaryFunc is an element-wise function over slices of equal length; dst may be src.
+type unaryFunc func(dst, src []float32)
+
+// unaryRow lowers an operator of one float32 input to f, in the layout in which the input lies. pick reads the attributes;
+// it returns false where the node is not what f does.
+func unaryRow(name string, pick func(l *lowering, n *model.Node) (unaryFunc, bool)) func(*lowering, *model.Node) (bool, error) {
+	return func(l *lowering, n *model.Node) (bool, error) {
+		x := l.in(n, 0)
+		if !x.f32() || x.data != nil || l.outDims(n, 0) == nil {
+			return false, nil
+		}
+		f, ok := pick(l, n)
+		if !ok {
+			return false, nil
+		}
+		l.elementwise(n, "f32_"+name, []*value{x}, func(dst []float32, src [][]float32) { f(dst, src[0]) }, true)
+		return true, nil
+	}
+}
+
+// elementwise adds a step over tensors of one shape; blocks says that f may run over channels that only fill up a block.
+func (l *lowering) elementwise(n *model.Node, kernel string, in []*value, f func(dst []float32, src [][]float32), blocks bool) {
+	s := &step{Step: Step{Kernel: kernel, DType: "float32"}}
+	blocked := blocks
+	for _, v := range in {
+		blocked = blocked && (v.prefersBlocks() || v.data != nil)
+		s.Bytes += byteSize(v)
+	}
+	if _, _, _, _, ok := dims4(in[0].dims); !ok {
+		blocked = false
+	}
+	any := false
+	for _, v := range in {
+		any = any || v.prefersBlocks()
+	}
+	out := l.out(n, 0)
+	s.Bytes += byteSize(out)
+	if blocked && any {
+		src := make([]*buffer, len(in))
+		for i, v := range in {
+			src[i] = l.needBlocked(v, cpu.Border{})
+		}
+		dst := l.newBlocked(out, cpu.Border{})
+		s.reads, s.writes = src, []*buffer{dst}
+		s.bind = func(ses *Session) ([]team.Task, error) { return []team.Task{blockRows(ses, dst, src, f)}, nil }
+		l.add(s, n)
+		return
+	}
+	src := make([]*buffer, len(in))
+	for i, v := range in {
+		src[i] = l.needPlain(v)
+	}
+	out.plain = l.newPlain(out)
+	dst := out.plain
+	s.reads, s.writes = src, []*buffer{dst}
+	s.bind = func(ses *Session) ([]team.Task, error) {
+		d := ses.floats(dst)
+		ss := make([][]float32, len(src))
+		for i := range src {
+			ss[i] = ses.floats(src[i])
+		}
+		return []team.Task{ranges(len(d), 4096, func(from, to int) {
+			part := make([][]float32, 0, 4)
+			for _, x := range ss {
+				part = append(part, x[from:to])
+			}
+			f(d[from:to], part)
+		})}, nil
+	}
+	l.add(s, n)
+}
+
+// blockRows runs f over the rows of blocked tensors of one shape, leaving borders alone.
+func blockRows(ses *Session, dst *buffer, src []*buffer, f func(dst []float32, src [][]float32)) team.Task {
+	d, lay := ses.floats(dst), dst.layout
+	ss, lays := make([][]float32, len(src)), make([]cpu.Layout, len(src))
+	for i, b := range src {
+		ss[i], lays[i] = ses.floats(b), b.layout
+	}
+	flat := lay.Border() == cpu.Border{} && lay.Gap == 0
+	for i := range lays {
+		flat = flat && lays[i].Border() == cpu.Border{} && lays[i].Gap == 0
+	}
+	row := lay.W * lay.Block
+	planes := lay.N * lay.Blocks()
+	groups := max(1, min(lay.H, lay.H*row/4096)) // rows are shared out in groups of about 16 kB
+	per := split(lay.H, groups)
+	groups = split(lay.H, per)
+	return pieces{planes * groups, func(i, _ int) {
+		part := make([][]float32, 0, 4)
+		p, g := i/groups, i%groups
+		from, to := g*per, min(lay.H, (g+1)*per)
+		at := func(l cpu.Layout, y int) int {
+			return p/l.Blocks()*l.Image() + p%l.Blocks()*l.Plane() + l.Pixel(y, 0)
+		}
+		if flat {
+			n := (to - from) * row
+			for k := range ss {
+				part = append(part, ss[k][at(lays[k], from):][:n])
+			}
+			f(d[at(lay, from):][:n], part)
+			return
+		}
+		for y := from; y < to; y++ {
+			part = part[:0]
+			for k := range ss {
+				part = append(part, ss[k][at(lays[k], y):][:row])
+			}
+			f(d[at(lay, y):][:row], part)
+		}
+	}}
+}
+
+// binaryFunc is an element-wise function of two slices of equal length.
+type binaryFunc func(dst, a, b []float32)
+
+// binaryRow lowers an operator of two float32 inputs with broadcasting, and the activation of a fused one after it.
+func binaryRow(name string, f binaryFunc) func(*lowering, *model.Node) (bool, error) {
+	return func(l *lowering, n *model.Node) (bool, error) {
+		a, b := l.in(n, 0), l.in(n, 1)
+		dims := l.outDims(n, 0)
+		if !a.f32() || !b.f32() || dims == nil || len(n.Inputs) != 2 {
+			return false, nil
+		}
+		act, ok := activation(n)
+		if !ok {
+			return false, nil
+		}
+		h := f
+		kernel := "f32_" + name
+		if act.Kind != cpu.None {
+			post := actFunc(act)
+			kernel += "_" + act.Kind.String()
+			h = func(dst, x, y []float32) { f(dst, x, y); post(dst, dst) }
+		}
+		if same(a.dims, dims) && same(b.dims, dims) {
+			l.elementwise(n, kernel, []*value{a, b}, func(dst []float32, src [][]float32) { h(dst, src[0], src[1]) }, true)
+			return true, nil
+		}
+		if l.channelwise(n, kernel, a, b, dims, h) {
+			return true, nil
+		}
+		l.broadcast(n, kernel, a, b, dims, h)
+		return true, nil
+	}
+}
+
+// channelwise lowers [N, C, H, W] op [N, C, 1, 1] on blocks: the scale of squeeze-and-excite.
+func (l *lowering) channelwise(n *model.Node, kernel string, a, b *value, dims []int, f binaryFunc) bool {
+	swap := false
+	if !same(a.dims, dims) {
+		a, b, swap = b, a, true
+	}
+	if !same(a.dims, dims) || !a.prefersBlocks() || len(dims) != 4 || len(b.dims) != 4 || b.dims[1] != dims[1] || b.dims[2]*b.dims[3] != 1 ||
+		(b.dims[0] != dims[0] && b.dims[0] != 1) || b.data != nil && b.dims[0] != 1 {
+		return false
+	}
+	s := &step{Step: Step{Kernel: kernel + "_channel", DType: "float32", Bytes: byteSize(a) + byteSize(b)}}
+	src := l.needBlocked(a, cpu.Border{})
+	scale := l.needBlocked(b, cpu.Border{})
+	out := l.out(n, 0)
+	dst := l.newBlocked(out, cpu.Border{})
+	s.reads, s.writes = []*buffer{src, scale}, []*buffer{dst}
+	s.Bytes += byteSize(out)
+	s.bind = func(ses *Session) ([]team.Task, error) {
+		d, x, v := ses.floats(dst), ses.floats(src), ses.floats(scale)
+		dl, xl, vl := dst.layout, src.layout, scale.layout
+		return []team.Task{pieces{dl.N * dl.Blocks(), func(i, _ int) {
+			img, blk := i/dl.Blocks(), i%dl.Blocks()
+			line := v[min(img, vl.N-1)*vl.Image()+blk*vl.Plane()+vl.Pixel(0, 0):][:dl.Block]
+			full := make([]float32, dl.W*dl.Block)
+			for k := 0; k < len(full); k += dl.Block {
+				copy(full[k:], line)
+			}
+			for y := range dl.H {
+				o := d[img*dl.Image()+blk*dl.Plane()+dl.Pixel(y, 0):][:len(full)]
+				r := x[img*xl.Image()+blk*xl.Plane()+xl.Pixel(y, 0):][:len(full)]
+				if swap {
+					f(o, full, r)
+				} else {
+					f(o, r, full)
+				}
+			}
+		}}}, nil
+	}
+	l.add(s, n)
+	return true
+}
+
+// broadcast lowers any other pair of shapes on row-major tensors, over the longest
+// runs of elements along which neither side repeats, or one of them stays.
+func (l *lowering) broadcast(n *model.Node, kernel string, a, b *value, dims []int, f binaryFunc) {
+	s := &step{Step: Step{Kernel: kernel + "_broadcast", DType: "float32", Bytes: byteSize(a) + byteSize(b)}}
+	x, y := l.needPlain(a), l.needPlain(b)
+	out := l.out(n, 0)
+	out.plain = l.newPlain(out)
+	dst := out.plain
+	s.Bytes += byteSize(out)
+	s.reads, s.writes = []*buffer{x, y}, []*buffer{dst}
+	sa, sb := strides(a.dims, dims), strides(b.dims, dims)
+	// run is the number of trailing elements that both sides walk with stride 1, or one of them with stride 0.
+	run, mode := trailing(dims, sa, sb)
+	s.bind = func(ses *Session) ([]team.Task, error) {
+		d, p, q := ses.floats(dst), ses.floats(x), ses.floats(y)
+		outer := 1
+		if run > 0 {
+			outer = len(d) / run
+		}
+		return []team.Task{ranges(outer, max(1, 4096/max(1, run)), func(from, to int) {
+			var tmp []float32
+			if mode != 0 {
+				tmp = make([]float32, run)
+			}
+			for o := from; o < to; o++ {
+				ia, ib := offsets(o*run, dims, sa, sb)
+				dd := d[o*run : (o+1)*run]
+				switch mode {
+				case 1:
+					fillWith(tmp, p[ia])
+					f(dd, tmp, q[ib:ib+run])
+				case 2:
+					fillWith(tmp, q[ib])
+					f(dd, p[ia:ia+run], tmp)
+				default:
+					f(dd, p[ia:ia+run], q[ib:ib+run])
+				}
+			}
+		})}, nil
+	}
+	l.add(s, n)
+}
+
+func fillWith(d []float32, v float32) {
+	for i := range d {
+		d[i] = v
+	}
+}
+
+// strides of a tensor seen in the shape out: 0 along repeated dimensions.
+func strides(in, out []int) []int {
+	st := make([]int, len(out))
+	step := 1
+	for i := len(in) - 1; i >= 0; i-- {
+		k := len(out) - len(in) + i
+		if in[i] != 1 {
+			st[k] = step
+		}
+		step *= in[i]
+	}
+	return st
+}
+
+// trailing finds how many trailing elements can be run over at once: mode 0 both move, 1 the first stays, 2 the second stays.
+func trailing(dims, sa, sb []int) (run, mode int) {
+	run = 1
+	decided := false
+	ea, eb := 1, 1 // stride that the next dimension must have to go on
+	for i := len(dims) - 1; i >= 0; i-- {
+		if dims[i] == 1 {
+			continue
+		}
+		var m int
+		switch {
+		case sa[i] == ea && sb[i] == eb && (!decided || mode == 0):
+			m = 0
+		case sa[i] == 0 && sb[i] == eb && (!decided || mode == 1):
+			m = 1
+		case sb[i] == 0 && sa[i] == ea && (!decided || mode == 2):
+			m = 2
+		default:
+			return run, mode
+		}
+		mode, decided = m, true
+		run *= dims[i]
+		if sa[i] != 0 {
+			ea *= dims[i]
+		}
+		if sb[i] != 0 {
+			eb *= dims[i]
+		}
+	}
+	return run, mode
+}
+
+// offsets gives the places in both inputs of flat output index i.
+func offsets(i int, dims, sa, sb []int) (ia, ib int) {
+	for k := len(dims) - 1; k >= 0; k-- {
+		c := i % dims[k]
+		i /= dims[k]
+		ia += c * sa[k]
+		ib += c * sb[k]
+	}
+	return
+}
+
+// constFloat is a scalar constant input, def where it is absent.
+func (l *lowering) constFloat(n *model.Node, i int, def float32) (float32, bool) {
+	v := l.in(n, i)
+	if v == nil {
+		return def, true
+	}
+	if v.data == nil || v.data.DType != model.Float32 || v.data.Len() != 1 {
+		return 0, false
+	}
+	return model.Data[float32](v.data)[0], true
+}
+
+// pickClip reads Clip of every opset: attributes before 11, inputs since.
+func pickClip(l *lowering, n *model.Node) (unaryFunc, bool) {
+	lo, ok1 := l.constFloat(n, 1, n.Float("min", -math.MaxFloat32))
+	hi, ok2 := l.constFloat(n, 2, n.Float("max", math.MaxFloat32))
+	return actFunc(cpu.Act{Kind: cpu.Clamp, A: lo, B: hi}), ok1 && ok2
+}
+
+// pickAct is a fixed activation; alpha and beta are read from the node with their defaults.
+func pickAct(kind cpu.ActKind, alpha, beta float32) func(*lowering, *model.Node) (unaryFunc, bool) {
+	return func(_ *lowering, n *model.Node) (unaryFunc, bool) {
+		a := cpu.Act{Kind: kind, A: alpha, B: beta}
+		if n.Op != "HardSwish" {
+			a.A, a.B = n.Float("alpha", alpha), n.Float("beta", beta)
+		}
+		return actFunc(a), true
+	}
+}
+
+// pickMath is a scalar function without attributes.
+func pickMath(f func(float64) float64) func(*lowering, *model.Node) (unaryFunc, bool) {
+	return func(*lowering, *model.Node) (unaryFunc, bool) {
+		return func(dst, src []float32) {
+			for i, v := range src {
+				dst[i] = float32(f(float64(v)))
+			}
+		}, true
+	}
+}
+
+// lowerNorm lowers BatchNormalization with constant statistics to a scale and a shift for each channel.
+func lowerNorm(l *lowering, n *model.Node) (bool, error) {
+	x := l.in(n, 0)
+	if !x.f32() || x.data != nil || len(x.dims) < 2 || l.outDims(n, 0) == nil || len(n.Inputs) != 5 || n.Int("training_mode", 0) != 0 {
+		return false, nil
+	}
+	for _, o := range n.Outputs[1:] {
+		if o != "" {
+			return false, nil
+		}
+	}
+	var p [4][]float32
+	for i := range p {
+		v := l.in(n, i+1)
+		if v == nil || v.data == nil || v.data.DType != model.Float32 || v.data.Len() != x.dims[1] {
+			return false, nil
+		}
+		p[i] = model.Data[float32](v.data)
+	}
+	eps := float64(n.Float("epsilon", 1e-5))
+	c := x.dims[1]
+	scale, shift := make([]float32, c+64), make([]float32, c+64)
+	for i := range c {
+		k := float64(p[0][i]) / math.Sqrt(float64(p[3][i])+eps)
+		scale[i], shift[i] = float32(k), float32(float64(p[1][i])-float64(p[2][i])*k)
+	}
+	s := &step{Step: Step{Kernel: "f32_scale_shift", DType: "float32", Bytes: 2 * byteSize(x)}}
+	out := l.out(n, 0)
+	if x.prefersBlocks() {
+		src, dst := l.needBlocked(x, cpu.Border{}), l.newBlocked(out, cpu.Border{})
+		s.reads, s.writes = []*buffer{src}, []*buffer{dst}
+		s.bind = func(ses *Session) ([]team.Task, error) {
+			d, v, dl, vl := ses.floats(dst), ses.floats(src), dst.layout, src.layout
+			return []team.Task{pieces{dl.N * dl.Blocks(), func(i, _ int) {
+				img, blk := i/dl.Blocks(), i%dl.Blocks()
+				ks, ss := scale[blk*dl.Block:][:dl.Block], shift[blk*dl.Block:][:dl.Block]
+				for y := range dl.H {
+					o := d[img*dl.Image()+blk*dl.Plane()+dl.Pixel(y, 0):][:dl.W*dl.Block]
+					r := v[img*vl.Image()+blk*vl.Plane()+vl.Pixel(y, 0):][:dl.W*dl.Block]
+					scaleShift(o, r, ks, ss)
+				}
+			}}}, nil
+		}
+		l.add(s, n)
+		return true, nil
+	}
+	src := l.needPlain(x)
+	out.plain = l.newPlain(out)
+	dst := out.plain
+	s.reads, s.writes = []*buffer{src}, []*buffer{dst}
+	size := 1
+	for _, d := range x.dims[2:] {
+		size *= d
+	}
+	s.bind = func(ses *Session) ([]team.Task, error) {
+		d, v := ses.floats(dst), ses.floats(src)
+		return []team.Task{ranges(x.dims[0]*c, max(1, 4096/max(1, size)), func(from, to int) {
+			for i := from; i < to; i++ {
+				k, h := scale[i%c], shift[i%c]
+				o := d[i*size : (i+1)*size]
+				for j, e := range v[i*size : (i+1)*size] {
+					o[j] = e*k + h
+				}
+			}
+		})}, nil
+	}
+	l.add(s, n)
+	return true, nil
+}

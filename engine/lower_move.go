@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"fettle/kernels/cpu"
+	"fettle/kernels/team"
+	"fettle/model"
+)
+
+// lowerTranspose lowers Transpose of any dtype with whole bytes.
+func lowerTranspose(l *lowering, n *model.Node) (bool, error) {
+	x := l.in(n, 0)
+	dims := l.outDims(n, 0)
+	if x == nil || x.dims == nil || x.data != nil || dims == nil || len(dims) != len(x.dims) || x.typ.DType.Bits()%8 != 0 || x.typ.DType.Bits() == 0 {
+		return false, nil
+	}
+	perm := make([]int, len(dims))
+	if p := n.Ints("perm"); p != nil {
+		if len(p) != len(dims) {
+			return false, nil
+		}
+		for i, v := range p {
+			perm[i] = int(v)
+		}
+	} else {
+		for i := range perm {
+			perm[i] = len(perm) - 1 - i
+		}
+	}
+	from := make([]int, len(dims)) // stride in the input of each output dimension
+	in := make([]int, len(dims))
+	step1 := 1
+	for i := len(dims) - 1; i >= 0; i-- {
+		in[i] = step1
+		step1 *= x.dims[i]
+	}
+	for i, p := range perm {
+		from[i] = in[p]
+	}
+	s := &step{Step: Step{Kernel: "transpose", DType: x.typ.DType.String(), Bytes: 2 * byteSize(x)}}
+	src := l.needPlain(x)
+	out := l.out(n, 0)
+	out.plain = l.newPlain(out)
+	dst := out.plain
+	s.reads, s.writes = []*buffer{src}, []*buffer{dst}
+	elem := x.typ.DType.Bits() / 8
+	s.bind = func(ses *Session) ([]team.Task, error) {
+		d, v := ses.bytes(dst), ses.bytes(src)
+		run := 1
+		if len(dims) > 0 {
+			run = dims[len(dims)-1]
+		}
+		rows := 0
+		if run > 0 {
+			rows = len(d) / elem / run
+		}
+		st := 1
+		if len(dims) > 0 {
+			st = from[len(dims)-1]
+		}
+		return []team.Task{ranges(rows, max(1, 2048/max(1, run)), func(a, b int) {
+			for r := a; r < b; r++ {
+				at, rest := 0, r
+				for k := len(dims) - 2; k >= 0; k-- {
+					at += rest % dims[k] * from[k]
+					rest /= dims[k]
+				}
+				gather(d[r*run*elem:(r+1)*run*elem], v, at, st, elem)
+			}
+		})}, nil
+	}
+	l.add(s, n)
+	return true, nil
+}
+
+// gather copies elements of v that lie stride apart from element at on.
+func gather(d, v []byte, at, stride, elem int) {
+	switch {
+	case stride == 1:
+		copy(d, v[at*elem:])
+	case elem == 4:
+		o, w := view[uint32](d), view[uint32](v)
+		for i := range o {
+			o[i] = w[at+i*stride]
+		}
+	default:
+		for i := 0; i < len(d); i += elem {
+			copy(d[i:i+elem], v[(at+i/elem*stride)*elem:])
+		}
+	}
+}
+
+// lowerUpsample lowers Resize and Upsample by whole factors with the nearest pixel below (asymmetric, floor) on blocks.
+func lowerUpsample(l *lowering, n *model.Node) (bool, error) {
+	x := l.in(n, 0)
+	dims := l.outDims(n, 0)
+	if !x.f32() || x.data != nil || !x.prefersBlocks() || len(dims) != 4 || n.Str("mode", "nearest") != "nearest" ||
+		n.Str("coordinate_transformation_mode", "half_pixel") != "asymmetric" || n.Str("nearest_mode", "round_prefer_floor") != "floor" ||
+		dims[0] != x.dims[0] || dims[1] != x.dims[1] || dims[2]%x.dims[2] != 0 || dims[3]%x.dims[3] != 0 || len(n.Ints("axes")) > 0 {
+		return false, nil
+	}
+	fy, fx := dims[2]/x.dims[2], dims[3]/x.dims[3]
+	s := &step{Step: Step{Kernel: "f32_upsample", DType: "float32", Bytes: byteSize(x)}}
+	src := l.needBlocked(x, cpu.Border{})
+	out := l.out(n, 0)
+	s.Bytes += byteSize(out)
+	dst := l.newBlocked(out, cpu.Border{})
+	s.reads, s.writes = []*buffer{src}, []*buffer{dst}
+	s.bind = func(ses *Session) ([]team.Task, error) {
+		d, v, dl, vl := ses.floats(dst), ses.floats(src), dst.layout, src.layout
+		return []team.Task{pieces{dl.N * dl.Blocks(), func(i, _ int) {
+			img, blk := i/dl.Blocks(), i%dl.Blocks()
+			in, to := v[img*vl.Image()+blk*vl.Plane():], d[img*dl.Image()+blk*dl.Plane():]
+			for y := range dl.H {
+				r := in[vl.Pixel(y/fy, 0):]
+				o := to[dl.Pixel(y, 0):][:dl.W*dl.Block]
+				for ox := range dl.W {
+					copy(o[ox*dl.Block:(ox+1)*dl.Block], r[ox/fx*dl.Block:])
+				}
+			}
+		}}}, nil
+	}
+	l.add(s, n)
+	return true, nil
+}
