@@ -1,7 +1,10 @@
 package train
 
 import (
+	"context"
+
 	"fettle/internal/fail"
+	"fettle/internal/task"
 	"fettle/model"
 )
 
@@ -55,11 +58,11 @@ func span(k, p, s, w, ow int) (int, int) {
 	return lo, max(lo, hi)
 }
 
-// each calls f for every (picture, output channel, input channel, kernel position) with the rows that meet: out row offset,
+// each calls f for every (picture in [from, to), output channel, input channel, kernel position) with the rows that meet: out row offset,
 // in row offset, first and end output column. All three passes of a convolution are this loop with another body.
-func (g geometry) each(f func(img, m, wi, outRow, inRow, lo, hi int)) {
+func (g geometry) each(from, to int, f func(m, wi, outRow, inRow, lo, hi int)) {
 	cg, mg := g.c/g.group, g.m/g.group
-	for img := range g.n {
+	for img := from; img < to; img++ {
 		for m := range g.m {
 			for ci := range cg {
 				c := m/mg*cg + ci
@@ -72,13 +75,29 @@ func (g geometry) each(f func(img, m, wi, outRow, inRow, lo, hi int)) {
 							if iy < 0 || iy >= g.h {
 								continue
 							}
-							f(img, m, wi, ((img*g.m+m)*g.oh+oy)*g.ow, ((img*g.c+c)*g.h+iy)*g.w+kx-g.pl, lo, hi)
+							f(m, wi, ((img*g.m+m)*g.oh+oy)*g.ow, ((img*g.c+c)*g.h+iy)*g.w+kx-g.pl, lo, hi)
 						}
 					}
 				}
 			}
 		}
 	}
+}
+
+// parts is how many shares a batch is cut into; fixed, so that sums do not depend on the number of processors.
+const parts = 4
+
+// shared runs f over the shares of the batch at the same time.
+func (g geometry) shared(f func(part, from, to int)) error {
+	t := task.NewGroup(context.Background())
+	size := (g.n + parts - 1) / parts
+	for p := range parts {
+		from, to := min(g.n, p*size), min(g.n, (p+1)*size)
+		if from < to {
+			t.Go("convolution", func(context.Context) error { f(p, from, to); return nil })
+		}
+	}
+	return t.Wait()
 }
 
 func convForward[T float](_ *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
@@ -100,44 +119,59 @@ func convForward[T float](_ *tape[T], n *model.Node, in []*array[T]) (*array[T],
 			}
 		}
 	}
-	g.each(func(_, _, wi, o, i, lo, hi int) {
-		k := w.v[wi]
-		if g.sw == 1 {
-			out, row := y.v[o+lo:o+hi], x.v[i+lo:i+hi]
-			for j := range out {
-				out[j] += k * row[j]
+	err = g.shared(func(_, from, to int) {
+		g.each(from, to, func(_, wi, o, i, lo, hi int) {
+			k := w.v[wi]
+			if g.sw == 1 {
+				out, row := y.v[o+lo:o+hi], x.v[i+lo:i+hi]
+				for j := range out {
+					out[j] += k * row[j]
+				}
+				return
 			}
-			return
-		}
-		for j := lo; j < hi; j++ {
-			y.v[o+j] += k * x.v[i+j*g.sw]
-		}
+			for j := lo; j < hi; j++ {
+				y.v[o+j] += k * x.v[i+j*g.sw]
+			}
+		})
 	})
-	return y, g, nil
+	return y, g, err
 }
 
 func convBackward[T float](_ *tape[T], n *model.Node, in []*array[T], saved any, dy *array[T]) []*array[T] {
 	g := saved.(geometry)
 	x, w := in[0], in[1]
 	dx, dw := like(x), like(w)
-	g.each(func(_, _, wi, o, i, lo, hi int) {
-		k := w.v[wi]
-		var sum T
-		if g.sw == 1 {
-			grad, row, drow := dy.v[o+lo:o+hi], x.v[i+lo:i+hi], dx.v[i+lo:i+hi]
-			for j, d := range grad {
-				sum += d * row[j]
-				drow[j] += k * d
+	var share [parts][]T
+	err := g.shared(func(part, from, to int) {
+		sums := make([]T, len(dw.v))
+		share[part] = sums
+		g.each(from, to, func(_, wi, o, i, lo, hi int) {
+			k := w.v[wi]
+			var sum T
+			if g.sw == 1 {
+				grad, row, drow := dy.v[o+lo:o+hi], x.v[i+lo:i+hi], dx.v[i+lo:i+hi]
+				for j, d := range grad {
+					sum += d * row[j]
+					drow[j] += k * d
+				}
+			} else {
+				for j := lo; j < hi; j++ {
+					d := dy.v[o+j]
+					sum += d * x.v[i+j*g.sw]
+					dx.v[i+j*g.sw] += k * d
+				}
 			}
-		} else {
-			for j := lo; j < hi; j++ {
-				d := dy.v[o+j]
-				sum += d * x.v[i+j*g.sw]
-				dx.v[i+j*g.sw] += k * d
-			}
-		}
-		dw.v[wi] += sum
+			sums[wi] += sum
+		})
 	})
+	if err != nil {
+		panic(err) // a bug that a goroutine of its own has caught; it must not pass for a gradient
+	}
+	for _, sums := range share {
+		for i, v := range sums {
+			dw.v[i] += v
+		}
+	}
 	out := []*array[T]{dx, dw}
 	if len(in) > 2 && in[2] != nil {
 		db := like(in[2])
