@@ -1,0 +1,212 @@
+package conv
+
+import (
+	"unsafe"
+
+	"fettle/kernels/cpu"
+)
+
+// dwArgs is what a depthwise kernel reads. The offsets are known to _asm/amd64gen/dw.go; TestOffsets compares them.
+type dwArgs struct {
+	src, dst, w, bias  unsafe.Pointer
+	irow, orow, nt, nr int64
+	act                int64
+	lo, hi             float32
+	taps               *int64 // kernels for any taps only, as the rest
+	nk                 int64
+	res                unsafe.Pointer
+	rrow, ps           int64
+	cols               int64      // for the portable kernel
+	cur                [3]uintptr // row pointers of the kernel; they end behind the tensors, so they are no pointers
+}
+
+type dwKern func(*dwArgs)
+
+// dwRows are the depthwise kernels of one instruction set; index is the number of columns.
+type dwRows struct {
+	isa            cpu.ISA
+	s1pair, s1, s2 [8]func(*dwArgs) // 3x3; two rows, one row, stride 2
+	any            [9]func(*dwArgs) // 8, 4, 2, 1 columns
+	vecBytes       int              // of a line that one call of any covers
+	span           dwKern           // activation in place
+}
+
+// depthwise is a convolution with one input and one output channel a group.
+type depthwise struct {
+	s    Shape
+	r    *dwRows
+	fast bool // the 3x3 kernels
+}
+
+func newDepthwise(s Shape, r *dwRows) *depthwise {
+	d := &depthwise{s: s, r: r}
+	d.fast = r.s1[1] != nil && s.KH == 3 && s.KW == 3 && s.DH*s.DW == 1 && s.SH == s.SW && s.SH <= 2 && !s.Residual
+	return d
+}
+
+func (d *depthwise) packedLen() int { return roundUp(d.s.C, blk) * (d.s.KH*d.s.KW + 1) }
+
+// pack writes [block][tap][16] and then the bias.
+func (d *depthwise) pack(dst, w, bias []float32) {
+	taps := d.s.KH * d.s.KW
+	for c := range d.s.C {
+		for t := range taps {
+			dst[(c/blk*taps+t)*blk+c%blk] = w[c*taps+t]
+		}
+	}
+	copy(dst[roundUp(d.s.C, blk)*taps:], bias)
+}
+
+type dwBound struct {
+	*depthwise
+	packed  []float32
+	calls   []dwCall
+	taps    []int64
+	in, out cpu.Layout
+	rplane  int
+	work    int
+}
+
+// dwCall is one kernel call of a channel block; offsets in bytes.
+type dwCall struct {
+	f             dwKern
+	src, dst, res int
+	a             dwArgs
+}
+
+func (d *depthwise) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) Bound {
+	s := d.s
+	b := &dwBound{depthwise: d, packed: packed, in: in, out: out, work: workers}
+	for t := range s.KH * s.KW {
+		b.taps = append(b.taps, int64(4*(t/s.KW*s.DH*in.Row()+t%s.KW*s.DW*in.Block)))
+	}
+	base := dwArgs{irow: int64(4 * in.Row() * s.SH), orow: int64(4 * out.Row()), act: int64(s.Act.Kind), lo: s.Act.A, hi: s.Act.B, nk: int64(len(b.taps)), ps: int64(4 * s.SW * in.Block)}
+	if d.fast {
+		base.irow = int64(4 * in.Row())
+	}
+	if res != nil {
+		base.rrow, b.rplane = int64(4*res.Row()), res.Plane()
+	}
+	add := func(y, n, per, x, cols, tiles int, f dwKern) {
+		c := dwCall{f: f, src: 4 * in.Pixel(y*s.SH-s.PadT, x*s.SW-s.PadL), dst: 4 * out.Pixel(y, x), a: base}
+		c.a.nt, c.a.nr, c.a.cols = int64(tiles), int64(n/per), int64(cols)
+		if res != nil {
+			c.res = 4 * res.Pixel(y, x)
+		}
+		b.calls = append(b.calls, c)
+	}
+	if !d.fast {
+		for x := 0; x < out.W; {
+			cols := 8
+			for cols > out.W-x {
+				cols /= 2
+			}
+			n := (out.W - x) / cols
+			add(0, out.H, 1, x, cols, n, d.r.any[cols])
+			x += n * cols
+		}
+		return b
+	}
+	seg := segments(out.W, 7)
+	band := func(y, n, per int, table *[8]func(*dwArgs)) {
+		for x, i := 0, 0; n > 0 && i < len(seg); {
+			j := i
+			for j < len(seg) && seg[j] == seg[i] {
+				j++
+			}
+			add(y, n, per, x, seg[i], j-i, table[seg[i]])
+			x += seg[i] * (j - i)
+			i = j
+		}
+	}
+	if s.SH == 1 {
+		band(0, out.H&^1, 2, &d.r.s1pair)
+		band(out.H&^1, out.H&1, 1, &d.r.s1)
+	} else {
+		band(0, out.H, 1, &d.r.s2)
+	}
+	return b
+}
+
+func (b *dwBound) Scratch() int { return 0 }
+
+func (b *dwBound) On(buf Buffers) Run {
+	r := &dwRun{b: b, args: make([]dwArgs, b.work), in: ptr(buf.In), out: ptr(buf.Out)}
+	if b.s.Residual {
+		r.res = ptr(buf.Res)
+	}
+	return r
+}
+
+type dwRun struct {
+	b            *dwBound
+	in, out, res unsafe.Pointer
+	args         []dwArgs
+}
+
+func (r *dwRun) Stages() int    { return 1 }
+func (r *dwRun) Pieces(int) int { return r.b.s.N * r.b.in.Blocks() }
+
+// Piece runs one channel block of one picture.
+func (r *dwRun) Piece(_, i, worker int) {
+	b := r.b
+	n, blocks := b.in.Blocks(), len(b.taps)
+	img, c := i/n, i%n
+	in := unsafe.Add(r.in, 4*(img*b.in.Image()+c*b.in.Plane()))
+	out := unsafe.Add(r.out, 4*(img*b.out.Image()+c*b.out.Plane()))
+	w := ptr(b.packed[c*blocks*blk:])
+	bias := ptr(b.packed[(n*blocks+c)*blk:])
+	k := &r.args[worker]
+	for j := range b.calls {
+		call := &b.calls[j]
+		for h := 0; h < 64; h += b.r.vecBytes {
+			*k = call.a
+			k.src, k.dst = unsafe.Add(in, call.src+h), unsafe.Add(out, call.dst+h)
+			k.w, k.bias, k.taps = unsafe.Add(w, h), unsafe.Add(bias, h), &b.taps[0]
+			if r.res != nil {
+				k.res = unsafe.Add(r.res, 4*(img*n+c)*b.rplane+call.res+h)
+			}
+			call.f(k)
+			if b.fast {
+				break
+			}
+		}
+	}
+}
+
+// dwGo is the portable kernel for any taps, cols columns of 16 channels.
+func dwGo(k *dwArgs) {
+	act := cpu.Act{Kind: cpu.ActKind(k.act), A: k.lo, B: k.hi}
+	taps := unsafe.Slice(k.taps, k.nk)
+	for y := range k.nr {
+		for x := range k.nt * k.cols {
+			src := unsafe.Add(k.src, y*k.irow+x*k.ps)
+			acc := *(*[blk]float32)(k.bias)
+			for t, off := range taps {
+				in := (*[blk]float32)(unsafe.Add(src, off))
+				w := (*[blk]float32)(unsafe.Add(k.w, 4*blk*t))
+				for j := range acc {
+					acc[j] += in[j] * w[j]
+				}
+			}
+			if k.res != nil {
+				in := (*[blk]float32)(unsafe.Add(k.res, y*k.rrow+x*4*blk))
+				for j := range acc {
+					acc[j] += in[j]
+				}
+			}
+			out := (*[blk]float32)(unsafe.Add(k.dst, y*k.orow+x*4*blk))
+			for j := range acc {
+				out[j] = applyGo(act, acc[j])
+			}
+		}
+	}
+}
+
+func portableDW() *dwRows {
+	r := &dwRows{isa: cpu.Generic, vecBytes: 64}
+	for _, c := range []int{1, 2, 4, 8} {
+		r.any[c] = dwGo
+	}
+	return r
+}

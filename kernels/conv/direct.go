@@ -1,0 +1,383 @@
+package conv
+
+import (
+	"unsafe"
+
+	"fettle/kernels/cpu"
+)
+
+// kargs is what a micro-kernel reads. The offsets are known to _asm/amd64gen/conv.go; TestOffsets compares them.
+type kargs struct {
+	a, b, c, bias, res unsafe.Pointer
+	groups             *group
+	nk, cblk           int64 // groups; bytes between channel blocks of the output
+	tiles              *tile
+	nt, rblk, act      int64
+	lo, hi             float32
+	pf                 uintptr // next weights; may run past them, so it is no pointer
+	pfStep             int64
+	scale              unsafe.Pointer // 8 bit only, as the rest
+	rscale             float32
+	_                  uint32
+	perm               unsafe.Pointer
+	ps                 int64 // bytes between two output pixels in the input
+	mr, nb             int64 // for portable kernels
+	_                  [24]byte
+}
+
+type (
+	tile  struct{ a, c, r int64 }    // byte offsets of a tile's first pixel in input, output and residual
+	group struct{ off, steps int64 } // byte offset from that pixel and number of steps of one part of the sum
+	kern  func(*kargs)
+)
+
+// rows are the micro-kernels of one tile shape.
+type rows struct {
+	isa        cpu.ISA
+	nb, maxMR  int
+	s1, s2, p  []kern // by pixels; nil entries are absent; p prefetches hard
+	any        []kern
+	lightTiles int // with at least this many tiles a panel the light prefetch covers the next one
+}
+
+// direct is the direct algorithm on blocked layouts, or on NHWC when nhwc is set (then one group is a row of taps).
+type direct struct {
+	s    Shape
+	main *rows
+	tail map[int]*rows // by blocks, for what is left of the output channels
+	nhwc bool
+	unit int // steps are of 4 inputs, or of 1 (variant any)
+
+	groups []group // offsets are filled in by bind; here: block*taps + tap
+	panels []panel
+	wLen   int
+}
+
+// panel is a run of output blocks with the part of the sum that they need: grouped convolutions read only some inputs.
+type panel struct {
+	block, nb  int
+	g0, g1     int // range of groups
+	w          int // offset of its weights, floats
+	steps, len int // steps of the sum; floats of weights
+}
+
+const blk = 16 // channels a block
+
+// newDirect lays out panels. family lists the tile shapes of one instruction set by blocks.
+func newDirect(s Shape, family map[int]*rows, nb int, nhwc bool) *direct {
+	d := &direct{s: s, main: family[nb], tail: map[int]*rows{}, nhwc: nhwc, unit: 4}
+	if nhwc || s.SW > 2 {
+		d.unit = 1
+	}
+	for n, r := range family {
+		if d.table(r, 1) != nil {
+			d.tail[n] = r
+		}
+	}
+	ic, oc := ceilDiv(s.C, blk), ceilDiv(s.M, blk)
+	taps := s.KH * s.KW
+	if nhwc {
+		for range s.KH {
+			d.groups = append(d.groups, group{steps: int64(s.KW * s.C)})
+		}
+	} else {
+		for b := range ic {
+			n := int64(ceilDiv(min(blk, s.C-b*blk), d.unit))
+			for range taps {
+				d.groups = append(d.groups, group{steps: n})
+			}
+		}
+	}
+	cg, mg := s.C/s.Groups, s.M/s.Groups
+	for b := 0; b < oc; {
+		n := min(nb, oc-b)
+		for d.tail[n] == nil {
+			n--
+		}
+		p := panel{block: b, nb: n, g0: 0, g1: len(d.groups), w: d.wLen}
+		if s.Groups > 1 {
+			first := b * blk / mg * cg
+			last := ((min(s.M, (b+n)*blk)-1)/mg + 1) * cg
+			p.g0, p.g1 = first/blk*taps, ceilDiv(last, blk)*taps
+		}
+		for _, g := range d.groups[p.g0:p.g1] {
+			p.steps += int(g.steps)
+		}
+		p.len = p.steps * d.unit * n * blk
+		d.wLen += p.len
+		d.panels = append(d.panels, p)
+		b += n
+	}
+	return d
+}
+
+func (d *direct) packedLen() int { return d.wLen + roundUp(d.s.M, blk) }
+
+// pack writes all panels, [group][input][nb*16], and then the bias.
+func (d *direct) pack(dst, w, bias []float32) {
+	s := d.s
+	taps := s.KH * s.KW
+	cg, mg := s.C/s.Groups, s.M/s.Groups
+	for _, p := range d.panels {
+		at := p.w
+		for g := p.g0; g < p.g1; g++ {
+			for u := range int(d.groups[g].steps) * d.unit {
+				c, tap := g/taps*blk+u, g%taps
+				if d.nhwc {
+					c, tap = u%s.C, g*s.KW+u/s.C
+				}
+				for j := range p.nb * blk {
+					m := p.block*blk + j
+					if m < s.M && c < s.C && m/mg == c/cg {
+						dst[at+j] = w[(m*cg+c%cg)*taps+tap]
+					}
+				}
+				at += p.nb * blk
+			}
+		}
+	}
+	copy(dst[d.wLen:], bias)
+}
+
+// directBound is a direct convolution with its tables.
+type directBound struct {
+	*direct
+	packed []float32
+	groups []group
+	chunks []chunk
+	args   kargs
+	bases  [3]int // bytes from the start of input, output and residual to what tile offsets count from
+	work   int
+	pieces []piece // what workers claim
+}
+
+// chunk is a part of the output whose input stays in the second-level cache: tiles by panel width and number of pixels.
+type chunk struct{ by map[int][]mrTiles }
+
+type mrTiles struct {
+	mr    int
+	f     kern
+	tiles []tile
+}
+
+// piece is panels p0..p1 over share part of of of a chunk's tiles.
+type piece struct{ chunk, p0, p1, part, of int }
+
+// chunkBytes bounds the input bytes that one pass over all panels touches.
+const chunkBytes = 384 << 10
+
+// segments splits n pixels into runs of at most m of nearly equal length.
+func segments(n, m int) []int {
+	k := ceilDiv(n, m)
+	s := make([]int, k)
+	for i := range s {
+		s[i] = n*(i+1)/k - n*i/k
+	}
+	return s
+}
+
+func (d *direct) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) Bound {
+	return d.bindSized(packed, in, out, res, workers, 4, 4)
+}
+
+// bindSized is bind for elements of inSize and outSize bytes.
+func (d *direct) bindSized(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers, inSize, outSize int) *directBound {
+	s := d.s
+	b := &directBound{direct: d, packed: packed, work: workers}
+	irow, px := inSize*in.Row(), inSize*in.Block
+	b.groups = append([]group(nil), d.groups...)
+	for g := range b.groups {
+		if d.nhwc {
+			b.groups[g].off = int64(g * s.DH * irow)
+			continue
+		}
+		taps := s.KH * s.KW
+		t := g % taps
+		b.groups[g].off = int64(inSize*(g/taps)*in.Plane() + t/s.KW*s.DH*irow + t%s.KW*s.DW*px)
+	}
+	b.args = kargs{act: int64(s.Act.Kind), lo: s.Act.A, hi: s.Act.B, cblk: int64(outSize * out.Plane()), ps: int64(s.SW * px)}
+	if res != nil {
+		b.args.rblk = int64(outSize * res.Plane())
+	}
+	b.tile(in, out, res, inSize, outSize)
+	b.share(workers)
+	return b
+}
+
+// tile cuts the output into chunks and tiles.
+func (b *directBound) tile(in, out cpu.Layout, res *cpu.Layout, inSize, outSize int) {
+	s := b.s
+	h, w := out.H, out.W
+	px := inSize * in.Block
+	flat := s.KH*s.KW*s.SH*s.SW == 1 && s.PadT+s.PadL == 0 && in.Border() == cpu.Border{} && out.Border() == cpu.Border{} && (res == nil || res.Border() == cpu.Border{})
+	if flat {
+		h, w = 1, h*w // one long row
+	}
+	inBytes := roundUp(in.C, in.Block) * in.H * in.W * inSize
+	if s.KH*s.KW == 1 {
+		inBytes /= s.SH * s.SW // only these pixels are read
+	}
+	rowsPer, tilesPer := h, 1<<30
+	n, np := inBytes/chunkBytes, len(b.panels)
+	if n > 0 && n*4*b.wLen < (np-1)*inBytes { // chunks read the weights again, panels the input: take the smaller traffic
+		if h > 1 {
+			rowsPer = max(1, h*chunkBytes/inBytes)
+		} else {
+			tilesPer = max(1, w/b.main.maxMR*chunkBytes/inBytes)
+		}
+	}
+	widths := map[int]*rows{}
+	for _, p := range b.panels {
+		widths[p.nb] = b.tail[p.nb]
+	}
+	for img := range out.N {
+		for y0 := 0; y0 < h; y0 += rowsPer {
+			for x0 := 0; x0 < w; {
+				x1 := w
+				if h == 1 && tilesPer < 1<<30 {
+					x1 = min(w, x0+tilesPer*b.main.maxMR)
+				}
+				c := chunk{map[int][]mrTiles{}}
+				for nb, r := range widths {
+					byMR := make([][]tile, r.maxMR+1)
+					nt := 0
+					table := b.table(r, 1)
+					for y := y0; y < min(h, y0+rowsPer); y++ {
+						x := x0
+						for _, m := range segments(x1-x0, r.maxMR) {
+							for m > 0 {
+								mr := m
+								for mr >= len(table) || table[mr] == nil {
+									mr--
+								}
+								t := tile{
+									a: int64(inSize*(img*in.Image()+in.Pixel(y*s.SH-s.PadT, -s.PadL)) + x*s.SW*px),
+									c: int64(outSize * (img*out.Image() + out.Pixel(y, x))),
+								}
+								if res != nil {
+									t.r = int64(outSize * (img*res.Image() + res.Pixel(y, x)))
+								}
+								byMR[mr] = append(byMR[mr], t)
+								nt++
+								x, m = x+mr, m-mr
+							}
+						}
+					}
+					table = b.table(r, nt)
+					for mr, t := range byMR {
+						if len(t) > 0 {
+							c.by[nb] = append(c.by[nb], mrTiles{mr, table[mr], t})
+						}
+					}
+				}
+				b.chunks = append(b.chunks, c)
+				x0 = x1
+			}
+		}
+	}
+}
+
+// table chooses the variant of a tile shape.
+func (d *direct) table(r *rows, tiles int) []kern {
+	switch {
+	case d.unit == 1:
+		return r.any
+	case d.s.SW == 2:
+		return r.s2
+	case r.p != nil && tiles < r.lightTiles:
+		return r.p
+	}
+	return r.s1
+}
+
+// share decides what workers claim: panels if there are enough of them and the weights are larger than the input, else
+// ranges of tiles.
+func (b *directBound) share(workers int) {
+	np := len(b.panels)
+	if workers == 1 {
+		for c := range b.chunks {
+			b.pieces = append(b.pieces, piece{c, 0, np, 0, 1})
+		}
+		return
+	}
+	s := b.s
+	if np >= 2*workers && b.wLen >= s.C*s.H*s.W {
+		for c := range b.chunks {
+			for p := range np {
+				b.pieces = append(b.pieces, piece{c, p, p + 1, 0, 1})
+			}
+		}
+		return
+	}
+	cut := workers
+	if len(b.chunks) < 4 {
+		cut = 3 * workers
+	}
+	for c := range b.chunks {
+		for i := range cut {
+			b.pieces = append(b.pieces, piece{c, 0, np, i, cut})
+		}
+	}
+}
+
+func (b *directBound) Scratch() int { return 0 }
+
+func (b *directBound) On(buf Buffers) Run {
+	r := &directRun{b: b, args: make([]kargs, b.work)}
+	base := b.args
+	base.a, base.c = ptr(buf.In), ptr(buf.Out)
+	if b.s.Residual {
+		base.res = ptr(buf.Res)
+	}
+	base.b = ptr(b.packed)
+	base.bias = ptr(b.packed[b.wLen:])
+	r.base = base
+	return r
+}
+
+func ptr(f []float32) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(f)) }
+
+// directRun has one argument block a worker: arguments of kernels in tables escape, and a fresh block a call would cost memory.
+type directRun struct {
+	b    *directBound
+	base kargs
+	args []kargs
+}
+
+func (r *directRun) Stages() int    { return 1 }
+func (r *directRun) Pieces(int) int { return len(r.b.pieces) }
+
+func (r *directRun) Piece(_, i, worker int) {
+	b, pc := r.b, r.b.pieces[i]
+	k := &r.args[worker]
+	*k = r.base
+	for p := pc.p0; p < pc.p1; p++ {
+		pn := &b.panels[p]
+		k.b = unsafe.Add(r.base.b, 4*pn.w)
+		k.c = unsafe.Add(r.base.c, pn.block*int(r.base.cblk))
+		k.bias = unsafe.Add(r.base.bias, pn.block*blk*4)
+		if r.base.res != nil {
+			k.res = unsafe.Add(r.base.res, pn.block*int(r.base.rblk))
+		}
+		k.groups, k.nk, k.nb = &b.groups[pn.g0], int64(pn.g1-pn.g0), int64(pn.nb)
+		sets := b.chunks[pc.chunk].by[pn.nb]
+		k.pf, k.pfStep = uintptr(k.b), 0
+		if next := p + 1; next < len(b.panels) {
+			steps := 0
+			for _, s := range sets {
+				steps += (len(s.tiles)*(pc.part+1)/pc.of - len(s.tiles)*pc.part/pc.of) * pn.steps
+			}
+			k.pf, k.pfStep = uintptr(r.base.b)+uintptr(4*b.panels[next].w), int64(roundUp(4*b.panels[next].len/max(1, steps), 64))
+		}
+		for _, s := range sets {
+			t := s.tiles[len(s.tiles)*pc.part/pc.of : len(s.tiles)*(pc.part+1)/pc.of]
+			if len(t) == 0 {
+				continue
+			}
+			k.tiles, k.nt, k.mr = &t[0], int64(len(t)), int64(s.mr)
+			n := int(k.pfStep) * len(t) * pn.steps
+			s.f(k)
+			k.pf += uintptr(n)
+		}
+	}
+}

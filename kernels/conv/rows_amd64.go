@@ -1,0 +1,62 @@
+package conv
+
+import "fettle/kernels/cpu"
+
+// families are the tile shapes of this architecture by instruction set, richest first.
+func families(f cpu.Features) []map[int]*rows {
+	var l []map[int]*rows
+	if f.Has(cpu.AVX512F) {
+		l = append(l, avx512Rows())
+	}
+	if f.Has(cpu.AVX2) {
+		l = append(l, avx2Rows())
+	}
+	return l
+}
+
+func kerns[T [7]func(*kargs) | [8]func(*kargs) | [10]func(*kargs) | [15]func(*kargs) | [29]func(*kargs)](t T) []kern {
+	var l []kern
+	for i := range len(t) {
+		l = append(l, t[i])
+	}
+	return l
+}
+
+func avx512Rows() map[int]*rows {
+	r := func(nb, maxMR, light int) *rows {
+		return &rows{isa: cpu.AVX512F, nb: nb, maxMR: maxMR, lightTiles: light}
+	}
+	m := map[int]*rows{1: r(1, 28, 0), 2: r(2, 14, 8), 3: r(3, 9, 0), 4: r(4, 7, 6)}
+	m[1].s1, m[1].s2, m[1].any = kerns(conv1s1Z()), kerns(conv1s2Z()), kerns(conv1anyZ())
+	m[2].s1, m[2].s2, m[2].p, m[2].any = kerns(conv2s1Z()), kerns(conv2s2Z()), kerns(conv2pZ()), kerns(conv2anyZ())
+	m[3].s1 = kerns(conv3s1Z())
+	m[4].s1, m[4].s2, m[4].p = kerns(conv4s1Z()), kerns(conv4s2Z()), kerns(conv4pZ())
+	return m
+}
+
+func avx2Rows() map[int]*rows {
+	r := &rows{isa: cpu.AVX2, nb: 1, maxMR: 6, lightTiles: 4}
+	r.s1, r.s2, r.p, r.any = kerns(conv1s1Y()), kerns(conv1s2Y()), kerns(conv1pY()), kerns(conv1anyY())
+	return map[int]*rows{1: r}
+}
+
+func dwFamilies(f cpu.Features) []*dwRows {
+	var l []*dwRows
+	if f.Has(cpu.AVX512F) {
+		l = append(l, &dwRows{isa: cpu.AVX512F, s1: dw1s1Z(), s1pair: dw2s1Z(), s2: dw1s2Z(), any: dwAnyZ(), vecBytes: 64, span: actSpanZ})
+	}
+	if f.Has(cpu.AVX2) {
+		l = append(l, &dwRows{isa: cpu.AVX2, any: dwAnyY(), vecBytes: 32, span: actSpanY})
+	}
+	return l
+}
+
+func winoFamily(f cpu.Features) *winoRows {
+	if !f.Has(cpu.AVX512F) {
+		return nil
+	}
+	return &winoRows{isa: cpu.AVX512F, in4: winoIn, out4: winoOut, edge4: winoOutMask, in2: winoIn2, out2: winoOut2, edge2: winoOut2Mask, span: actSpanZ}
+}
+
+// archAlgorithms are algorithms that share nothing with the drivers of this package.
+func archAlgorithms(Shape, cpu.Features) []*Algorithm { return nil }

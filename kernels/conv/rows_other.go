@@ -1,0 +1,14 @@
+//go:build !amd64 && !arm64
+
+package conv
+
+import "fettle/kernels/cpu"
+
+func families(cpu.Features) []map[int]*rows { return nil }
+
+func dwFamilies(cpu.Features) []*dwRows { return nil }
+
+func winoFamily(cpu.Features) *winoRows { return nil }
+
+// archAlgorithms are algorithms that share nothing with the drivers of this package.
+func archAlgorithms(Shape, cpu.Features) []*Algorithm { return nil }
