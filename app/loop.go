@@ -1,0 +1,206 @@
+package app
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"fettle/internal/fail"
+	"fettle/internal/task"
+)
+
+// Studio is the document loop: the one goroutine that owns the State. Views send commands with Do and get published
+// states through Subscribe; slow work runs as jobs whose results come back as commands.
+type Studio struct {
+	app    *App
+	group  *task.Group
+	inbox  chan func(*State)
+	mu     sync.Mutex
+	now    *State
+	subs   []func(*State)
+	cancel map[int64]context.CancelFunc
+	nextID int64
+}
+
+// NewStudio starts the loop. Close ends it and every job.
+func (a *App) NewStudio(ctx context.Context) *Studio {
+	s := &Studio{app: a, group: task.NewGroup(ctx), inbox: make(chan func(*State), 64), cancel: map[int64]context.CancelFunc{}}
+	s.now = &State{Screen: "start", Settings: a.loadSettings(), Recent: a.loadRecent(), Boards: a.loadBoards()}
+	s.group.Go("studio", s.loop)
+	return s
+}
+
+// Close cancels all jobs and waits for them.
+func (s *Studio) Close() error {
+	s.group.Cancel()
+	return s.group.Wait()
+}
+
+// State is the latest published state.
+func (s *Studio) State() *State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+// Subscribe calls f with every new state, from the loop's goroutine: f must hand it on and return.
+func (s *Studio) Subscribe(f func(*State)) {
+	s.mu.Lock()
+	s.subs = append(s.subs, f)
+	now := s.now
+	s.mu.Unlock()
+	f(now)
+}
+
+func (s *Studio) loop(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case edit := <-s.inbox:
+			s.apply(edit)
+		}
+	}
+}
+
+// apply makes the next state from a copy; a command that panics leaves the old one.
+func (s *Studio) apply(edit func(*State)) {
+	next := *s.now
+	next.Seq++
+	if err := task.Safely("command", func() error { edit(&next); return nil }); err != nil {
+		next = *s.now
+		next.Seq++
+		s.notify(&next, err)
+	}
+	s.mu.Lock()
+	s.now = &next
+	subs := append([]func(*State){}, s.subs...)
+	s.mu.Unlock()
+	for _, f := range subs {
+		f(&next)
+	}
+}
+
+// edit queues a change of the state. It never blocks for long: the loop only copies and assigns.
+func (s *Studio) edit(f func(*State)) {
+	select {
+	case s.inbox <- f:
+	case <-s.group.Context().Done():
+	}
+}
+
+func (s *Studio) notify(st *State, err error) {
+	s.nextID++
+	st.Notices = append(append([]*Notice(nil), st.Notices...), &Notice{ID: s.nextID, Err: fail.From(err)})
+	if n := len(st.Notices); n > 5 {
+		st.Notices = st.Notices[n-5:]
+	}
+}
+
+// fail shows an error.
+func (s *Studio) fail(err error) {
+	if err == nil || fail.Is(err, fail.Cancelled) {
+		return
+	}
+	s.edit(func(st *State) { s.notify(st, err) })
+}
+
+// Say shows good news.
+func (s *Studio) say(text string) {
+	s.edit(func(st *State) {
+		s.nextID++
+		st.Notices = append(append([]*Notice(nil), st.Notices...), &Notice{ID: s.nextID, Text: text})
+	})
+}
+
+// CloseNotice removes a notice.
+func (s *Studio) CloseNotice(id int64) {
+	s.edit(func(st *State) {
+		var keep []*Notice
+		for _, n := range st.Notices {
+			if n.ID != id {
+				keep = append(keep, n)
+			}
+		}
+		st.Notices = keep
+	})
+}
+
+// job starts slow work. work gets a context that Cancel ends and a progress to report to; it changes the state only
+// through edit.
+func (s *Studio) job(title, detail string, work func(ctx context.Context, p task.Progress) error) {
+	s.edit(func(st *State) {
+		s.nextID++
+		id := s.nextID
+		ctx, cancel := context.WithCancel(s.group.Context())
+		s.cancel[id] = cancel
+		j := &Job{ID: id, Title: title, Detail: detail, Started: time.Now()}
+		st.Jobs = append(recentJobs(st.Jobs), j)
+		s.group.Go(title, func(context.Context) error {
+			defer cancel()
+			var last time.Time
+			err := task.Safely(title, func() error {
+				return work(ctx, func(done, total int64, what string) {
+					if t := time.Now(); t.Sub(last) > 50*time.Millisecond || done == total {
+						last = t
+						s.edit(func(st *State) { s.update(st, id, func(j *Job) { j.Done, j.Total, j.What = done, total, what }) })
+					}
+				})
+			})
+			s.edit(func(st *State) {
+				delete(s.cancel, id)
+				s.update(st, id, func(j *Job) {
+					j.Ended = time.Now()
+					if err != nil {
+						j.Err = fail.From(err)
+					}
+				})
+				if err != nil && !fail.Is(err, fail.Cancelled) {
+					s.notify(st, err)
+				}
+			})
+			return nil // the window lives on
+		})
+	})
+}
+
+// recentJobs drops the oldest ended jobs so that the panel stays short.
+func recentJobs(jobs []*Job) []*Job {
+	out := append([]*Job(nil), jobs...)
+	for len(out) > 20 {
+		cut := -1
+		for i, j := range out {
+			if !j.Running() {
+				cut = i
+				break
+			}
+		}
+		if cut < 0 {
+			break
+		}
+		out = append(out[:cut], out[cut+1:]...)
+	}
+	return out
+}
+
+// update replaces a job by a changed copy.
+func (s *Studio) update(st *State, id int64, f func(*Job)) {
+	jobs := append([]*Job(nil), st.Jobs...)
+	for i, j := range jobs {
+		if j.ID == id {
+			c := *j
+			f(&c)
+			jobs[i] = &c
+		}
+	}
+	st.Jobs = jobs
+}
+
+// CancelJob asks a job to stop.
+func (s *Studio) CancelJob(id int64) {
+	s.edit(func(*State) {
+		if c := s.cancel[id]; c != nil {
+			c()
+		}
+	})
+}

@@ -1,0 +1,106 @@
+package app
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"fettle/internal/fail"
+)
+
+// settingsFile is what window and command line share: settings and recent models.
+type settingsFile struct {
+	Schema   int
+	Settings Settings
+	Recent   []Recent
+}
+
+const recentLimit = 12
+
+func (a *App) readSettings() settingsFile {
+	f := settingsFile{Schema: 1, Settings: Settings{Language: systemLanguage(), Dark: true, Threads: 1}}
+	b, err := os.ReadFile(filepath.Join(a.home, "settings.json"))
+	if err != nil || len(b) > 1<<20 {
+		return f
+	}
+	g := f
+	if json.Unmarshal(b, &g) != nil || g.Schema != 1 {
+		return f // a file from elsewhere never stops the program
+	}
+	if g.Settings.Threads < 1 || g.Settings.Threads > 64 {
+		g.Settings.Threads = 1
+	}
+	return g
+}
+
+// writeSettings replaces the file in one step.
+func (a *App) writeSettings(f settingsFile) error {
+	if err := a.ensureHome(); err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(f, "", " ")
+	if err != nil {
+		return fail.New(fail.Internal, "settings: %v", err)
+	}
+	return atomicWrite(filepath.Join(a.home, "settings.json"), b)
+}
+
+// atomicWrite writes beside path, flushes, and renames.
+func atomicWrite(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	if err != nil {
+		return fail.New(fail.Denied, "cannot write beside %s: %v", path, err).Try("check the folder's permissions and free space")
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fail.New(fail.Denied, "cannot write %s: %v", path, err).Try("check the folder's permissions and free space")
+	}
+	return nil
+}
+
+func systemLanguage() string {
+	for _, k := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+		if v := os.Getenv(k); v != "" {
+			if strings.HasPrefix(v, "zh") {
+				return "zh"
+			}
+			return "en"
+		}
+	}
+	return "en"
+}
+
+func (a *App) loadSettings() Settings { return a.readSettings().Settings }
+func (a *App) loadRecent() []Recent   { return a.readSettings().Recent }
+
+// remember puts a model at the top of the recent ones.
+func (a *App) remember(r Recent) ([]Recent, error) {
+	f := a.readSettings()
+	r.Opened = time.Now()
+	list := []Recent{r}
+	for _, o := range f.Recent {
+		if o.Path != r.Path && len(list) < recentLimit {
+			list = append(list, o)
+		}
+	}
+	f.Recent = list
+	return list, a.writeSettings(f)
+}
+
+func (a *App) saveSettings(s Settings) error {
+	f := a.readSettings()
+	f.Settings = s
+	return a.writeSettings(f)
+}
