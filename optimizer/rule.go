@@ -55,7 +55,7 @@ func (p *RulePass) Apply(ctx context.Context, env *Env, m *model.Model) (*model.
 	work := m
 	if p.Prepare != nil {
 		found, err := p.Check(env, m)
-		if err != nil || !any1(found, Applied) {
+		if err != nil || !anyWith(found, Applied) {
 			return m, found, err
 		}
 		if work, err = p.Prepare(m); err != nil {
@@ -74,13 +74,13 @@ func (p *RulePass) Apply(ctx context.Context, env *Env, m *model.Model) (*model.
 	if err != nil {
 		return nil, nil, err
 	}
-	if !any1(found, Applied) {
+	if !anyWith(found, Applied) {
 		out = m
 	}
 	return out, orNothing(p.About.Name, found), nil
 }
 
-func any1(fs []Finding, o Outcome) bool {
+func anyWith(fs []Finding, o Outcome) bool {
 	for _, f := range fs {
 		if f.Outcome == o {
 			return true
@@ -149,7 +149,7 @@ func (v *View) collect(env *Env, rules []Rule, limit int) ([]*model.Patch, []Fin
 				found = append(found, f)
 				continue
 			}
-			if limit > 0 && len(patches) == limit {
+			if limit > 0 && len(patches) == limit || dropped(claimed, rw.Patch.Drop) {
 				continue
 			}
 			for _, d := range rw.Patch.Drop {
@@ -192,6 +192,15 @@ func (v *View) try(env *Env, r *Rule, nodes []*model.Node) (*Rewrite, string) {
 func overlaps(claimed map[model.NodeID]bool, nodes []*model.Node) bool {
 	for _, n := range nodes {
 		if claimed[n.ID] {
+			return true
+		}
+	}
+	return false
+}
+
+func dropped(claimed map[model.NodeID]bool, ids []model.NodeID) bool {
+	for _, id := range ids {
+		if claimed[id] {
 			return true
 		}
 	}
