@@ -33,6 +33,9 @@ func sets() []set {
 		{"conv_avx2", "conv", "kargs", func() { convKernels(avx2) }},
 		{"wino_avx512", "conv", "winoArgs", winoKernels},
 		{"dw_avx512", "conv", "dwArgs", func() { dwKernels(avx512) }},
+		{"gemm_avx512", "gemm", "gargs", func() { gemmKernels(avx512) }},
+		{"gemm_avx2", "gemm", "gargs", func() { gemmKernels(avx2) }},
+		{"gemm_vnni", "gemm", "gargs", gemm8Kernels},
 		{"dw_avx2", "conv", "dwArgs", func() { dwKernels(avx2) }},
 	}
 }

@@ -1,0 +1,3 @@
+module fettle/kernels/arm64gen
+
+go 1.26
