@@ -1,3 +1,3 @@
-module fettle/kernels/arm64gen
+module fettle/kernels/_asm/arm64gen
 
 go 1.26
