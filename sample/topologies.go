@@ -23,6 +23,7 @@ type Network struct {
 // List gives every built-in network; the first is the trained sample.
 func List() []Network {
 	return []Network{
+		{Name, "Shapes: 8 classes of generated 32x32 pictures, trained by Fettle", true, "cmd/fettle-train-sample", shapes},
 		{"resnet18", "ResNet-18, 224x224", false, "He et al. 2016, arXiv:1512.03385", resnet18},
 		{"resnet50", "ResNet-50 v1.5, 224x224", false, "He et al. 2016, arXiv:1512.03385, stride in the 3x3", resnet50},
 		{"resnet20", "ResNet-20 for 32x32 pictures", false, "He et al. 2016, arXiv:1512.03385, section 4.2", resnet20},
