@@ -37,7 +37,9 @@ type rows struct {
 	nb, maxMR  int
 	s1, s2, p  []kern // by pixels; nil entries are absent; p prefetches hard
 	any        []kern
-	lightTiles int // with at least this many tiles a panel the light prefetch covers the next one
+	single     bool // only any exists
+	wide       int  // words a weight takes if not 1: 8-bit weights widened to 16
+	lightTiles int  // with at least this many tiles a panel the light prefetch covers the next one
 }
 
 // direct is the direct algorithm on blocked layouts, or on NHWC when nhwc is set (then one group is a row of taps).
@@ -66,7 +68,7 @@ const blk = 16 // channels a block
 // newDirect lays out panels. family lists the tile shapes of one instruction set by blocks.
 func newDirect(s Shape, family map[int]*rows, nb int, nhwc bool) *direct {
 	d := &direct{s: s, main: family[nb], tail: map[int]*rows{}, nhwc: nhwc, unit: 4}
-	if nhwc || s.SW > 2 {
+	if nhwc || s.SW > 2 || d.main.single {
 		d.unit = 1
 	}
 	for n, r := range family {
@@ -103,7 +105,7 @@ func newDirect(s Shape, family map[int]*rows, nb int, nhwc bool) *direct {
 		for _, g := range d.groups[p.g0:p.g1] {
 			p.steps += int(g.steps)
 		}
-		p.len = p.steps * d.unit * n * blk
+		p.len = p.steps * d.unit * n * blk * max(1, d.main.wide)
 		d.wLen += p.len
 		d.panels = append(d.panels, p)
 		b += n
@@ -146,8 +148,8 @@ type directBound struct {
 	groups []group
 	chunks []chunk
 	args   kargs
-	bases  [3]int // bytes from the start of input, output and residual to what tile offsets count from
 	work   int
+	lines  int     // output blocks in a line of 64 bytes: 1, or 4 in 8 bit
 	pieces []piece // what workers claim
 }
 
@@ -183,7 +185,7 @@ func (d *direct) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, wor
 // bindSized is bind for elements of inSize and outSize bytes.
 func (d *direct) bindSized(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers, inSize, outSize int) *directBound {
 	s := d.s
-	b := &directBound{direct: d, packed: packed, work: workers}
+	b := &directBound{direct: d, packed: packed, work: workers, lines: 4 / outSize}
 	irow, px := inSize*in.Row(), inSize*in.Block
 	b.groups = append([]group(nil), d.groups...)
 	for g := range b.groups {
@@ -354,10 +356,14 @@ func (r *directRun) Piece(_, i, worker int) {
 	for p := pc.p0; p < pc.p1; p++ {
 		pn := &b.panels[p]
 		k.b = unsafe.Add(r.base.b, 4*pn.w)
-		k.c = unsafe.Add(r.base.c, pn.block*int(r.base.cblk))
+		line, part := pn.block/b.lines, pn.block%b.lines*(64/b.lines)
+		k.c = unsafe.Add(r.base.c, line*int(r.base.cblk)+part)
 		k.bias = unsafe.Add(r.base.bias, pn.block*blk*4)
+		if r.base.scale != nil {
+			k.scale = unsafe.Add(r.base.scale, pn.block*blk*4)
+		}
 		if r.base.res != nil {
-			k.res = unsafe.Add(r.base.res, pn.block*int(r.base.rblk))
+			k.res = unsafe.Add(r.base.res, line*int(r.base.rblk)+part)
 		}
 		k.groups, k.nk, k.nb = &b.groups[pn.g0], int64(pn.g1-pn.g0), int64(pn.nb)
 		sets := b.chunks[pc.chunk].by[pn.nb]

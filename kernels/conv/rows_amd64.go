@@ -14,7 +14,7 @@ func families(f cpu.Features) []map[int]*rows {
 	return l
 }
 
-func kerns[T [7]func(*kargs) | [8]func(*kargs) | [10]func(*kargs) | [15]func(*kargs) | [29]func(*kargs)](t T) []kern {
+func kerns[T [5]func(*kargs) | [7]func(*kargs) | [8]func(*kargs) | [10]func(*kargs) | [15]func(*kargs) | [29]func(*kargs)](t T) []kern {
 	var l []kern
 	for i := range len(t) {
 		l = append(l, t[i])
@@ -60,3 +60,23 @@ func winoFamily(f cpu.Features) *winoRows {
 
 // archAlgorithms are algorithms that share nothing with the drivers of this package.
 func archAlgorithms(Shape, cpu.Features) []*Algorithm { return nil }
+
+// qFamilies are the 8-bit tile shapes of this architecture, richest first.
+func qFamilies(f cpu.Features) []map[int]*rows {
+	var l []map[int]*rows
+	if f.Has(cpu.AVX512VNNI) {
+		l = append(l, map[int]*rows{
+			2: {isa: cpu.AVX512VNNI, nb: 2, maxMR: 14, s1: kerns(vnni2s1()), s2: kerns(vnni2s2()), any: kerns(vnni2any())},
+			4: {isa: cpu.AVX512VNNI, nb: 4, maxMR: 7, s1: kerns(vnni4s1()), s2: kerns(vnni4s2()), any: kerns(vnni4any())},
+		})
+	}
+	if f.Has(cpu.AVX2) {
+		l = append(l, map[int]*rows{1: {isa: cpu.AVX2, nb: 1, maxMR: 4, single: true, wide: 2, any: kerns(int8Y())}})
+	}
+	return l
+}
+
+func vnniDWKerns() []kern {
+	t := vnniDW()
+	return []kern{1: t[1], 2: t[2], 4: t[4], 8: t[8]}
+}

@@ -12,3 +12,7 @@ func winoFamily(cpu.Features) *winoRows { return nil }
 
 // archAlgorithms are algorithms that share nothing with the drivers of this package.
 func archAlgorithms(Shape, cpu.Features) []*Algorithm { return nil }
+
+func qFamilies(cpu.Features) []map[int]*rows { return nil }
+
+func vnniDWKerns() []kern { return nil }

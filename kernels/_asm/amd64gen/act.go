@@ -44,15 +44,17 @@ func vconst(x float32) Mem {
 
 // expConsts are the constants of expVec and of the activation loop.
 func expConsts() []float32 {
-	return []float32{88.37, -87.33, 1.44269504088896341, 0.693359375, -2.12194440e-4, 1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
+	return []float32{88.72, -87.33, 1.44269504088896341, 0.693359375, -2.12194440e-4, 1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
 		4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1}
 }
 
-// expVec computes e = exp(z) for z in -87.3..88.3 (clamped); z is destroyed. Source: the argument reduction and
+// expVec computes e = exp(z) for z in -87.3..88.7 (clamped); z is destroyed. Source: the argument reduction and
 // polynomial of Cephes' expf (relative error 2e-7).
 func expVec(s isa, z, e vec, n vec) {
-	VMINPS(vconst(88.37), z, z)
-	VMAXPS(vconst(-87.33), z, z)
+	VMOVUPS(vconst(88.72), n) // in this operand order a NaN stays one
+	VMINPS(z, n, z)
+	VMOVUPS(vconst(-87.33), n)
+	VMAXPS(z, n, z)
 	VMULPS(vconst(1.44269504088896341), z, n)
 	s.round(n, n)
 	VFNMADD231PS(vconst(0.693359375), n, z)

@@ -36,6 +36,8 @@ func sets() []set {
 		{"gemm_avx512", "gemm", "gargs", func() { gemmKernels(avx512) }},
 		{"gemm_avx2", "gemm", "gargs", func() { gemmKernels(avx2) }},
 		{"gemm_vnni", "gemm", "gargs", gemm8Kernels},
+		{"int8_vnni", "conv", "kargs", vnniKernels},
+		{"int8_avx2", "conv", "kargs", int8AVX2Kernels},
 		{"dw_avx2", "conv", "dwArgs", func() { dwKernels(avx2) }},
 	}
 }

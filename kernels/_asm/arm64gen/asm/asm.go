@@ -96,6 +96,9 @@ func (f *File) Func(name, arg string, r X) {
 // G writes one line of plain Go assembly.
 func (f *File) G(format string, a ...any) { fmt.Fprintf(&f.b, "\t"+format+"\n", a...) }
 
+// Raw writes text as it is, for data.
+func (f *File) Raw(format string, a ...any) { fmt.Fprintf(&f.b, format, a...) }
+
 // NewLabel makes a label name, Label places one.
 func (f *File) NewLabel(s string) string { f.lab++; return fmt.Sprintf("%s%d", s, f.lab) }
 func (f *File) Label(s string)           { fmt.Fprintf(&f.b, "%s:\n", s) }

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"math"
+
+	. "fettle/kernels/_asm/arm64gen/asm"
+)
+
+// Activation functions in place. Codes are those of cpu.ActKind.
+const (
+	actReLU        = 1
+	actClamp       = 2
+	actLeaky       = 3
+	actHardSwish   = 4
+	actSiLU        = 5
+	actSigmoid     = 6
+	actHardSigmoid = 7
+)
+
+// expConsts are the constants of expVecs in the order of the lanes of V24-V26.
+func expConsts() []float32 {
+	return []float32{1.44269504088896341, 0.693359375, -2.12194440e-4, 88.37, // V24: log2 e, ln 2 in two parts, bounds
+		1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, // V25
+		1.6666665459e-1, 5.0000001201e-1, 1, -87.33} // V26
+}
+
+// data declares float32 constants as read-only data.
+func (g *gen) data(name string, c []float32) {
+	g.Raw("\n")
+	for i, v := range c {
+		g.Raw("DATA %s<>+%d(SB)/4, $0x%08x\n", name, 4*i, math.Float32bits(v))
+	}
+	g.Raw("GLOBL %s<>(SB), RODATA|NOPTR, $%d\n", name, 4*len(c))
+}
+
+// expVecs computes e[i] = exp(z[i]) with z clamped to -87.33..88.37; z is destroyed, n are temporaries. The constants lie in V24-V26; V27 and V29
+// are temporaries, V28 holds ones. Source: the argument reduction and polynomial of Cephes' expf (relative error 2e-7).
+func (g *gen) expVecs(z, e, n []VReg) {
+	each := func(f func(i int)) {
+		for i := range z {
+			f(i)
+		}
+	}
+	c := func(i int) Arr { return V[24+i/4].S(i % 4) }
+	t := V[27]
+	g.DUP(t.S4, c(3))
+	each(func(i int) { g.FMIN(z[i].S4, z[i].S4, t.S4) })
+	g.DUP(t.S4, c(11))
+	each(func(i int) { g.FMAX(z[i].S4, z[i].S4, t.S4) })
+	each(func(i int) { g.FMUL(n[i].S4, z[i].S4, c(0)) })
+	each(func(i int) { g.FRINTN(n[i].S4, n[i].S4) })
+	each(func(i int) { g.FMLS(z[i].S4, n[i].S4, c(1)) })
+	each(func(i int) { g.FMLS(z[i].S4, n[i].S4, c(2)) })
+	each(func(i int) { g.FCVTNS(n[i].S4, n[i].S4) })
+	each(func(i int) { g.SHL(n[i].S4, n[i].S4, 23) })
+	// Horner: FMLA adds to the coefficient, so the running value goes through a copy of each
+	g.DUP(t.S4, c(5))
+	each(func(i int) { g.MOV(e[i], t) })
+	each(func(i int) { g.FMLA(e[i].S4, z[i].S4, c(4)) })
+	x := V[29] // the next coefficient plus z times the running value
+	for k := 6; k <= 10; k++ {
+		each(func(i int) {
+			g.DUP(x.S4, c(k))
+			g.FMLA(x.S4, e[i].S4, z[i].S4)
+			g.MOV(e[i], x)
+		})
+	}
+	each(func(i int) {
+		g.MOV(x, V[28])
+		g.FMLA(x.S4, e[i].S4, z[i].S4)
+		g.ADD(e[i].S4, x.S4, n[i].S4) // times 2^n: x lies in 0.7..1.5, so adding to the exponent cannot overflow
+	})
+}
+
+// actSpan applies an activation in place to nt vectors: by fours, then one by one.
+func (g *gen) actSpan() {
+	g.data("expConst", expConsts())
+	g.kernel("actSpan", "dwArgs", "applies the activation act to nt lines of 4 floats at dst, in place.")
+	g.load(8, dOut)
+	g.load(48, dNT)
+	g.load(64, dTmp)
+	g.G("ADD $72, R0, %v", dLo)
+	g.G("ADD $76, R0, %v", dHi)
+	g.LDnR(vr(30, 1), V[0].S4, dLo)
+	g.LDnR(vr(31, 1), V[0].S4, dHi)
+	g.G("MOVD $expConst<>(SB), %v", dSp)
+	g.LD1(vr(24, 3), dSp)
+	g.DUP(V[28].S4, V[26].S(2)) // 1
+	g.ZERO(V[23])
+	g.G("CBZ %v, none", dTmp)
+	spans := []struct {
+		code int
+		name string
+		f    func(x, y []VReg)
+	}{
+		{actReLU, "relu", func(x, y []VReg) {
+			for i := range x {
+				g.FMAX(y[i].S4, x[i].S4, V[23].S4)
+			}
+		}},
+		{actClamp, "clamp", func(x, y []VReg) {
+			for i := range x {
+				g.FMAX(y[i].S4, x[i].S4, V[30].S4)
+				g.FMIN(y[i].S4, y[i].S4, V[31].S4)
+			}
+		}},
+		{actLeaky, "leaky", func(x, y []VReg) {
+			for i := range x {
+				g.FMAX(y[i].S4, x[i].S4, V[23].S4)
+				g.FMIN(x[i].S4, x[i].S4, V[23].S4)
+				g.FMLA(y[i].S4, x[i].S4, V[30].S4)
+			}
+		}},
+		{actHardSwish, "hswish", func(x, y []VReg) { g.hard(x, y); g.times(x, y) }},
+		{actHardSigmoid, "hsig", func(x, y []VReg) { g.hard(x, y) }},
+		{actSigmoid, "sig", func(x, y []VReg) { g.sigmoid(x, y, nil) }},
+		{actSiLU, "silu", func(x, y []VReg) { g.sigmoid(x, y, x) }},
+	}
+	for _, s := range spans[:len(spans)-1] {
+		g.G("CMP $%d, %v", s.code, dTmp)
+		g.G("BEQ %s", s.name)
+	}
+	for i := range spans {
+		s := spans[len(spans)-1-i] // the last one falls through
+		g.Label(s.name)
+		g.span(s.name, s.f)
+	}
+	g.Label("none")
+	g.G("RET")
+}
+
+// span loops over nt vectors at dOut.
+func (g *gen) span(name string, f func(x, y []VReg)) {
+	one, loop4, loop1 := name+"one", name+"four", name+"last"
+	g.G("SUBS $4, %v, %v", dNT, dNT)
+	g.G("BLT %s", one)
+	g.Label(loop4)
+	g.LD1(vr(0, 4), dOut)
+	f(vr(0, 4), vr(4, 4))
+	g.ST1P(vr(4, 4), dOut, XZR)
+	g.G("SUBS $4, %v, %v", dNT, dNT)
+	g.G("BGE %s", loop4)
+	g.Label(one)
+	g.G("ADDS $4, %v, %v", dNT, dNT)
+	g.G("BEQ none")
+	g.Label(loop1)
+	g.LD1(vr(0, 1), dOut)
+	f(vr(0, 1), vr(4, 1))
+	g.ST1P(vr(4, 1), dOut, XZR)
+	g.G("SUBS $1, %v, %v", dNT, dNT)
+	g.G("BNE %s", loop1)
+	g.G("RET")
+}
+
+// hard is y = min(max(lo*x+hi, 0), 1).
+func (g *gen) hard(x, y []VReg) {
+	for i := range x {
+		g.MOV(y[i], V[31])
+		g.FMLA(y[i].S4, x[i].S4, V[30].S4)
+		g.FMAX(y[i].S4, y[i].S4, V[23].S4)
+		g.FMIN(y[i].S4, y[i].S4, V[28].S4)
+	}
+}
+
+func (g *gen) times(x, y []VReg) {
+	for i := range x {
+		g.FMUL(y[i].S4, y[i].S4, x[i].S4)
+	}
+}
+
+// sigmoid is y = num / (1 + exp(-x)); num nil means 1.
+func (g *gen) sigmoid(x, y, num []VReg) {
+	z, n := vr(8, len(x)), vr(12, len(x))
+	for i := range x {
+		g.FNEG(z[i].S4, x[i].S4)
+	}
+	g.expVecs(z, y, n)
+	for i := range x {
+		g.FADD(y[i].S4, y[i].S4, V[28].S4)
+	}
+	for i := range x {
+		v := V[28]
+		if num != nil {
+			v = num[i]
+		}
+		g.FDIV(y[i].S4, v.S4, y[i].S4)
+	}
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"fmt"
+
+	. "fettle/kernels/_asm/arm64gen/asm"
+)
+
+// Depthwise convolution, float32, one block of 4 channels a call.
+const ( // general registers by role
+	dSrc, dW, dOut, dBias, dInRow, dOutRow, dNT, dNR   X = 1, 2, 3, 4, 5, 6, 7, 8
+	dLo, dHi, dTmp, dSkip, dLeft, dTaps, dNK, dRes     X = 9, 10, 11, 12, 13, 14, 15, 16
+	dResRow, dPS, dCount, dSp, dOp, dRp, dTp, dKp, dW2 X = 17, 19, 20, 21, 22, 23, 24, 25, 26
+)
+
+func dwKernels(g *gen) {
+	for s := 1; s <= 2; s++ {
+		for rows := 1; rows <= 2; rows++ {
+			g.dw3x3(s, rows)
+		}
+	}
+	for _, cols := range []int{8, 4, 2, 1} {
+		g.dwAny(cols)
+	}
+	g.actSpan()
+}
+
+func (g *gen) dwHead() {
+	for i, r := range []X{dSrc, dOut, dW, dBias, dInRow, dOutRow, dNT, dNR} {
+		g.load(8*i, r)
+	}
+	g.G("ADD $72, R0, %v", dLo)
+	g.G("ADD $76, R0, %v", dHi)
+	g.LDnR(vr(30, 1), V[0].S4, dLo)
+	g.LDnR(vr(31, 1), V[0].S4, dHi)
+}
+
+// bound applies the clamp in V30, V31 to n registers.
+func (g *gen) bound(base, n int) {
+	for _, v := range vr(base, n) {
+		g.FMAX(v.S4, v.S4, V[30].S4)
+	}
+	for _, v := range vr(base, n) {
+		g.FMIN(v.S4, v.S4, V[31].S4)
+	}
+}
+
+// dw3x3: 3x3 of stride s, rows output rows at once, nt*cols columns by fours and a tail. Weights V0-V8, sums V10..., inputs V18....
+// Two rows share their inputs: 72 FMLA for 15 loads of four-register runs and 8 results.
+func (g *gen) dw3x3(s, rows int) {
+	g.kernel(fmt.Sprintf("dw3s%dr%d", s, rows), "dwArgs", fmt.Sprintf("does a 3x3 depthwise convolution of stride %d, %d rows at once; it always clamps to lo, hi.", s, rows))
+	g.dwHead()
+	g.load(120, dTmp)
+	g.G("MUL %v, %v, %v", dTmp, dNT, dNT)
+	g.loadRun(0, 8, dW, XZR)
+	g.LD1(vr(8, 1), dW)
+	g.LDR(V[9], dBias, 0)
+	inRows := (rows-1)*s + 3
+	in := []X{19, 20, 21, 22, 23}[:inRows]
+	out := []X{24, 25}[:rows]
+	g.G("MOVD $%d, %v", rows*s, dTmp)
+	g.G("MUL %v, %v, %v", dTmp, dInRow, dSkip)
+	g.G("MOVD $%d, %v", 64*s, dTaps) // input bytes of four columns
+	tile := func(c int) {
+		for r := range rows {
+			for x := range c {
+				g.MOV(V[10+4*r+x], V[9])
+			}
+		}
+		n := (c-1)*s + 3
+		for i := range inRows {
+			base := 18
+			for left := n; left > 0; left -= 4 { // the pointer stays: columns overlap
+				k := min(4, left)
+				switch {
+				case base == 18:
+					g.LD1(vr(base, k), in[i])
+					if left > 4 {
+						g.G("ADD $64, %v, %v", in[i], dTmp)
+					}
+				case left > 4:
+					g.LD1P(vr(base, k), dTmp, XZR)
+				default:
+					g.LD1(vr(base, k), dTmp)
+				}
+				base += k
+			}
+			g.G("ADD %v, %v, %v", dTaps, in[i], in[i])
+			for kx := range 3 {
+				for r := range rows {
+					if ky := i - r*s; ky >= 0 && ky <= 2 {
+						for x := range c {
+							g.FMLA(V[10+4*r+x].S4, V[18+x*s+kx].S4, V[3*ky+kx].S4)
+						}
+					}
+				}
+			}
+		}
+		for r := range rows {
+			g.bound(10+4*r, c)
+			g.ST1P(vr(10+4*r, c), out[r], XZR)
+		}
+	}
+	row, col, tail, next := g.NewLabel("row"), g.NewLabel("col"), g.NewLabel("tail"), g.NewLabel("next")
+	one, two := g.NewLabel("tail1"), g.NewLabel("tail2")
+	g.Label(row)
+	g.G("MOVD %v, %v", dSrc, in[0])
+	for i := 1; i < inRows; i++ {
+		g.G("ADD %v, %v, %v", dInRow, in[i-1], in[i])
+	}
+	g.G("MOVD %v, %v", dOut, out[0])
+	if rows == 2 {
+		g.G("ADD %v, %v, %v", dOutRow, dOut, out[1])
+	}
+	g.G("SUBS $4, %v, %v", dNT, dLeft)
+	g.G("BLT %s", tail)
+	g.Label(col)
+	tile(4)
+	g.G("SUBS $4, %v, %v", dLeft, dLeft)
+	g.G("BGE %s", col)
+	g.Label(tail)
+	g.G("ADDS $4, %v, %v", dLeft, dLeft)
+	g.G("BEQ %s", next)
+	g.G("CMP $2, %v", dLeft)
+	g.G("BLT %s", one)
+	g.G("BEQ %s", two)
+	tile(3)
+	g.G("B %s", next)
+	g.Label(two)
+	tile(2)
+	g.G("B %s", next)
+	g.Label(one)
+	tile(1)
+	g.Label(next)
+	g.G("ADD %v, %v, %v", dSkip, dSrc, dSrc)
+	for range rows {
+		g.G("ADD %v, %v, %v", dOutRow, dOut, dOut)
+	}
+	g.G("SUBS $1, %v, %v", dNR, dNR)
+	g.G("BNE %s", row)
+	g.G("RET")
+}
+
+// dwAny: any taps, cols columns a tile. Sums V0..., inputs V8..., the weight of a tap V16.
+func (g *gen) dwAny(cols int) {
+	g.kernel(fmt.Sprintf("dwAny%d", cols), "dwArgs", fmt.Sprintf("does a depthwise convolution by taps, %d columns a tile; it always clamps to lo, hi.", cols))
+	g.dwHead()
+	g.load(80, dTaps)
+	g.load(88, dNK)
+	g.load(96, dRes)
+	g.load(104, dResRow)
+	g.load(112, dPS)
+	g.LDR(V[17], dBias, 0)
+	row, tile, tap, nores := g.NewLabel("row"), g.NewLabel("tile"), g.NewLabel("tap"), g.NewLabel("nores")
+	g.Label(row)
+	g.G("MOVD %v, %v", dSrc, dSp)
+	g.G("MOVD %v, %v", dOut, dOp)
+	g.G("MOVD %v, %v", dRes, dRp)
+	g.G("MOVD %v, %v", dNT, dCount)
+	g.Label(tile)
+	for x := range cols {
+		g.MOV(V[x], V[17])
+	}
+	g.G("MOVD %v, %v", dTaps, dTp)
+	g.G("MOVD %v, %v", dNK, dLeft)
+	g.G("MOVD %v, %v", dW, dW2)
+	g.Label(tap)
+	g.G("MOVD.P 8(%v), %v", dTp, dKp)
+	g.G("ADD %v, %v, %v", dSp, dKp, dKp)
+	g.LDRP(V[16], dW2, 16)
+	for x := range cols {
+		g.LD1P(vr(8+x, 1), dKp, dPS)
+	}
+	for x := range cols {
+		g.FMLA(V[x].S4, V[8+x].S4, V[16].S4)
+	}
+	g.G("SUBS $1, %v, %v", dLeft, dLeft)
+	g.G("BNE %s", tap)
+	g.G("CBZ %v, %s", dRes, nores)
+	g.loadRun(8, cols, dRp, XZR)
+	for x := range cols {
+		g.FADD(V[x].S4, V[x].S4, V[8+x].S4)
+	}
+	g.Label(nores)
+	g.bound(0, cols)
+	g.storeRun(0, cols, dOp, XZR)
+	g.G("ADD %v<<%d, %v, %v", dPS, log2(cols), dSp, dSp)
+	g.G("SUBS $1, %v, %v", dCount, dCount)
+	g.G("BNE %s", tile)
+	g.G("ADD %v, %v, %v", dInRow, dSrc, dSrc)
+	g.G("ADD %v, %v, %v", dOutRow, dOut, dOut)
+	skip := g.NewLabel("norow")
+	g.G("CBZ %v, %s", dRes, skip)
+	g.G("ADD %v, %v, %v", dResRow, dRes, dRes)
+	g.Label(skip)
+	g.G("SUBS $1, %v, %v", dNR, dNR)
+	g.G("BNE %s", row)
+	g.G("RET")
+}
+
+func log2(n int) int {
+	l := 0
+	for ; n > 1; n /= 2 {
+		l++
+	}
+	return l
+}

@@ -1,0 +1,216 @@
+package conv
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"fettle/kernels/cpu"
+	"fettle/kernels/team"
+)
+
+// refQ is the definition of an 8-bit convolution on NCHW in float64, before rounding.
+func refQ(s Shape, in []uint8, w []int8, q Quant, res []uint8) []float64 {
+	real := make([]float32, len(in))
+	for i, v := range in {
+		real[i] = float32(int(v) - int(q.InZero)) // exact; the scales come after the sum
+	}
+	wf := make([]float32, len(w))
+	for i, v := range w {
+		wf[i] = float32(v)
+	}
+	plain := s
+	plain.Act = cpu.Act{}
+	sum := Reference(plain, real, wf, nil, nil)
+	out := make([]float64, len(sum))
+	per := s.OutH() * s.OutW()
+	for i := range sum {
+		o := i / per % s.M
+		v := float64(sum[i]) * float64(q.InScale) * float64(q.WScale[min(o, len(q.WScale)-1)])
+		if q.Bias != nil {
+			v += float64(q.Bias[o])
+		}
+		if res != nil {
+			v += float64(q.ResScale) * float64(int(res[i])-int(q.ResZero))
+		}
+		out[i] = min(255, max(0, s.Act.Apply(v)/float64(q.OutScale)+float64(q.OutZero)))
+	}
+	return out
+}
+
+func storeQ(l cpu.Layout, v []uint8, zero uint8, r *rand.Rand) []uint8 {
+	d := cpu.Aligned[uint8](l.Len())
+	for i := range d {
+		d[i] = zero
+	}
+	for n := range l.N {
+		for c := range l.Blocks() * l.Block {
+			for y := range l.H {
+				for x := range l.W {
+					if c < l.C {
+						d[l.At(n, c, y, x)] = v[((n*l.C+c)*l.H+y)*l.W+x]
+					} else {
+						d[l.At(n, c, y, x)] = uint8(r.IntN(256))
+					}
+				}
+			}
+		}
+	}
+	return d
+}
+
+func TestInt8Rows(t *testing.T) {
+	for _, isa := range []cpu.ISA{cpu.AVX2, cpu.AVX512VNNI, cpu.NEON} {
+		if !cpu.Detect().Has(isa) {
+			t.Logf("skipped: this machine has no %v", isa)
+		}
+	}
+	for ci, c := range cases() {
+		t.Run(c.name, func(t *testing.T) {
+			for mode := range 6 {
+				if testing.Short() && (mode+ci)%3 != 0 {
+					continue
+				}
+				s := c.s
+				s.Residual = mode%2 == 1
+				s.Act = []cpu.Act{{}, {Kind: cpu.ReLU}, {Kind: cpu.Clamp, A: -.4, B: 1.1}}[mode/2]
+				r := rand.New(rand.NewPCG(uint64(ci), uint64(mode)))
+				in, w := make([]uint8, s.N*s.C*s.H*s.W), make([]int8, s.WeightLen())
+				for i := range in {
+					in[i] = uint8(r.IntN(256))
+				}
+				for i := range w {
+					w[i] = int8(r.IntN(256) - 128)
+				}
+				if mode == 4 { // the largest sums
+					for i := range in {
+						in[i] = 255
+					}
+					for i := range w {
+						w[i] = 127
+					}
+				}
+				q := Quant{InScale: .02, OutScale: .05, ResScale: .03, InZero: uint8(37 * mode), OutZero: uint8(20 * mode), ResZero: 5, WScale: make([]float32, s.M), Bias: random(r, s.M)}
+				for i := range q.WScale {
+					q.WScale[i] = (.02 + .02*r.Float32()) / float32(math.Sqrt(float64(s.C/s.Groups*s.KH*s.KW)))
+				}
+				if mode == 0 {
+					q.Bias, q.WScale = nil, q.WScale[:1]
+				}
+				var res []uint8
+				if s.Residual {
+					res = make([]uint8, s.N*s.M*s.OutH()*s.OutW())
+					for i := range res {
+						res[i] = uint8(r.IntN(256))
+					}
+				}
+				want := refQ(s, in, w, q, res)
+				names := map[string]bool{}
+				var first []uint8
+				for _, isa := range cpu.Detect().Levels() {
+					algs, err := PlanQ(s, cpu.Detect().Limit(isa))
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, a := range algs {
+						if names[a.Name] {
+							continue
+						}
+						names[a.Name] = true
+						got := runQ(t, a, in, w, q, res, mode%2, 1+mode%3, r)
+						for i := range want {
+							if d := math.Abs(float64(got[i]) - want[i]); d > .502 {
+								t.Fatalf("%s mode %d: value %d is %d, want %g", a.Name, mode, i, got[i], want[i])
+							}
+						}
+						if first == nil {
+							first = got
+						}
+						off := 0
+						for i := range got { // sums are exact; only the fused multiply-add of the store may round otherwise
+							if got[i] != first[i] {
+								off++
+							}
+						}
+						if off > 1+len(got)/500 {
+							t.Errorf("%s: %d of %d differ from the portable kernel", a.Name, off, len(got))
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+func runQ(t *testing.T, a *QAlgorithm, in []uint8, w []int8, q Quant, res []uint8, wide, workers int, r *rand.Rand) []uint8 {
+	t.Helper()
+	s := a.Shape
+	li := cpu.NewLayout(s.N, s.C, s.H, s.W, a.In.Block, grow(a.In.Border, wide))
+	lo := cpu.NewLayout(s.N, s.M, s.OutH(), s.OutW(), a.Out.Block, cpu.Border{Top: wide, Left: wide, Bottom: wide, Right: wide})
+	packed := cpu.Floats(a.PackedLen())
+	if err := a.Pack(packed, w, q); err != nil {
+		t.Fatal(err)
+	}
+	buf := QBuffers{In: storeQ(li, in, q.InZero, r), Out: cpu.Aligned[uint8](lo.Len())}
+	for i := range buf.Out {
+		buf.Out[i] = 77
+	}
+	var lr *cpu.Layout
+	if s.Residual {
+		l := cpu.NewLayout(s.N, s.M, s.OutH(), s.OutW(), a.Out.Block, cpu.Border{})
+		lr, buf.Res = &l, storeQ(l, res, 0, r)
+	}
+	b, err := a.Bind(packed, li, lo, lr, workers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crew := team.New(workers)
+	defer crew.Close()
+	if err := crew.Run(context.Background(), b.OnQ(buf)); err != nil {
+		t.Fatal(err)
+	}
+	var got []uint8
+	inside := make([]bool, len(buf.Out))
+	for n := range s.N {
+		for c := range lo.Blocks() * lo.Block {
+			for y := range lo.H {
+				for x := range lo.W {
+					i := lo.At(n, c, y, x)
+					inside[i] = true
+					if c < s.M {
+						got = append(got, buf.Out[i])
+					}
+				}
+			}
+		}
+	}
+	for i, v := range buf.Out {
+		if !inside[i] && v != 77 {
+			t.Fatalf("%s wrote the border at %d", a.Name, i)
+		}
+	}
+	return got
+}
+
+func TestInt8BadInput(t *testing.T) {
+	s := sq(16, 8, 8, 16, 3, 1, 1)
+	algs, err := PlanQ(s, cpu.Detect())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := algs[0]
+	w := make([]int8, s.WeightLen())
+	ok := Quant{InScale: 1, OutScale: 1, WScale: []float32{1}}
+	for name, f := range map[string]func(q *Quant){"zero scale": func(q *Quant) { q.OutScale = 0 }, "NaN scale": func(q *Quant) { q.InScale = float32(math.NaN()) }, "weight scales": func(q *Quant) { q.WScale = make([]float32, 3) }, "bias": func(q *Quant) { q.Bias = make([]float32, 1) }} {
+		q := ok
+		f(&q)
+		if a.Pack(cpu.Floats(a.PackedLen()), w, q) == nil {
+			t.Error(name, "accepted")
+		}
+	}
+	s.Act.Kind = cpu.SiLU
+	if _, err := PlanQ(s, cpu.Detect()); err == nil {
+		t.Error("SiLU accepted")
+	}
+}
