@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -28,7 +29,7 @@ func declareConsts(prefix string, xs ...float32) {
 		}
 		constCache[x] = GLOBL(fmt.Sprintf("%sc%d", prefix, i), RODATA|NOPTR)
 		for j := range 16 {
-			DATA(4*j, F32(x))
+			DATA(4*j, U32(math.Float32bits(x))) // bits: the assembler knows no infinity
 		}
 	}
 }

@@ -38,6 +38,10 @@ func sets() []set {
 		{"gemm_vnni", "gemm", "gargs", gemm8Kernels},
 		{"int8_vnni", "conv", "kargs", vnniKernels},
 		{"int8_avx2", "conv", "kargs", int8AVX2Kernels},
+		{"eltwise_avx512", "eltwise", "eargs", func() { eltwiseKernels(avx512) }},
+		{"eltwise_avx2", "eltwise", "eargs", func() { eltwiseKernels(avx2) }},
+		{"pool_avx512", "pool", "pargs", func() { poolKernels(avx512) }},
+		{"pool_avx2", "pool", "pargs", func() { poolKernels(avx2) }},
 		{"dw_avx2", "conv", "dwArgs", func() { dwKernels(avx2) }},
 	}
 }

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"math"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+)
+
+// Byte offsets of the fields of eargs (eltwise/eltwise.go).
+const eDst, eA, eB, eN, eStep, eLo, eHi = 0, 8, 16, 24, 32, 40, 44
+
+// Kernels over whole lines of 16 floats; tails are the caller's.
+func eltwiseKernels(s isa) {
+	consts := append(expConsts(), 0.625, -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1,
+		0.5, 0.70710678118654752, 0.3275911, 1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592, 2, float32(math.Inf(1)), 88.722839, 10)
+	declareConsts("elt"+s.suffix, consts...)
+	for _, op := range []string{"add", "sub", "mul", "div", "max", "min"} {
+		binary(s, op)
+	}
+	for _, f := range []string{"clamp", "leaky", "hardswish", "silu", "sigmoid", "hardsigmoid", "tanh", "gelu", "exp"} {
+		unary(s, f)
+	}
+	reduce(s, "sum")
+	reduce(s, "max")
+	reduce(s, "dot")
+	axpy(s)
+}
+
+// binary: dst = a op b; eStep is the distance of lines in b: 64, or 0 for one line that repeats.
+func binary(s isa, op string) {
+	text(op + s.suffix)
+	p := arg()
+	dst, a, b, n, st := load(p, eDst), load(p, eA), load(p, eB), load(p, eN), load(p, eStep)
+	x := s.vecs(s.perLine())
+	Label("l")
+	for i, v := range x {
+		m := Mem{Base: b, Disp: i * s.bytes}
+		VMOVUPS(Mem{Base: a, Disp: i * s.bytes}, v)
+		switch op {
+		case "add":
+			VADDPS(m, v, v)
+		case "sub":
+			VSUBPS(m, v, v)
+		case "mul":
+			VMULPS(m, v, v)
+		case "div":
+			VDIVPS(m, v, v)
+		case "max":
+			VMAXPS(m, v, v)
+		case "min":
+			VMINPS(m, v, v)
+		}
+		VMOVUPS(v, Mem{Base: dst, Disp: i * s.bytes})
+	}
+	ADDQ(Imm(64), dst)
+	ADDQ(Imm(64), a)
+	ADDQ(st, b)
+	DECQ(n)
+	JNZ(LabelRef("l"))
+	VZEROUPPER()
+	RET()
+}
+
+// axpy: dst += a * lo.
+func axpy(s isa) {
+	text("axpy" + s.suffix)
+	p := arg()
+	dst, a, n := load(p, eDst), load(p, eA), load(p, eN)
+	k := s.vec()
+	VBROADCASTSS(Mem{Base: p, Disp: eLo}, k)
+	x := s.vecs(s.perLine())
+	Label("l")
+	for i, v := range x {
+		VMOVUPS(Mem{Base: dst, Disp: i * s.bytes}, v)
+		VFMADD231PS(Mem{Base: a, Disp: i * s.bytes}, k, v)
+		VMOVUPS(v, Mem{Base: dst, Disp: i * s.bytes})
+	}
+	ADDQ(Imm(64), dst)
+	ADDQ(Imm(64), a)
+	DECQ(n)
+	JNZ(LabelRef("l"))
+	VZEROUPPER()
+	RET()
+}
+
+// reduce leaves one line of partial results at dst: sum or maximum of a, or sum of a*b.
+func reduce(s isa, op string) {
+	text("reduce_" + op + s.suffix)
+	p := arg()
+	dst, a, b, n := load(p, eDst), load(p, eA), load(p, eB), load(p, eN)
+	acc := s.vecs(s.perLine())
+	for i, v := range acc {
+		if op == "max" {
+			VMOVUPS(Mem{Base: a, Disp: i * s.bytes}, v)
+		} else {
+			s.zero(v)
+		}
+	}
+	x := s.vec()
+	Label("l")
+	for i, v := range acc {
+		m := Mem{Base: a, Disp: i * s.bytes}
+		switch op {
+		case "sum":
+			VADDPS(m, v, v)
+		case "max":
+			VMAXPS(m, v, v)
+		case "dot":
+			VMOVUPS(m, x)
+			VFMADD231PS(Mem{Base: b, Disp: i * s.bytes}, x, v)
+		}
+	}
+	ADDQ(Imm(64), a)
+	ADDQ(Imm(64), b)
+	DECQ(n)
+	JNZ(LabelRef("l"))
+	for i, v := range acc {
+		VMOVUPS(v, Mem{Base: dst, Disp: i * s.bytes})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// less writes yes to dst where a < b.
+func (s isa) less(a, b, yes, dst vec) {
+	if s.bytes == 64 {
+		k := K()
+		VCMPPS(Imm(1), b, a, k)
+		VMOVAPS(yes, k, dst)
+		return
+	}
+	m := s.vec()
+	VCMPPS(Imm(1), b, a, m)
+	VBLENDVPS(m, yes, dst, dst)
+}
+
+func (s isa) poly(z, y vec, c ...float32) {
+	VMOVUPS(vconst(c[0]), y)
+	for _, v := range c[1:] {
+		VFMADD213PS(vconst(v), z, y)
+	}
+}
+
+// unary: dst = f(a).
+func unary(s isa, f string) {
+	text(f + s.suffix)
+	p := arg()
+	dst, a, n := load(p, eDst), load(p, eA), load(p, eN)
+	lo, hi := s.vec(), s.vec()
+	VBROADCASTSS(Mem{Base: p, Disp: eLo}, lo)
+	VBROADCASTSS(Mem{Base: p, Disp: eHi}, hi)
+	Label("l")
+	for i := range s.perLine() {
+		x, y := s.vec(), s.vec()
+		VMOVUPS(Mem{Base: a, Disp: i * s.bytes}, x)
+		function(s, f, x, y, lo, hi)
+		VMOVUPS(y, Mem{Base: dst, Disp: i * s.bytes})
+	}
+	ADDQ(Imm(64), dst)
+	ADDQ(Imm(64), a)
+	DECQ(n)
+	JNZ(LabelRef("l"))
+	VZEROUPPER()
+	RET()
+}
+
+// function computes y = f(x); x keeps its value.
+func function(s isa, f string, x, y, lo, hi vec) {
+	z, t, u := s.vec(), s.vec(), s.vec()
+	switch f {
+	case "clamp":
+		VMAXPS(x, lo, y)
+		VMINPS(y, hi, y)
+	case "leaky":
+		s.zero(z)
+		VMAXPS(x, z, y)
+		VMINPS(x, z, z)
+		VFMADD231PS(z, lo, y)
+	case "hardswish", "hardsigmoid":
+		VMOVAPS(hi, y)
+		VFMADD231PS(x, lo, y)
+		s.zero(z)
+		VMAXPS(y, z, y)
+		VMOVUPS(vconst(1), z)
+		VMINPS(y, z, y)
+		if f == "hardswish" {
+			VMULPS(x, y, y)
+		}
+	case "silu", "sigmoid":
+		s.zero(z)
+		VSUBPS(x, z, z)
+		expVec(s, z, y, t)
+		VADDPS(vconst(1), y, y)
+		if f == "silu" {
+			VDIVPS(y, x, y)
+		} else {
+			VMOVUPS(vconst(1), z)
+			VDIVPS(y, z, y)
+		}
+	case "exp":
+		VMOVAPS(x, z)
+		expVec(s, z, y, t)
+		s.zero(z)
+		VMOVUPS(vconst(-87.33), t)
+		s.less(x, t, z, y)
+		VMOVUPS(vconst(88.722839), t)
+		VMOVUPS(vconst(float32(math.Inf(1))), z)
+		s.less(t, x, z, y)
+	case "tanh": // small: odd polynomial (Cephes tanhf); else 1 - 2/(exp 2a + 1) with the sign of x
+		a := s.vec()
+		s.zero(u)
+		VSUBPS(x, u, a)
+		VMAXPS(a, x, a)
+		VADDPS(a, a, z)
+		expVec(s, z, y, t)
+		VADDPS(vconst(1), y, y)
+		VMOVUPS(vconst(2), z)
+		VDIVPS(y, z, y)
+		VMOVUPS(vconst(1), z)
+		VSUBPS(y, z, y)
+		VSUBPS(y, u, z)
+		s.less(x, u, z, y)
+		VMULPS(x, x, z)
+		s.poly(z, t, -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
+		VMULPS(z, t, t)
+		VMOVAPS(x, z)
+		VFMADD213PS(x, x, t) // t*x + x
+		VMOVUPS(vconst(0.625), z)
+		s.less(a, z, t, y)
+	case "gelu": // erf by Abramowitz and Stegun 7.1.26, error 1.5e-7
+		a := s.vec()
+		VMULPS(vconst(0.70710678118654752), x, u)
+		s.zero(z)
+		VSUBPS(u, z, a)
+		VMAXPS(a, u, a) // |x|/sqrt 2
+		VMOVUPS(vconst(10), z)
+		VMINPS(a, z, a)
+		VMOVUPS(vconst(1), t)
+		VFMADD231PS(vconst(0.3275911), a, t)
+		VMOVUPS(vconst(1), z)
+		VDIVPS(t, z, u) // t of the book
+		s.zero(z)
+		VFNMADD231PS(a, a, z)
+		expVec(s, z, y, t)
+		s.poly(u, t, 1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
+		VMULPS(u, t, t)
+		VMULPS(t, y, t) // 1 - erf |z|
+		VMOVUPS(vconst(1), y)
+		VSUBPS(t, y, y) // erf |z|
+		s.zero(z)
+		VSUBPS(y, z, t)
+		s.less(x, z, t, y)
+		VADDPS(vconst(1), y, y)
+		VMULPS(vconst(0.5), y, y)
+		VMULPS(x, y, y)
+	}
+}

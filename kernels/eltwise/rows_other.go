@@ -1,0 +1,15 @@
+//go:build !amd64 && !arm64
+
+package eltwise
+
+import "fettle/kernels/cpu"
+
+func archISA(cpu.ISA) cpu.ISA { return cpu.Generic }
+
+func (k Kernels) binary(op Op, e *eargs) { binaryGo(op, e) }
+
+func (k Kernels) unary(kind cpu.ActKind, e *eargs) { unaryGo(kind, e) }
+
+func (k Kernels) reduce(f folding, e *eargs) { reduceGo(f, e) }
+
+func (k Kernels) axpy(e *eargs) { axpyGo(e) }
