@@ -77,6 +77,9 @@ func widest(fam map[int]*rows, s Shape, first bool) []int {
 	if s.Groups > 1 {
 		order = []int{1} // wider panels would multiply with other groups' zeros
 	}
+	if blk == 4 && s.Groups == 1 && blocks > 1 {
+		order = []int{3, 2} // NEON: 7x12 uses all registers
+	}
 	var l []int
 	for _, nb := range order {
 		if r := fam[nb]; r != nil && d.table(r, 1) != nil && nb <= blocks {
@@ -103,7 +106,9 @@ func winoCandidates(s Shape, w *winoRows, fam map[int]*rows, add func(m int, mul
 		picks[0].tiles, picks[1].tiles = 56, 56
 	}
 	for _, p := range picks {
-		if blocks == 1 {
+		if blk == 4 {
+			p.nb = 3 // NEON; M is 16 at least
+		} else if blocks == 1 {
 			p.nb = 1
 		} else if blocks%p.nb != 0 && p.nb > 2 {
 			continue

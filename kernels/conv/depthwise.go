@@ -159,7 +159,7 @@ func (r *dwRun) Piece(_, i, worker int) {
 	k := &r.args[worker]
 	for j := range b.calls {
 		call := &b.calls[j]
-		for h := 0; h < 64; h += b.r.vecBytes {
+		for h := 0; h < line; h += b.r.vecBytes {
 			*k = call.a
 			k.src, k.dst = unsafe.Add(in, call.src+h), unsafe.Add(out, call.dst+h)
 			k.w, k.bias, k.taps = unsafe.Add(w, h), unsafe.Add(bias, h), &b.taps[0]
@@ -204,7 +204,7 @@ func dwGo(k *dwArgs) {
 }
 
 func portableDW() *dwRows {
-	r := &dwRows{isa: cpu.Generic, vecBytes: 64}
+	r := &dwRows{isa: cpu.Generic, vecBytes: line}
 	for _, c := range []int{1, 2, 4, 8} {
 		r.any[c] = dwGo
 	}

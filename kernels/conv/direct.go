@@ -63,7 +63,7 @@ type panel struct {
 	steps, len int // steps of the sum; floats of weights
 }
 
-const blk = 16 // channels a block
+const line = 4 * blk // bytes of a pixel of one block
 
 // newDirect lays out panels. family lists the tile shapes of one instruction set by blocks.
 func newDirect(s Shape, family map[int]*rows, nb int, nhwc bool) *direct {

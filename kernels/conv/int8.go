@@ -45,7 +45,7 @@ type QBound interface{ OnQ(b QBuffers) Run }
 type QBuffers struct{ In, Out, Res []uint8 }
 
 const (
-	qBlk  = 64 // channels a block in 8 bit
+	qBlk  = 4 * blk // channels a block in 8 bit, as cpu.Features.BlockI8
 	qHead = 16 // words before the weights: residual scale, lower and upper bound
 )
 

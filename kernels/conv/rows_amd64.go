@@ -2,6 +2,8 @@ package conv
 
 import "fettle/kernels/cpu"
 
+const blk = 16 // channels a block, as cpu.Features.BlockF32
+
 // families are the tile shapes of this architecture by instruction set, richest first.
 func families(f cpu.Features) []map[int]*rows {
 	var l []map[int]*rows

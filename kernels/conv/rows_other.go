@@ -4,6 +4,8 @@ package conv
 
 import "fettle/kernels/cpu"
 
+const blk = 16 // channels a block, as cpu.Features.BlockF32
+
 func families(cpu.Features) []map[int]*rows { return nil }
 
 func dwFamilies(cpu.Features) []*dwRows { return nil }

@@ -153,10 +153,10 @@ func (d *winograd) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, w
 		}
 	}
 	cb := d.ic() / blk
-	b.vps, b.mps = (cb*b.maxT+5)*64, (d.ob*b.maxT+5)*64 // odd strides: no two points in one cache set
+	b.vps, b.mps = (cb*b.maxT+5)*line, (d.ob*b.maxT+5)*line // odd strides: no two points in one cache set
 	for i := range cb {
 		n := ceilDiv(min(blk, s.C-i*blk), 4)
-		b.groups = append(b.groups, group{int64(i * b.maxT * 64), int64(n)})
+		b.groups = append(b.groups, group{int64(i * b.maxT * line), int64(n)})
 		b.steps += n
 	}
 	for i := range b.chunks {
@@ -169,7 +169,7 @@ func (d *winograd) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, w
 		byMR := make([][]tile, d.mul.maxMR+1)
 		x := 0
 		for _, n := range seg {
-			byMR[n] = append(byMR[n], tile{a: int64(x * 64), c: int64(x * 64)})
+			byMR[n] = append(byMR[n], tile{a: int64(x * line), c: int64(x * line)})
 			x += n
 		}
 		for mr, t := range byMR {
@@ -189,7 +189,7 @@ func (d *winograd) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, w
 	}
 	a, q := math.Sqrt(winoP), math.Sqrt(winoQ)
 	b.t.c = [8]float32{winoP + winoQ, winoP, winoQ, float32(a), float32(q), float32(a * winoP), float32(q * winoQ)}
-	b.g = kargs{groups: &b.groups[0], nk: int64(cb), cblk: int64(b.maxT * 64), ps: 64, nb: int64(d.mul.nb)}
+	b.g = kargs{groups: &b.groups[0], nk: int64(cb), cblk: int64(b.maxT * line), ps: line, nb: int64(d.mul.nb)}
 	b.whole = workers == 1 || len(b.chunks) >= 3*workers
 	b.slot = 36*blk + d.points()*(b.vps+b.mps)/4
 	return b
@@ -271,10 +271,10 @@ func (r *winoRun) part(chunk, phase, i, worker, buf int) {
 		t.tmp = tmp
 		t.tiles, t.nt, t.ps = &c.tiles[0], int64(len(c.tiles)), int64(b.vps)
 		t.src = ptr(r.buf.In[i*b.in.Plane():])
-		t.dst = unsafe.Add(v, i*b.maxT*64)
+		t.dst = unsafe.Add(v, i*b.maxT*line)
 		in(t)
 	case 1:
-		panels, panel := b.ob/b.mul.nb, b.ic()*b.mul.nb*64
+		panels, panel := b.ob/b.mul.nb, b.ic()*b.mul.nb*line
 		k := &scr.k
 		*k = b.g
 		k.bias = ptr(r.zeros)
@@ -283,7 +283,7 @@ func (r *winoRun) part(chunk, phase, i, worker, buf int) {
 		for p := range panels {
 			n := i*panels + p
 			k.b = unsafe.Add(ptr(b.packed), n*panel)
-			k.c = unsafe.Add(m, i*b.mps+p*b.mul.nb*b.maxT*64)
+			k.c = unsafe.Add(m, i*b.mps+p*b.mul.nb*b.maxT*line)
 			k.pf, k.pfStep = uintptr(k.b)+uintptr(panel), int64(step)
 			if n == b.points()*panels-1 {
 				k.pf, k.pfStep = uintptr(k.b), 0
@@ -301,7 +301,7 @@ func (r *winoRun) part(chunk, phase, i, worker, buf int) {
 		t.row, t.ps = int64(4*b.out.Row()), int64(b.mps)
 		t.bias = ptr(b.packed[b.points()*b.ic()*b.ob*blk+i*blk:])
 		t.dst = ptr(r.buf.Out[i*b.out.Plane():])
-		t.src = unsafe.Add(m, i*b.maxT*64)
+		t.src = unsafe.Add(m, i*b.maxT*line)
 		if b.res != nil {
 			t.res, t.rrow = ptr(r.buf.Res[i*b.res.Plane():]), int64(4*b.res.Row())
 		}
@@ -310,7 +310,7 @@ func (r *winoRun) part(chunk, phase, i, worker, buf int) {
 			out(t)
 		}
 		if n := len(c.tiles) - c.full; n > 0 {
-			t.tiles, t.nt, t.src = &c.tiles[c.full], int64(n), unsafe.Add(m, (i*b.maxT+c.full)*64)
+			t.tiles, t.nt, t.src = &c.tiles[c.full], int64(n), unsafe.Add(m, (i*b.maxT+c.full)*line)
 			edge(t)
 		}
 		r.activate(c, i, scr)

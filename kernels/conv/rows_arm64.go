@@ -1,0 +1,153 @@
+package conv
+
+import (
+	"math"
+	"unsafe"
+
+	"fettle/kernels/cpu"
+)
+
+const blk = 4 // channels a block, as cpu.Features.BlockF32: a pixel's block is one vector
+
+// families are the tile shapes of this architecture by instruction set, richest first.
+func families(f cpu.Features) []map[int]*rows {
+	if !f.Has(cpu.NEON) {
+		return nil
+	}
+	m := map[int]*rows{}
+	for nb, k := range map[int][3][8]func(*kargs){1: {conv1s1(), conv1s2(), conv1any()}, 2: {conv2s1(), conv2s2(), conv2any()}, 3: {conv3s1(), conv3s2(), conv3any()}} {
+		m[nb] = &rows{isa: cpu.NEON, nb: nb, maxMR: 7, s1: neonKerns(k[0], nb), s2: neonKerns(k[1], nb), any: neonKerns(k[2], nb)}
+	}
+	return []map[int]*rows{m}
+}
+
+func neonKerns(f [8]func(*kargs), nb int) []kern {
+	l := make([]kern, len(f))
+	for m, k := range f {
+		if k != nil {
+			l[m] = neonKern(k, m, nb)
+		}
+	}
+	return l
+}
+
+// callMults bounds the multiply instructions of one call, about 100 us of a Cortex-A72: assembly cannot be preempted.
+const callMults = 150_000
+
+// neonKern cuts calls into pieces and applies the activation functions that the kernel does not know to tiles that have just been
+// stored and lie in L1.
+func neonKern(f kern, m, nb int) kern {
+	return func(k *kargs) {
+		steps := int64(0)
+		for _, g := range unsafe.Slice(k.groups, k.nk) {
+			steps += g.steps
+		}
+		per := max(1, callMults/max(1, 4*int64(m*nb)*steps))
+		tiles, nt := k.tiles, k.nt
+		for t := int64(0); t < nt; t += per {
+			k.tiles, k.nt = (*tile)(unsafe.Add(unsafe.Pointer(tiles), uintptr(t)*unsafe.Sizeof(tile{}))), min(per, nt-t)
+			f(k)
+			if cpu.ActKind(k.act) > cpu.Clamp {
+				d := dwArgs{act: k.act, lo: k.lo, hi: k.hi, nt: int64(m)}
+				for _, t := range unsafe.Slice(k.tiles, k.nt) {
+					for b := range int64(nb) {
+						d.dst = unsafe.Add(k.c, t.c+b*k.cblk)
+						actSpan(&d)
+					}
+				}
+			}
+		}
+		k.tiles, k.nt = tiles, nt
+	}
+}
+
+func dwFamilies(f cpu.Features) []*dwRows {
+	if !f.Has(cpu.NEON) {
+		return nil
+	}
+	r := &dwRows{isa: cpu.NEON, vecBytes: line, span: actSpan}
+	for c := 1; c <= 7; c++ { // one kernel serves all widths: it cuts rows of nt*cols itself
+		r.s1pair[c], r.s1[c], r.s2[c] = dwPairs, dwRowsOne, dwStride2
+	}
+	r.any[1], r.any[2], r.any[4], r.any[8] = dwAnyActs(dwAny1, 1), dwAnyActs(dwAny2, 2), dwAnyActs(dwAny4, 4), dwAnyActs(dwAny8, 8)
+	return []*dwRows{r}
+}
+
+// dwBounds replaces the parameters of an activation by the bounds that the kernels always apply; the activation itself is returned
+// where it is more than that.
+func dwBounds(k *dwArgs) (cpu.Act, bool) {
+	a := cpu.Act{Kind: cpu.ActKind(k.act), A: k.lo, B: k.hi}
+	switch a.Kind {
+	case cpu.Clamp:
+		return a, false
+	case cpu.ReLU:
+		k.lo, k.hi = 0, float32(math.Inf(1))
+		return a, false
+	}
+	k.lo, k.hi = float32(math.Inf(-1)), float32(math.Inf(1))
+	return a, a.Kind != cpu.None
+}
+
+// dwSpan applies an activation to nr rows of n pixels.
+func dwSpan(k *dwArgs, a cpu.Act, n, nr int64) {
+	d := dwArgs{act: int64(a.Kind), lo: a.A, hi: a.B, nt: n}
+	for y := range nr {
+		d.dst = unsafe.Add(k.dst, y*k.orow)
+		actSpan(&d)
+	}
+}
+
+func dwPairs(k *dwArgs) {
+	a, more := dwBounds(k)
+	dw3s1r2(k)
+	if more {
+		dwSpan(k, a, k.nt*k.cols, 2*k.nr)
+	}
+}
+
+func dwRowsOne(k *dwArgs) {
+	a, more := dwBounds(k)
+	dw3s1r1(k)
+	if more {
+		dwSpan(k, a, k.nt*k.cols, k.nr)
+	}
+}
+
+func dwStride2(k *dwArgs) {
+	a, more := dwBounds(k)
+	all := *k
+	if k.nr = all.nr / 2; k.nr > 0 {
+		dw3s2r2(k)
+	}
+	if all.nr&1 == 1 {
+		k.src, k.dst, k.nr = unsafe.Add(all.src, 2*(all.nr-1)*all.irow), unsafe.Add(all.dst, (all.nr-1)*all.orow), 1
+		dw3s2r1(k)
+	}
+	if more {
+		dwSpan(&all, a, all.nt*all.cols, all.nr)
+	}
+}
+
+func dwAnyActs(f func(*dwArgs), cols int64) func(*dwArgs) {
+	return func(k *dwArgs) {
+		a, more := dwBounds(k)
+		f(k)
+		if more {
+			dwSpan(k, a, k.nt*cols, k.nr)
+		}
+	}
+}
+
+func winoFamily(f cpu.Features) *winoRows {
+	if !f.Has(cpu.NEON) {
+		return nil
+	}
+	return &winoRows{isa: cpu.NEON, in4: winoIn4, out4: winoOut4, edge4: winoEdge4, in2: winoIn2, out2: winoOut2, edge2: winoEdge2, span: actSpan}
+}
+
+// archAlgorithms are algorithms that share nothing with the drivers of this package.
+func archAlgorithms(Shape, cpu.Features) []*Algorithm { return nil }
+
+func qFamilies(cpu.Features) []map[int]*rows { return nil }
+
+func vnniDWKerns() []kern { return nil }

@@ -1,0 +1,7 @@
+//go:build !amd64 && !arm64
+
+package pool
+
+import "fettle/kernels/cpu"
+
+func (k *Kernel) pick(cpu.Features) cpu.ISA { return k.portable() }
