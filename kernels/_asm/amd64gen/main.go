@@ -42,6 +42,8 @@ func sets() []set {
 		{"eltwise_avx2", "eltwise", "eargs", func() { eltwiseKernels(avx2) }},
 		{"pool_avx512", "pool", "pargs", func() { poolKernels(avx512) }},
 		{"pool_avx2", "pool", "pargs", func() { poolKernels(avx2) }},
+		{"quant_avx512", "quant", "qargs", func() { quantKernels(avx512) }},
+		{"quant_avx2", "quant", "qargs", func() { quantKernels(avx2) }},
 		{"dw_avx2", "conv", "dwArgs", func() { dwKernels(avx2) }},
 	}
 }

@@ -1,0 +1,171 @@
+// Package quant converts between float32 and 8-bit elements and applies functions to 8-bit tensors by table. The 8-bit
+// convolutions and products are in conv and gemm.
+//
+// real = scale * (q - zero). Rounding is to nearest, ties to even, saturated, as in ONNX QuantizeLinear. Functions work on flat slices,
+// so they serve NCHW and blocked layouts alike; a caller cuts long slices into pieces for a team.
+package quant
+
+import (
+	"math"
+	"unsafe"
+
+	"fettle/kernels/cpu"
+)
+
+// Byte is an 8-bit element.
+type Byte interface{ int8 | uint8 }
+
+const line = 16
+
+// qargs is what a kernel reads. The offsets are known to _asm/amd64gen/quant.go; TestOffsets compares them.
+type qargs struct {
+	dst, src, scales unsafe.Pointer
+	n                int64
+	scale, zero      float32
+	lo, hi           float32
+}
+
+// Kernels are the functions for one instruction set.
+type Kernels struct{ isa cpu.ISA }
+
+// New picks the best instruction set of f.
+func New(f cpu.Features) Kernels { return Kernels{archISA(f)} }
+
+func bounds[T Byte]() (lo, hi float32) {
+	var z T
+	if z--; z < 0 {
+		return -128, 127
+	}
+	return 0, 255
+}
+
+// Quantize computes dst = saturate(round(src/scale) + zero) for len(dst) elements. NaN gives the lower bound. scale must be positive.
+func Quantize[T Byte](k Kernels, dst []T, src []float32, scale float32, zero T) {
+	lo, hi := bounds[T]()
+	a := qargs{scale: scale, zero: float32(zero), lo: lo, hi: hi}
+	src = src[:len(dst)]
+	full := len(dst) / line
+	if full > 0 {
+		a.dst, a.src, a.n = unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), int64(full)
+		a.scales = a.src
+		k.quantize(&a)
+	}
+	if full *= line; full < len(dst) {
+		var x [line]float32
+		var y [line]T
+		copy(x[:], src[full:])
+		a.dst, a.src, a.n = unsafe.Pointer(&y), unsafe.Pointer(&x), 1
+		a.scales = a.src
+		k.quantize(&a)
+		copy(dst[full:], y[:])
+	}
+}
+
+// Requantize computes dst[i] = saturate(round(acc[i]*scales[i]) + zero) for one row of a matrix product: scales has one entry a
+// column. Source: ONNX QLinearMatMul.
+func Requantize[T Byte](k Kernels, dst []T, acc []int32, scales []float32, zero T) {
+	lo, hi := bounds[T]()
+	a := qargs{zero: float32(zero), lo: lo, hi: hi}
+	acc, scales = acc[:len(dst)], scales[:len(dst)]
+	full := len(dst) / line
+	if full > 0 {
+		a.dst, a.src, a.scales, a.n = unsafe.Pointer(&dst[0]), unsafe.Pointer(&acc[0]), unsafe.Pointer(&scales[0]), int64(full)
+		k.requantize(&a)
+	}
+	if full *= line; full < len(dst) {
+		var x [line]int32
+		var s [line]float32
+		var y [line]T
+		copy(x[:], acc[full:])
+		copy(s[:], scales[full:])
+		a.dst, a.src, a.scales, a.n = unsafe.Pointer(&y), unsafe.Pointer(&x), unsafe.Pointer(&s), 1
+		k.requantize(&a)
+		copy(dst[full:], y[:])
+	}
+}
+
+// Dequantize computes dst = (src - zero) * scale for len(dst) elements.
+func Dequantize[T Byte](k Kernels, dst []float32, src []T, scale float32, zero T) {
+	lo, _ := bounds[T]()
+	a := qargs{scale: scale, zero: float32(zero)}
+	src = src[:len(dst)]
+	full := len(dst) / line
+	if full > 0 {
+		a.dst, a.src, a.n = unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), int64(full)
+		k.dequantize(&a, lo < 0)
+	}
+	if full *= line; full < len(dst) {
+		var x [line]T
+		var y [line]float32
+		copy(x[:], src[full:])
+		a.dst, a.src, a.n = unsafe.Pointer(&y), unsafe.Pointer(&x), 1
+		k.dequantize(&a, lo < 0)
+		copy(dst[full:], y[:])
+	}
+}
+
+// Table is a function of an 8-bit value: any chain of dequantise, activation function and quantise is one table.
+type Table [256]uint8
+
+// NewTable tabulates q -> quantize(f(dequantize(q))) for u8; NaN gives 0.
+func NewTable(f func(float64) float64, inScale float32, inZero uint8, outScale float32, outZero uint8) *Table {
+	t := new(Table)
+	for q := range t {
+		v := math.RoundToEven(f(float64(inScale)*float64(q-int(inZero)))/float64(outScale)) + float64(outZero)
+		if v > 0 {
+			t[q] = uint8(min(v, 255))
+		}
+	}
+	return t
+}
+
+// Lookup computes dst[i] = t[src[i]]; dst may be src.
+func (t *Table) Lookup(dst, src []uint8) {
+	src = src[:len(dst)]
+	for i, v := range src {
+		dst[i] = t[v]
+	}
+}
+
+// FlipSign turns s8 into u8 with a zero point higher by 128, and back: it flips the top bit. dst may be src.
+func FlipSign(dst, src []uint8) {
+	src = src[:len(dst)]
+	for i, v := range src {
+		dst[i] = v ^ 0x80
+	}
+}
+
+// Portable kernels: the same arguments, plain loops.
+
+func finishGo(a *qargs, i int, v float64) {
+	v = v + float64(a.zero)
+	if !(v > float64(a.lo)) {
+		v = float64(a.lo)
+	}
+	*(*uint8)(unsafe.Add(a.dst, i)) = uint8(int(min(v, float64(a.hi))))
+}
+
+func quantizeGo(a *qargs) {
+	for i, v := range unsafe.Slice((*float32)(a.src), a.n*line) {
+		finishGo(a, i, math.RoundToEven(float64(v/a.scale)))
+	}
+}
+
+func requantizeGo(a *qargs) {
+	s := unsafe.Slice((*float32)(a.scales), a.n*line)
+	for i, v := range unsafe.Slice((*int32)(a.src), a.n*line) {
+		finishGo(a, i, math.RoundToEven(float64(float32(v)*s[i])))
+	}
+}
+
+func dequantizeGo(a *qargs, signed bool) {
+	dst := unsafe.Slice((*float32)(a.dst), a.n*line)
+	for i := range dst {
+		v := *(*uint8)(unsafe.Add(a.src, i))
+		f := float32(v)
+		if signed {
+			f = float32(int8(v))
+		}
+		dst[i] = (f - a.zero) * a.scale
+	}
+}

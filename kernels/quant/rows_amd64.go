@@ -1,0 +1,50 @@
+package quant
+
+import "fettle/kernels/cpu"
+
+func archISA(f cpu.Features) cpu.ISA {
+	switch {
+	case f.Has(cpu.AVX512F):
+		return cpu.AVX512F
+	case f.Has(cpu.AVX2):
+		return cpu.AVX2
+	}
+	return cpu.Generic
+}
+
+func (k Kernels) quantize(a *qargs) {
+	switch k.isa {
+	case cpu.AVX512F:
+		quantizeZ(a)
+	case cpu.AVX2:
+		quantizeY(a)
+	default:
+		quantizeGo(a)
+	}
+}
+
+func (k Kernels) requantize(a *qargs) {
+	switch k.isa {
+	case cpu.AVX512F:
+		requantizeZ(a)
+	case cpu.AVX2:
+		requantizeY(a)
+	default:
+		requantizeGo(a)
+	}
+}
+
+func (k Kernels) dequantize(a *qargs, signed bool) {
+	switch {
+	case k.isa == cpu.AVX512F && signed:
+		dequantizeSZ(a)
+	case k.isa == cpu.AVX512F:
+		dequantizeUZ(a)
+	case k.isa == cpu.AVX2 && signed:
+		dequantizeSY(a)
+	case k.isa == cpu.AVX2:
+		dequantizeUY(a)
+	default:
+		dequantizeGo(a, signed)
+	}
+}

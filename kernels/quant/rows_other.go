@@ -1,0 +1,13 @@
+//go:build !amd64 && !arm64
+
+package quant
+
+import "fettle/kernels/cpu"
+
+func archISA(cpu.Features) cpu.ISA { return cpu.Generic }
+
+func (k Kernels) quantize(a *qargs) { quantizeGo(a) }
+
+func (k Kernels) requantize(a *qargs) { requantizeGo(a) }
+
+func (k Kernels) dequantize(a *qargs, signed bool) { dequantizeGo(a, signed) }
