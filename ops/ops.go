@@ -112,6 +112,8 @@ const (
 // families is the table of operators: one line a file.
 var families = []func() []*Def{
 	controlOps,
+	eltwiseOps,
+	activationOps,
 }
 
 type key struct{ domain, name string }
