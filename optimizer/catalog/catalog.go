@@ -1,0 +1,79 @@
+// Package catalog owns the one ordered table of passes, with the reasons for the order, and the built-in
+// recipe "standard". It knows no model. Start reading at Passes.
+package catalog
+
+import (
+	"fettle/optimizer"
+	"fettle/optimizer/quantize"
+	"fettle/optimizer/rewrite"
+)
+
+// Passes is the table in the order in which a recipe should run them. Every constraint has its reason; a test
+// holds the table to them, and Advise holds recipes to them.
+func Passes() optimizer.Table {
+	return optimizer.Table{
+		{New: rewrite.NewEliminateDead},
+		{New: rewrite.NewFoldConstants, After: []optimizer.Order{
+			{Pass: "eliminate-dead", Why: "weights that are listed as inputs are constants only once they are unlisted"},
+		}},
+		{New: rewrite.NewFoldBatchNorm, After: []optimizer.Order{
+			{Pass: "eliminate-dead", Why: "an Identity or Dropout between convolution and normalisation hides the pattern"},
+			{Pass: "fold-constants", Why: "weights that are computed from constants can only be folded into once they are constants"},
+		}},
+		{New: rewrite.NewFuseResidual, After: []optimizer.Order{
+			{Pass: "fold-batchnorm", Why: "a normalisation between convolution and sum hides the pattern"},
+		}},
+		{New: rewrite.NewFuseActivation, After: []optimizer.Order{
+			{Pass: "fold-batchnorm", Why: "a convolution that is fused already takes no normalisation over"},
+			{Pass: "fuse-residual", Why: "the activation function behind a sum belongs to the convolution that took the sum over"},
+		}},
+		{New: quantize.New, After: []optimizer.Order{
+			{Pass: "fold-constants", Why: "weights have to be constants to be stored as integers"},
+			{Pass: "fold-batchnorm", Why: "a normalisation behind an integer convolution stays a float layer"},
+			{Pass: "fuse-activation", Why: "the range behind the activation function is the one that counts"},
+			{Pass: "fuse-residual", Why: "a fused sum needs one rounding less"},
+		}},
+	}
+}
+
+// Standard is the built-in recipe: every rewrite that leaves the outputs equal up to rounding.
+func Standard() *optimizer.Recipe {
+	return &optimizer.Recipe{Schema: 1, Seed: 1, Steps: []optimizer.RecipeStep{
+		{Pass: "eliminate-dead", Options: map[string]any{"input_weights": "fix"}},
+		{Pass: "fold-constants"},
+		{Pass: "fold-batchnorm"},
+		{Pass: "fuse-residual"},
+		{Pass: "fuse-activation"},
+	}}
+}
+
+// Advice is a pair of steps that stand in the wrong order, with the reason.
+type Advice struct {
+	Step, Before int // step Step should stand after step Before, which comes later
+	Why          string
+}
+
+// Advise lists the steps of a recipe that stand before one they should follow. It forbids nothing: a user may
+// know better.
+func Advise(r *optimizer.Recipe) []Advice {
+	after := map[string][]optimizer.Order{}
+	for _, row := range Passes() {
+		after[row.New().Info().Name] = row.After
+	}
+	var out []Advice
+	for i, s := range r.Steps {
+		for _, o := range after[s.Pass] {
+			earlier := false
+			for _, e := range r.Steps[:i] {
+				earlier = earlier || e.Pass == o.Pass
+			}
+			for j := i + 1; j < len(r.Steps) && !earlier; j++ {
+				if r.Steps[j].Pass == o.Pass {
+					out = append(out, Advice{Step: i, Before: j, Why: o.Why})
+					break
+				}
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,219 @@
+package quantize
+
+import (
+	"context"
+	"math"
+	"sort"
+
+	"fettle/internal/fail"
+	"fettle/model"
+	"fettle/optimizer"
+)
+
+// bins of a histogram: at least eight of them for each of 256 steps, whatever the sign of the values.
+const bins = 4096
+
+// histogram counts values in equal bins over [-limit, limit]. It doubles its limit when a value lies outside
+// and then joins neighbouring bins, so its memory is fixed and nothing has to be known before.
+type histogram struct {
+	limit    float64 // 0: nothing seen but zeros
+	min, max float64 // exact
+	n        int64
+	count    [bins]int64
+}
+
+func (h *histogram) add(values []float32) error {
+	lo, hi := float32(0), float32(0)
+	for i, v := range values {
+		if v-v != 0 {
+			return fail.New(fail.Invalid, "calibration makes %v at element %d", v, i)
+		}
+		lo, hi = min(lo, v), max(hi, v)
+	}
+	h.min, h.max = math.Min(h.min, float64(lo)), math.Max(h.max, float64(hi))
+	h.grow(math.Max(h.max, -h.min))
+	h.n += int64(len(values))
+	if h.limit == 0 {
+		h.count[bins/2] += int64(len(values))
+		return nil
+	}
+	scale := float32(bins / 2 / h.limit)
+	for _, v := range values {
+		h.count[min(int(v*scale+bins/2), bins-1)]++
+	}
+	return nil
+}
+
+func (h *histogram) grow(to float64) {
+	if to == 0 || to < h.limit {
+		return
+	}
+	if h.limit == 0 {
+		h.limit = math.Exp2(math.Floor(math.Log2(to)) + 1)
+		return
+	}
+	for h.limit <= to {
+		var joined [bins]int64
+		for i, c := range h.count {
+			joined[bins/4+i/2] += c
+		}
+		h.count = joined
+		h.limit *= 2
+	}
+}
+
+// ranges are the histograms of groups.
+type ranges struct {
+	sel    *selection
+	groups map[string]*histogram
+}
+
+// calibrate runs the model on samples, with every marked value as an output.
+func calibrate(ctx context.Context, env *optimizer.Env, m *model.Model, s *selection, samples int) (*ranges, error) {
+	r := &ranges{sel: s, groups: map[string]*histogram{}}
+	var values []string
+	for v := range s.group {
+		values = append(values, v)
+	}
+	sort.Strings(values)
+	for _, v := range values {
+		if g := s.find(v); r.groups[g] == nil {
+			r.groups[g] = &histogram{}
+		}
+	}
+	tapped, at := expose(m, s, values)
+	session, err := env.Open(ctx, tapped)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	total := min(samples, env.Data.Len())
+	err = env.Data.Each(ctx, samples, func(i int, inputs map[string]*model.Tensor) error {
+		out, err := session.Run(ctx, inputs)
+		if err != nil {
+			return err
+		}
+		env.Progress.Report(int64(i+1), int64(total), "calibrate")
+		for _, v := range values {
+			t := inputs[v]
+			if k, ok := at[v]; ok {
+				t = out[k]
+			}
+			if t == nil || t.DType != model.Float32 {
+				return fail.New(fail.Internal, "the runner gave no float32 for a value").At(fail.Where{Tensor: v})
+			}
+			if err := r.groups[s.find(v)].add(model.Data[float32](t)); err != nil {
+				return fail.In(err, "", fail.Where{Tensor: v})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// expose is m with values as further outputs, and where each of them is.
+func expose(m *model.Model, s *selection, values []string) (*model.Model, map[string]int) {
+	g := &model.Graph{Name: m.Graph.Name, Nodes: m.Graph.Nodes, Inputs: m.Graph.Inputs, Inits: m.Graph.Inits, Values: m.Graph.Values}
+	g.Outputs = append(g.Outputs, m.Graph.Outputs...)
+	at := map[string]int{}
+	for i, o := range g.Outputs {
+		at[o.Name] = i
+	}
+	for _, v := range values {
+		if _, ok := at[v]; ok || m.Graph.Input(v) != nil {
+			continue
+		}
+		at[v] = len(g.Outputs)
+		g.Outputs = append(g.Outputs, model.Value{Name: v, Type: s.types[v]})
+	}
+	return m.WithGraph(g), at
+}
+
+// step is how a group of values is quantized: q = round(x/scale) + zero, in [lo, hi].
+type step struct {
+	scale  float32
+	zero   int
+	lo, hi int
+}
+
+func chooseSteps(r *ranges, o Options) (map[string]step, error) {
+	out := map[string]step{}
+	for g, h := range r.groups {
+		lo, hi := -128, 127
+		if o.Activations == "uint8" {
+			lo, hi = 0, 255
+		}
+		if o.Calibration == "mse" {
+			out[g] = h.leastError(lo, hi)
+		} else {
+			out[g] = asymmetric(h.min, h.max, lo, hi)
+		}
+	}
+	return out, nil
+}
+
+// asymmetric spreads the steps over [min, max], which holds 0, so that 0 falls on a step.
+func asymmetric(min, max float64, lo, hi int) step {
+	scale := float32((max - min) / float64(hi-lo))
+	if !(scale >= 1e-30) { // constant zero, or too small to divide by
+		return step{scale: 1, zero: lo, lo: lo, hi: hi}
+	}
+	zero := lo - int(math.RoundToEven(min/float64(scale)))
+	if zero < lo {
+		zero = lo
+	}
+	if zero > hi {
+		zero = hi
+	}
+	return step{scale: scale, zero: zero, lo: lo, hi: hi}
+}
+
+// leastError tries to clip the range to between 20 and 100 % and keeps what quantizes the histogram with the
+// least mean square error: a few large values cost less than coarse steps for all others.
+//
+// Source: Nagel et al. 2021, arXiv:2106.08295, section 3.1 (MSE based range).
+func (h *histogram) leastError(lo, hi int) step {
+	best := asymmetric(h.min, h.max, lo, hi)
+	if h.limit == 0 {
+		return best
+	}
+	least := h.squareError(best, math.Inf(1))
+	for k := 99; k >= 20; k-- {
+		a := float64(k) / 100
+		// Clip both ends alike, and each end alone: one-sided tails are common before a Relu.
+		for _, c := range [][2]float64{{a, a}, {a, 1}, {1, a}} {
+			if c[0] != 1 && h.min == 0 || c[1] != 1 && h.max == 0 {
+				if !(c[0] == a && c[1] == a) {
+					continue
+				}
+			}
+			s := asymmetric(h.min*c[0], h.max*c[1], lo, hi)
+			if e := h.squareError(s, least); e < least {
+				least, best = e, s
+			}
+		}
+	}
+	return best
+}
+
+// squareError sums count * (x - dequantized)^2 over the bins; it may stop once above limit.
+func (h *histogram) squareError(s step, limit float64) float64 {
+	sum := 0.0
+	width := h.limit / (bins / 2)
+	for i, c := range h.count {
+		if c == 0 {
+			continue
+		}
+		x := (float64(i) + 0.5 - bins/2) * width
+		q := math.RoundToEven(x/float64(s.scale)) + float64(s.zero)
+		q = min(max(q, float64(s.lo)), float64(s.hi))
+		d := x - (q-float64(s.zero))*float64(s.scale)
+		if sum += float64(c) * d * d; sum > limit {
+			break
+		}
+	}
+	return sum
+}

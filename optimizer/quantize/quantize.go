@@ -1,0 +1,157 @@
+// Package quantize owns the pass quantize: it finds which values and weights may be 8-bit integers, measures
+// the ranges of values on calibration data, and writes QuantizeLinear and DequantizeLinear pairs around float
+// operators, the form that every runtime reads and that engines lower to integer kernels.
+//
+// It knows no kernel and runs no model itself: a runner comes with the environment. Start reading at Options,
+// then at the pass's Apply: select, calibrate, weights, insert.
+package quantize
+
+import (
+	"context"
+	"fmt"
+
+	"fettle/internal/fail"
+	"fettle/model"
+	"fettle/optimizer"
+)
+
+// quantize
+//
+//	Before:     y = Conv(x, W, b)
+//	After:      xq = Q(x); y' = Conv(DQ(xq), DQ(Wq), DQ(bq)); yq = Q(y'); readers of y read DQ(yq)
+//	Conditions: weights are float32 constants; the node is in scope.
+//	Formula:    q = clamp(round(x/scale) + zero), ties to even. Weights: symmetric, scale = max|W[o]|/127 for each
+//	            output channel, zero 0, range ±127. Values: asymmetric over 256 steps, 0 is exact. Bias: int32
+//	            with scale sx*sw[o].
+//	Exactness:  scored: only data says how good it is.
+//	Paper:      Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295.
+
+// Options are the options of quantize.
+type Options struct {
+	Weights     string `opt:"weights" enum:"int8 int4 int3 fp16 bf16 fp8" help:"type of the weights in the file"`
+	Activations string `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; none: weights only"`
+	Rounding    string `opt:"rounding" enum:"nearest gptq adaround" help:"how a weight chooses between two steps"`
+	Calibration string `opt:"calibration" enum:"minmax percentile mse entropy" help:"how the range of a value is chosen from calibration data" paper:"Nagel et al. 2021, arXiv:2106.08295, section 3.1"`
+	Export      string `opt:"export" enum:"qdq qoperator" help:"how the file spells integer operators"`
+	PerChannel  bool   `opt:"per_channel" help:"one scale for each output channel instead of one for the whole weight"`
+	Samples     int    `opt:"samples" min:"1" max:"100000" help:"calibration items to run"`
+}
+
+// New makes the pass with its defaults.
+func New() optimizer.Pass {
+	return &pass{o: Options{Weights: "int8", Activations: "int8", Rounding: "nearest", Calibration: "mse", Export: "qdq", PerChannel: true, Samples: 128}}
+}
+
+type pass struct{ o Options }
+
+// Info describes the pass.
+func (p *pass) Info() optimizer.Info {
+	return optimizer.Info{Name: "quantize", Title: "Quantize", Exactness: optimizer.Scored, NeedsData: true,
+		Promise: "Stores weights and computes layers in 8-bit integers: a quarter of the size, and faster where the board has integer kernels.",
+		Paper:   "Jacob et al. 2018, arXiv:1712.05877", Undo: "the float weights"}
+}
+
+// Options is the struct of options.
+func (p *pass) Options() any { return &p.o }
+
+// supported names what the options ask for and the pass does not do.
+func (p *pass) supported() error {
+	for _, c := range []struct{ option, value, only string }{
+		{"weights", p.o.Weights, "int8"}, {"rounding", p.o.Rounding, "nearest"}, {"export", p.o.Export, "qdq"},
+	} {
+		if c.value != c.only {
+			return fail.New(fail.Unsupported, "%s = %q is not supported", c.option, c.value).At(fail.Where{Option: c.option}).Try("use %q", c.only)
+		}
+	}
+	if a := p.o.Activations; a != "int8" && a != "uint8" && a != "none" {
+		return fail.New(fail.Unsupported, "activations = %q is not supported", a).At(fail.Where{Option: "activations"}).Try("use int8, uint8 or none")
+	}
+	if c := p.o.Calibration; p.o.Activations != "none" && c != "minmax" && c != "mse" {
+		return fail.New(fail.Unsupported, "calibration = %q is not supported", c).At(fail.Where{Option: "calibration"}).Try("use minmax or mse")
+	}
+	return nil
+}
+
+// Check predicts which layers become integer layers; it needs no data.
+func (p *pass) Check(env *optimizer.Env, m *model.Model) ([]optimizer.Finding, error) {
+	if err := p.supported(); err != nil {
+		return nil, err
+	}
+	s, err := selectNodes(env, m, p.o)
+	if err != nil {
+		return nil, err
+	}
+	return s.found, nil
+}
+
+// minOpset is where QuantizeLinear and DequantizeLinear got an axis; minIR is what that opset came with.
+const minOpset, minIR = 13, 7
+
+// Apply quantizes. fail.Usage without calibration data where values are quantized.
+func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*model.Model, []optimizer.Finding, error) {
+	if err := p.supported(); err != nil {
+		return nil, nil, err
+	}
+	up, err := optimizer.Upgrade(m, minOpset, minIR)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := selectNodes(env, up, p.o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(s.layers) == 0 {
+		return m, s.found, nil
+	}
+	w := &writer{m: up, o: p.o, sel: s, used: names(up), consts: map[string]string{}}
+	if p.o.Activations != "none" {
+		if env.Data == nil || env.Data.Len() == 0 {
+			return nil, nil, fail.New(fail.Usage, "quantizing values needs calibration data").Doing("quantize").
+				Try("give a folder of typical inputs with --data, or set activations = \"none\" for weights only")
+		}
+		ranges, err := calibrate(ctx, env, up, s, p.o.Samples)
+		if err != nil {
+			return nil, nil, fail.In(err, "calibrate", fail.Where{})
+		}
+		if w.steps, err = chooseSteps(ranges, p.o); err != nil {
+			return nil, nil, err
+		}
+	}
+	out, err := w.write()
+	if err != nil {
+		return nil, nil, fail.In(err, "quantize", fail.Where{})
+	}
+	for i := range s.found {
+		if s.found[i].Outcome == optimizer.Applied && len(s.found[i].Nodes) > 0 {
+			s.found[i].Gain.Bytes = w.saved[s.found[i].Nodes[0]]
+			s.found[i].Reason = w.notes[s.found[i].Nodes[0]]
+		}
+	}
+	return out, s.found, nil
+}
+
+func names(m *model.Model) map[string]bool {
+	used := map[string]bool{}
+	for _, v := range m.Graph.Inputs {
+		used[v.Name] = true
+	}
+	for _, in := range m.Graph.Inits {
+		used[in.Name] = true
+	}
+	for _, n := range m.Graph.Nodes {
+		for _, o := range n.Outputs {
+			used[o] = true
+		}
+	}
+	return used
+}
+
+// fresh is a name that the graph does not use yet.
+func fresh(used map[string]bool, name string) string {
+	base := name
+	for k := 2; used[name]; k++ {
+		name = fmt.Sprintf("%s_%d", base, k)
+	}
+	used[name] = true
+	return name
+}

@@ -1,0 +1,284 @@
+package quantize
+
+import (
+	"fmt"
+
+	"fettle/internal/fail"
+	"fettle/model"
+	"fettle/ops"
+	"fettle/optimizer"
+)
+
+// selection says which nodes compute on integers and which values carry them.
+type selection struct {
+	layers map[model.NodeID]*layer
+	group  map[string]string // value -> representative of the values that share a scale; absent: stays float
+	found  []optimizer.Finding
+	types  map[string]model.Type
+	view   *optimizer.View
+}
+
+// layer is a node whose weight becomes int8.
+type layer struct {
+	node   *model.Node
+	weight string
+	axis   int    // of the output channel
+	bias   string // "" for none, or where it stays float
+}
+
+const fettle = "fettle"
+
+func is(n *model.Node, names ...string) bool {
+	if n.Domain != "" && n.Domain != "ai.onnx" && n.Domain != fettle {
+		return false
+	}
+	for _, s := range names {
+		if n.Op == s {
+			return true
+		}
+	}
+	return false
+}
+
+func input(n *model.Node, i int) string {
+	if i < len(n.Inputs) {
+		return n.Inputs[i]
+	}
+	return ""
+}
+
+// selectNodes walks the graph once in order. A value is marked when an integer layer reads or makes it; nodes
+// that only move or compare elements pass the mark on and share the scale.
+func selectNodes(env *optimizer.Env, m *model.Model, o Options) (*selection, error) {
+	inf, _, err := ops.Infer(m, nil)
+	if err != nil {
+		return nil, fail.In(err, "quantize", fail.Where{})
+	}
+	s := &selection{layers: map[model.NodeID]*layer{}, group: map[string]string{}, types: inf.Types, view: optimizer.NewView(m, "quantize")}
+	values := o.Activations != "none"
+	for _, n := range m.Graph.Nodes {
+		why, allowed := env.Scope.Allows(n)
+		switch {
+		case is(n, "Conv", "ConvTranspose", "Gemm", "MatMul"):
+			f := optimizer.Describe("quantize", n)
+			l, reason := s.layer(n)
+			if !allowed {
+				reason = why
+			}
+			if reason != "" {
+				f.Outcome, f.Reason = optimizer.Refused, reason
+				s.found = append(s.found, f)
+				continue
+			}
+			f.Outcome = optimizer.Applied
+			s.found = append(s.found, f)
+			s.layers[n.ID] = l
+			if values {
+				s.markLayer(m.Graph, n)
+			}
+		case !values || !allowed:
+		case is(n, "Add") && len(n.Inputs) == 2:
+			s.sum(m.Graph, n)
+		case is(n, "Relu", "Clip"):
+			s.activation(m.Graph, n)
+		case is(n, "GlobalAveragePool", "AveragePool", "LeakyRelu", "Sigmoid", "HardSwish"):
+			if s.marked(n.Inputs[0]) && s.float(n.Outputs[0]) {
+				s.mark(n.Outputs[0])
+			}
+		default:
+			s.pass(n)
+		}
+	}
+	if len(s.found) == 0 {
+		s.found = []optimizer.Finding{{Rule: "quantize", Outcome: optimizer.Nothing, Reason: "no convolution and no matrix product"}}
+	}
+	return s, nil
+}
+
+// layer checks the weights of n.
+func (s *selection) layer(n *model.Node) (*layer, string) {
+	v := s.view
+	l := &layer{node: n, weight: input(n, 1)}
+	w := v.Const(l.weight)
+	if w == nil {
+		return nil, v.NotConst("weight", l.weight)
+	}
+	if w.DType != model.Float32 {
+		return nil, fmt.Sprintf("weight %q is %s, not float32", l.weight, w.DType)
+	}
+	if !s.float(n.Inputs[0]) || v.Const(n.Inputs[0]) != nil {
+		return nil, "its input is no float32 value of the graph"
+	}
+	for i := range w.Len() {
+		if x := w.Float64At(i); x-x != 0 {
+			return nil, fmt.Sprintf("weight %q holds %v at element %d", l.weight, x, i)
+		}
+	}
+	switch {
+	case is(n, "Conv") && w.Rank() >= 3:
+	case is(n, "ConvTranspose") && w.Rank() >= 3 && n.Int("group", 1) == 1:
+		l.axis = 1
+	case is(n, "ConvTranspose"):
+		return nil, "a grouped ConvTranspose has no axis of output channels"
+	case is(n, "Gemm") && w.Rank() == 2:
+		if n.Float("alpha", 1) != 1 || n.Float("beta", 1) != 1 || n.Int("transA", 0) != 0 {
+			return nil, "a Gemm with alpha, beta or transA has no integer form"
+		}
+		if n.Int("transB", 0) == 0 {
+			l.axis = 1
+		}
+	case is(n, "MatMul") && w.Rank() == 2:
+		l.axis = 1
+	default:
+		return nil, fmt.Sprintf("the weight has shape %v", w.Shape)
+	}
+	if b := v.Const(input(n, 2)); b != nil && b.DType == model.Float32 && b.Rank() == 1 && b.Len() == w.Shape[l.axis] {
+		l.bias = input(n, 2)
+	}
+	return l, ""
+}
+
+func (s *selection) float(value string) bool { return s.types[value].DType == model.Float32 }
+
+func (s *selection) marked(value string) bool { _, ok := s.group[value]; return ok }
+
+func (s *selection) mark(value string) {
+	if !s.marked(value) {
+		s.group[value] = value
+	}
+}
+
+// markLayer marks input and output of a layer. A result that only a Relu or Clip reads stays in the
+// accumulator: the range behind the function is the one that counts. The result of a matrix product that only
+// float nodes read stays float: kernels give it out from the accumulator.
+func (s *selection) markLayer(g *model.Graph, n *model.Node) {
+	s.mark(n.Inputs[0])
+	if is(n, "Conv") && n.Domain == fettle {
+		if r := input(n, 3); r != "" && s.float(r) {
+			s.mark(r)
+		}
+	}
+	s.markResult(g, n)
+}
+
+func (s *selection) markResult(g *model.Graph, n *model.Node) {
+	y := n.Outputs[0]
+	if !s.float(y) || s.deferred(g, y) {
+		return
+	}
+	if is(n, "Gemm", "MatMul") && (g.Output(y) != nil || !s.integerReader(g, y)) {
+		return
+	}
+	s.mark(y)
+}
+
+// deferred reports whether only a Relu or Clip reads y.
+func (s *selection) deferred(g *model.Graph, y string) bool {
+	u := g.Users(y)
+	return len(u) == 1 && g.Output(y) == nil && is(u[0], "Relu", "Clip") && input(u[0], 0) == y && s.float(u[0].Outputs[0])
+}
+
+// integerReader reports whether a layer with constant weights reads y, perhaps behind a Relu or a reshape.
+func (s *selection) integerReader(g *model.Graph, y string) bool {
+	for _, u := range g.Users(y) {
+		if is(u, "Conv", "ConvTranspose", "Gemm", "MatMul", "Add") {
+			return true
+		}
+		if (is(u, "Relu", "Clip") || moves(u)) && len(u.Outputs) > 0 && s.integerReader(g, u.Outputs[0]) {
+			return true
+		}
+	}
+	return false
+}
+
+// sum marks an Add of two values where at least one comes from integer layers.
+func (s *selection) sum(g *model.Graph, n *model.Node) {
+	a, b := n.Inputs[0], n.Inputs[1]
+	for _, x := range []string{a, b} {
+		if x == "" || !s.float(x) || s.view.Const(x) != nil {
+			return
+		}
+	}
+	if !s.marked(a) && !s.marked(b) {
+		return
+	}
+	s.mark(a)
+	s.mark(b)
+	s.markResult(g, n)
+}
+
+// activation marks the result of a function behind an integer layer.
+func (s *selection) activation(g *model.Graph, n *model.Node) {
+	x, y := n.Inputs[0], n.Outputs[0]
+	p := g.Producer(x)
+	behind := s.marked(x)
+	if p != nil && s.deferred(g, x) {
+		if s.layers[p.ID] != nil {
+			behind = !is(p, "Gemm", "MatMul") || s.integerReader(g, y)
+		} else if is(p, "Add") && len(p.Inputs) == 2 {
+			behind = s.marked(p.Inputs[0]) && s.marked(p.Inputs[1])
+		}
+	}
+	if behind && s.float(y) {
+		s.mark(y)
+	}
+}
+
+// moves reports whether n gives out elements of its first input unchanged, and perhaps zeros.
+func moves(n *model.Node) bool {
+	if n.Domain != "" && n.Domain != "ai.onnx" {
+		return false
+	}
+	switch n.Op {
+	case "MaxPool":
+		return len(n.Outputs) == 1
+	case "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Identity", "DepthToSpace", "SpaceToDepth":
+		return true
+	case "Pad":
+		return n.Str("mode", "constant") != "constant" || input(n, 2) == ""
+	case "Resize":
+		return n.Str("mode", "nearest") == "nearest"
+	}
+	return false
+}
+
+// pass joins the values of nodes that move elements: they share one scale, so that integers pass unchanged.
+func (s *selection) pass(n *model.Node) {
+	var in []string
+	switch {
+	case moves(n) && len(n.Inputs) > 0:
+		in = n.Inputs[:1]
+	case is(n, "Concat") && n.Domain != fettle:
+		in = n.Inputs
+	default:
+		return
+	}
+	any := false
+	for _, x := range in {
+		if !s.float(x) || s.view.Const(x) != nil {
+			return
+		}
+		any = any || s.marked(x)
+	}
+	if !any || !s.float(n.Outputs[0]) {
+		return
+	}
+	s.mark(n.Outputs[0])
+	for _, x := range in {
+		s.mark(x)
+		s.join(x, n.Outputs[0])
+	}
+}
+
+func (s *selection) find(v string) string {
+	for s.group[v] != v {
+		v = s.group[v]
+	}
+	return v
+}
+
+func (s *selection) join(a, b string) {
+	if ra, rb := s.find(a), s.find(b); ra != rb {
+		s.group[rb] = ra
+	}
+}

@@ -1,0 +1,80 @@
+package quantize
+
+import (
+	"math"
+
+	"fettle/model"
+)
+
+// QuantizeWeights returns q = round(w/scale), saturated to [-127, 127], one scale for each index of axis.
+//
+//	w float32 of any shape    q the same shape, int8    scale [w.Shape[axis]], > 0, in units of w
+//
+// Ties go to even, as in ONNX QuantizeLinear. A channel of zeros gets scale 1. floor, where it is not nil, is
+// the least scale of each channel. With perChannel false all channels get the largest scale.
+// w must be finite; the pass refuses others.
+// Source: Nagel et al. 2021, arXiv:2106.08295 (uniform symmetric quantizer).
+func QuantizeWeights(w *model.Tensor, axis int, perChannel bool, floor []float64) (q *model.Tensor, scale []float32) {
+	channels := w.Shape[axis]
+	inner := 1
+	for _, d := range w.Shape[axis+1:] {
+		inner *= d
+	}
+	v := model.Data[float32](w)
+	most := make([]float64, channels)
+	for i, x := range v {
+		c := i / inner % channels
+		most[c] = math.Max(most[c], math.Abs(float64(x)))
+	}
+	all := 0.0
+	scale = make([]float32, channels)
+	for c, m := range most {
+		s := m / 127
+		if floor != nil {
+			s = math.Max(s, floor[c])
+		}
+		if !(s >= 1e-30) { // zeros, or too small to divide by
+			s = 0
+		}
+		all = math.Max(all, s)
+		scale[c] = float32(s)
+	}
+	for c := range scale {
+		if !perChannel {
+			scale[c] = float32(all)
+		}
+		if scale[c] == 0 {
+			scale[c] = 1
+		}
+	}
+	q = model.NewTensor(model.Int8, w.Shape...)
+	for i, x := range v {
+		r := math.RoundToEven(float64(x / scale[i/inner%channels]))
+		q.Raw[i] = byte(int8(min(max(r, -127), 127)))
+	}
+	return q, scale
+}
+
+// biasLimit keeps a bias in the lower half of int32, so that the products have the other half: a sum of K
+// products of 8-bit numbers fits for K up to 2^30 / (255*127) = 33,154.
+const biasLimit = 1 << 30
+
+// scaleFloor is the least weight scale of each channel with which the bias stays below biasLimit.
+func scaleFloor(bias []float32, sx float32) []float64 {
+	floor := make([]float64, len(bias))
+	for c, b := range bias {
+		floor[c] = math.Abs(float64(b)) / (float64(sx) * biasLimit)
+	}
+	return floor
+}
+
+// quantizeBias gives round(b / (sx*sw[c])) as int32.
+func quantizeBias(bias []float32, sx float32, sw []float32) (*model.Tensor, *model.Tensor) {
+	q, s := make([]int32, len(bias)), make([]float32, len(bias))
+	for c, b := range bias {
+		s[c] = sx * sw[c]
+		r := math.RoundToEven(float64(b) / float64(s[c]))
+		q[c] = int32(min(max(r, -math.MaxInt32), math.MaxInt32))
+	}
+	return model.FromSlice(model.Int32, q, len(q)), model.Float32s(s, len(s))
+}
