@@ -356,14 +356,14 @@ func (r *directRun) Piece(_, i, worker int) {
 	for p := pc.p0; p < pc.p1; p++ {
 		pn := &b.panels[p]
 		k.b = unsafe.Add(r.base.b, 4*pn.w)
-		line, part := pn.block/b.lines, pn.block%b.lines*(64/b.lines)
-		k.c = unsafe.Add(r.base.c, line*int(r.base.cblk)+part)
+		outBlock, part := pn.block/b.lines, pn.block%b.lines*(line/b.lines)
+		k.c = unsafe.Add(r.base.c, outBlock*int(r.base.cblk)+part)
 		k.bias = unsafe.Add(r.base.bias, pn.block*blk*4)
 		if r.base.scale != nil {
 			k.scale = unsafe.Add(r.base.scale, pn.block*blk*4)
 		}
 		if r.base.res != nil {
-			k.res = unsafe.Add(r.base.res, line*int(r.base.rblk)+part)
+			k.res = unsafe.Add(r.base.res, outBlock*int(r.base.rblk)+part)
 		}
 		k.groups, k.nk, k.nb = &b.groups[pn.g0], int64(pn.g1-pn.g0), int64(pn.nb)
 		sets := b.chunks[pc.chunk].by[pn.nb]
