@@ -46,7 +46,7 @@ type QBuffers struct{ In, Out, Res []uint8 }
 
 const (
 	qBlk  = 4 * blk // channels a block in 8 bit, as cpu.Features.BlockI8
-	qHead = 16 // words before the weights: residual scale, lower and upper bound
+	qHead = 16      // words before the weights: residual scale, lower and upper bound
 )
 
 // PlanQ returns the 8-bit algorithms for s, best first; the last one is portable Go.
