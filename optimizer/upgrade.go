@@ -8,10 +8,11 @@ import (
 	"fettle/ops"
 )
 
-// FunctionOpset and FunctionIR are what a file with model-local functions needs.
+// FunctionOpset is what a file with model-local functions needs; OverloadIR is the IR version in which functions of
+// one name can be told apart by their overload.
 const (
 	FunctionOpset = 15
-	FunctionIR    = 8
+	OverloadIR    = 10
 )
 
 // Upgrade raises the ai.onnx opset of m to at least opset and the IR version to at least ir, and converts the

@@ -46,8 +46,40 @@ func (p *foldConstants) Apply(ctx context.Context, env *optimizer.Env, m *model.
 	if err != nil || len(patches) == 0 {
 		return m, found, err
 	}
+	tidy(m, patches)
 	out, err := m.Apply(patches...)
 	return out, found, err
+}
+
+// tidy makes no constant that only folded nodes would read, and drops those that only they read.
+func tidy(m *model.Model, patches []*model.Patch) {
+	gone := map[model.NodeID]bool{}
+	for _, p := range patches {
+		gone[p.Drop[0]] = true
+	}
+	unread := func(value string) bool {
+		users := m.Graph.Users(value)
+		for _, u := range users {
+			if !gone[u.ID] {
+				return false
+			}
+		}
+		return len(users) > 0 && m.Graph.Output(value) == nil
+	}
+	for _, p := range patches {
+		var keep []*model.Init
+		for _, in := range p.Inits {
+			if !unread(in.Name) {
+				keep = append(keep, in)
+			}
+		}
+		p.Inits = keep
+	}
+	for _, in := range m.Graph.Inits {
+		if unread(in.Name) && m.Graph.Input(in.Name) == nil {
+			patches[0].DropInits = append(patches[0].DropInits, in.Name)
+		}
+	}
 }
 
 func (p *foldConstants) run(ctx context.Context, env *optimizer.Env, m *model.Model) ([]*model.Patch, []optimizer.Finding, error) {

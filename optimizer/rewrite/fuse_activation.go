@@ -20,7 +20,7 @@ import (
 //	Paper:      none; every inference engine does it.
 //
 // The fused node is saved with a function that is its expansion, so that any runtime can run the file; that
-// needs opset 15 and IR version 8, to which older files are raised.
+// needs opset 15 and IR version 10, to which older files are raised.
 
 // FuseActivation are the options of fuse-activation.
 type FuseActivation struct {

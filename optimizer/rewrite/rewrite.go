@@ -66,14 +66,25 @@ func fuse(n *model.Node, p *model.Patch) string {
 	if err != nil {
 		return err.Error()
 	}
+	// One operator has several expansions, one for each activation function and with or without residual; the
+	// overload tells them apart (IR version 10).
+	if f.Overload == "" {
+		o := n.Str("activation", "none")
+		if n.Op == "Conv" && input(n, 3) != "" {
+			o += "_residual"
+		}
+		c := *f
+		c.Overload, f = o, &c
+	}
+	n.Overload = f.Overload
 	p.Add = append(p.Add, n)
 	p.Functions = append(p.Functions, f)
 	p.Opsets = append(p.Opsets, model.Opset{Domain: fettle, Version: 1})
-	p.MinIR = optimizer.FunctionIR
+	p.MinIR = optimizer.OverloadIR
 	return ""
 }
 
 // forFunctions raises the versions of a file so that it may hold functions.
 func forFunctions(m *model.Model) (*model.Model, error) {
-	return optimizer.Upgrade(m, optimizer.FunctionOpset, optimizer.FunctionIR)
+	return optimizer.Upgrade(m, optimizer.FunctionOpset, optimizer.OverloadIR)
 }
