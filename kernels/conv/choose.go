@@ -105,15 +105,22 @@ func winoCandidates(s Shape, w *winoRows, fam map[int]*rows, add func(m int, mul
 	case ow <= 28:
 		picks[0].tiles, picks[1].tiles = 56, 56
 	}
+	seen := map[pick]bool{}
 	for _, p := range picks {
+		if p.m == 2 && w.in2 == nil {
+			continue
+		}
 		if blk == 4 {
 			p.nb = 3 // NEON; M is 16 at least
 		} else if blocks == 1 {
 			p.nb = 1
+		} else if fam[p.nb] == nil {
+			p.nb = 1 // AVX2
 		} else if blocks%p.nb != 0 && p.nb > 2 {
 			continue
 		}
-		if mul := fam[p.nb]; mul != nil {
+		if mul := fam[p.nb]; mul != nil && !seen[p] {
+			seen[p] = true
 			add(p.m, mul, newWinograd(s, w, mul, p.m, p.tiles))
 		}
 	}

@@ -54,10 +54,13 @@ func dwFamilies(f cpu.Features) []*dwRows {
 }
 
 func winoFamily(f cpu.Features) *winoRows {
-	if !f.Has(cpu.AVX512F) {
-		return nil
+	switch {
+	case f.Has(cpu.AVX512F):
+		return &winoRows{isa: cpu.AVX512F, in4: winoIn, out4: winoOut, edge4: winoOutMask, in2: winoIn2, out2: winoOut2, edge2: winoOut2Mask, span: actSpanZ}
+	case f.Has(cpu.AVX2):
+		return &winoRows{isa: cpu.AVX2, in4: winoInY, out4: winoOutY, edge4: winoEdgeY, span: actSpanY, half: 32}
 	}
-	return &winoRows{isa: cpu.AVX512F, in4: winoIn, out4: winoOut, edge4: winoOutMask, in2: winoIn2, out2: winoOut2, edge2: winoOut2Mask, span: actSpanZ}
+	return nil
 }
 
 // archAlgorithms are algorithms that share nothing with the drivers of this package.

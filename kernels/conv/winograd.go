@@ -29,6 +29,26 @@ type winoRows struct {
 	isa                                cpu.ISA
 	in4, out4, edge4, in2, out2, edge2 winoKern
 	span                               dwKern
+	half                               int // bytes of a line that one call covers, if not all
+}
+
+// call runs a transform, for kernels of half a line twice.
+func (r *winoRows) call(f winoKern, t *winoArgs) {
+	f(t)
+	if r.half == 0 {
+		return
+	}
+	for _, p := range []*unsafe.Pointer{&t.src, &t.dst, &t.bias, &t.res, &t.tmp} {
+		if *p != nil {
+			*p = unsafe.Add(*p, r.half)
+		}
+	}
+	f(t)
+	for _, p := range []*unsafe.Pointer{&t.src, &t.dst, &t.bias, &t.res, &t.tmp} {
+		if *p != nil {
+			*p = unsafe.Add(*p, -r.half)
+		}
+	}
 }
 
 // F(4x4,3x3) uses the points 0, +-a, +-b, infinity: a = sqrt(1/2), b = sqrt(2) halve the error of 1 and 2
@@ -272,7 +292,7 @@ func (r *winoRun) part(chunk, phase, i, worker, buf int) {
 		t.tiles, t.nt, t.ps = &c.tiles[0], int64(len(c.tiles)), int64(b.vps)
 		t.src = ptr(r.buf.In[i*b.in.Plane():])
 		t.dst = unsafe.Add(v, i*b.maxT*line)
-		in(t)
+		b.r.call(in, t)
 	case 1:
 		panels, panel := b.ob/b.mul.nb, b.ic()*b.mul.nb*line
 		k := &scr.k
@@ -307,11 +327,11 @@ func (r *winoRun) part(chunk, phase, i, worker, buf int) {
 		}
 		if c.full > 0 {
 			t.tiles, t.nt = &c.tiles[0], int64(c.full)
-			out(t)
+			b.r.call(out, t)
 		}
 		if n := len(c.tiles) - c.full; n > 0 {
 			t.tiles, t.nt, t.src = &c.tiles[c.full], int64(n), unsafe.Add(m, (i*b.maxT+c.full)*line)
-			edge(t)
+			b.r.call(edge, t)
 		}
 		r.activate(c, i, scr)
 	}

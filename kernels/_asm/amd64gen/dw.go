@@ -29,10 +29,14 @@ func dwKernels(s isa) {
 	for _, c := range widths {
 		dwAny(s, c)
 	}
-	// actSpan applies codes 3 to 7 in place to dNt vectors at dDst.
+	// actSpan applies codes 3 to 7 in place to dNt lines at dDst.
 	text("actSpan" + s.suffix)
 	p := arg()
-	actLoop(s, p, dwAct, "", load(p, dAct), load(p, dDst), load(p, dNt))
+	n := load(p, dNt)
+	if s == avx2 {
+		ADDQ(n, n) // vectors
+	}
+	actLoop(s, p, dwAct, "", load(p, dAct), load(p, dDst), n)
 	VZEROUPPER()
 	RET()
 }

@@ -32,6 +32,7 @@ func sets() []set {
 		{"conv_avx512", "conv", "kargs", func() { convKernels(avx512) }},
 		{"conv_avx2", "conv", "kargs", func() { convKernels(avx2) }},
 		{"wino_avx512", "conv", "winoArgs", winoKernels},
+		{"wino_avx2", "conv", "winoArgs", winoAVX2Kernels},
 		{"dw_avx512", "conv", "dwArgs", func() { dwKernels(avx512) }},
 		{"gemm_avx512", "gemm", "gargs", func() { gemmKernels(avx512) }},
 		{"gemm_avx2", "gemm", "gargs", func() { gemmKernels(avx2) }},

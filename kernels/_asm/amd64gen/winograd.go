@@ -200,8 +200,16 @@ func winoOut(name string, masked bool) {
 		lab := name + string(rune('a'+j))
 		TESTQ(r, r)
 		JZ(LabelRef("nores" + lab))
+		if masked { // pixels that do not exist may lie outside the residual
+			CMPQ(Mem{Base: tiles, Disp: 32}, Imm(uint64(j)))
+			JLE(LabelRef("nores" + lab))
+		}
 		ADDQ(Mem{Base: tiles, Disp: 16}, r)
 		for i := range y {
+			if masked {
+				CMPQ(nr, Imm(uint64(i)))
+				JLE(LabelRef("nores" + lab))
+			}
 			VADDPS(Mem{Base: r, Disp: j * 64}, y[i], y[i])
 			ADDQ(Mem{Base: p, Disp: wRrow}, r)
 		}

@@ -100,6 +100,10 @@ func winoOut2(name string, masked bool) {
 	JZ(LabelRef("nores"))
 	ADDQ(Mem{Base: tiles, Disp: 16}, r)
 	for i := range 2 {
+		if masked && i == 1 { // a row that does not exist may lie outside the residual
+			CMPQ(Mem{Base: tiles, Disp: 24}, Imm(1))
+			JLE(LabelRef("nores"))
+		}
 		for j := range 2 {
 			VADDPS(Mem{Base: r, Disp: j * 64}, y[j][i], y[j][i])
 		}
