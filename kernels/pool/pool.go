@@ -1,4 +1,4 @@
-// Package pool holds maximum and average pooling, windowed and global, on blocked layouts: NCHWc16 in float32 and NCHWc64 in u8.
+// Package pool holds maximum and average pooling, windowed and global, on blocked layouts: NCHWc16 in float32 and NCHWc64 in u8 (arm64: 4 and 16).
 //
 // Windows that reach over the edge are cut to the picture, so the input needs no border. One kernel takes a list of taps; a
 // global pool is a window as large as the picture.
@@ -75,12 +75,12 @@ type pargs struct {
 	cols       int64 // for portable kernels
 }
 
-// Block is the number of channels a block: 16, or 64 in 8 bit.
+// Block is the number of channels a block: 16, or 64 in 8 bit (arm64: 4 and 16).
 func (s Shape) Block() int {
 	if s.Int8 {
-		return 64
+		return lineBytes
 	}
-	return 16
+	return lineBytes / 4
 }
 
 // Kernel is a pooling layer bound to layouts, immutable.
@@ -198,7 +198,7 @@ func (r *Run) Piece(_, i, worker int) {
 			if c.n == 4*n {
 				continue
 			}
-			a.src, a.dst = unsafe.Add(a.src, 4*n*ps), unsafe.Add(a.dst, 4*n*64)
+			a.src, a.dst = unsafe.Add(a.src, 4*n*ps), unsafe.Add(a.dst, 4*n*lineBytes)
 		}
 		a.nt, a.cols = int64(c.n%4), 1
 		k.one(a)
@@ -208,9 +208,9 @@ func (r *Run) Piece(_, i, worker int) {
 // poolGo is the portable kernel for float32.
 func poolGo(a *pargs, avg bool) {
 	for o := range a.nt * a.cols {
-		dst := (*[16]float32)(unsafe.Add(a.dst, o*64))
+		dst := (*[lineBytes / 4]float32)(unsafe.Add(a.dst, o*lineBytes))
 		for i, off := range unsafe.Slice(a.taps, a.nk) {
-			in := (*[16]float32)(unsafe.Add(a.src, o*a.ps+off))
+			in := (*[lineBytes / 4]float32)(unsafe.Add(a.src, o*a.ps+off))
 			switch {
 			case i == 0:
 				*dst = *in
@@ -238,9 +238,9 @@ func avgGo(a *pargs) { poolGo(a, true) }
 // max8Go is the portable kernel for u8.
 func max8Go(a *pargs) {
 	for o := range a.nt * a.cols {
-		dst := (*[64]uint8)(unsafe.Add(a.dst, o*64))
+		dst := (*[lineBytes]uint8)(unsafe.Add(a.dst, o*lineBytes))
 		for i, off := range unsafe.Slice(a.taps, a.nk) {
-			in := (*[64]uint8)(unsafe.Add(a.src, o*a.ps+off))
+			in := (*[lineBytes]uint8)(unsafe.Add(a.src, o*a.ps+off))
 			if i == 0 {
 				*dst = *in
 				continue

@@ -2,6 +2,8 @@ package pool
 
 import "fettle/kernels/cpu"
 
+const lineBytes = 64 // a block of channels
+
 // pick sets the kernels of the best instruction set.
 func (k *Kernel) pick(f cpu.Features) cpu.ISA {
 	rows := func(m4, m1, a4, a1, q4, q1 func(*pargs)) {

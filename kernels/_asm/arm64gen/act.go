@@ -6,6 +6,9 @@ import (
 	. "fettle/kernels/_asm/arm64gen/asm"
 )
 
+// Registers of actSpan, beside eLo, eHi and eTmp.
+const sDst, sN, sKind X = 1, 2, 3
+
 // Activation functions in place. Codes are those of cpu.ActKind.
 const (
 	actReLU        = 1
@@ -76,18 +79,13 @@ func (g *gen) expVecs(z, e, n []VReg) {
 func (g *gen) actSpan() {
 	g.data("expConst", expConsts())
 	g.kernel("actSpan", "dwArgs", "applies the activation act to nt lines of 4 floats at dst, in place.")
-	g.load(8, dOut)
-	g.load(48, dNT)
-	g.load(64, dTmp)
-	g.G("ADD $72, R0, %v", dLo)
-	g.G("ADD $76, R0, %v", dHi)
-	g.LDnR(vr(30, 1), V[0].S4, dLo)
-	g.LDnR(vr(31, 1), V[0].S4, dHi)
-	g.G("MOVD $expConst<>(SB), %v", dSp)
-	g.LD1(vr(24, 3), dSp)
-	g.DUP(V[28].S4, V[26].S(2)) // 1
-	g.ZERO(V[23])
-	g.G("CBZ %v, none", dTmp)
+	g.load(8, sDst)
+	g.load(48, sN)
+	g.load(64, sKind)
+	g.G("ADD $72, R0, %v", eLo)
+	g.G("ADD $76, R0, %v", eHi)
+	g.actConsts("expConst")
+	g.G("CBZ %v, none", sKind)
 	spans := []struct {
 		code int
 		name string
@@ -98,26 +96,15 @@ func (g *gen) actSpan() {
 				g.FMAX(y[i].S4, x[i].S4, V[23].S4)
 			}
 		}},
-		{actClamp, "clamp", func(x, y []VReg) {
-			for i := range x {
-				g.FMAX(y[i].S4, x[i].S4, V[30].S4)
-				g.FMIN(y[i].S4, y[i].S4, V[31].S4)
-			}
-		}},
-		{actLeaky, "leaky", func(x, y []VReg) {
-			for i := range x {
-				g.FMAX(y[i].S4, x[i].S4, V[23].S4)
-				g.FMIN(x[i].S4, x[i].S4, V[23].S4)
-				g.FMLA(y[i].S4, x[i].S4, V[30].S4)
-			}
-		}},
+		{actClamp, "clamp", g.clampVecs},
+		{actLeaky, "leaky", g.leakyVecs},
 		{actHardSwish, "hswish", func(x, y []VReg) { g.hard(x, y); g.times(x, y) }},
-		{actHardSigmoid, "hsig", func(x, y []VReg) { g.hard(x, y) }},
+		{actHardSigmoid, "hsig", g.hard},
 		{actSigmoid, "sig", func(x, y []VReg) { g.sigmoid(x, y, nil) }},
 		{actSiLU, "silu", func(x, y []VReg) { g.sigmoid(x, y, x) }},
 	}
 	for _, s := range spans[:len(spans)-1] {
-		g.G("CMP $%d, %v", s.code, dTmp)
+		g.G("CMP $%d, %v", s.code, sKind)
 		g.G("BEQ %s", s.name)
 	}
 	for i := range spans {
@@ -129,25 +116,25 @@ func (g *gen) actSpan() {
 	g.G("RET")
 }
 
-// span loops over nt vectors at dOut.
+// span loops over nt vectors at sDst.
 func (g *gen) span(name string, f func(x, y []VReg)) {
 	one, loop4, loop1 := name+"one", name+"four", name+"last"
-	g.G("SUBS $4, %v, %v", dNT, dNT)
+	g.G("SUBS $4, %v, %v", sN, sN)
 	g.G("BLT %s", one)
 	g.Label(loop4)
-	g.LD1(vr(0, 4), dOut)
+	g.LD1(vr(0, 4), sDst)
 	f(vr(0, 4), vr(4, 4))
-	g.ST1P(vr(4, 4), dOut, XZR)
-	g.G("SUBS $4, %v, %v", dNT, dNT)
+	g.ST1P(vr(4, 4), sDst, XZR)
+	g.G("SUBS $4, %v, %v", sN, sN)
 	g.G("BGE %s", loop4)
 	g.Label(one)
-	g.G("ADDS $4, %v, %v", dNT, dNT)
+	g.G("ADDS $4, %v, %v", sN, sN)
 	g.G("BEQ none")
 	g.Label(loop1)
-	g.LD1(vr(0, 1), dOut)
+	g.LD1(vr(0, 1), sDst)
 	f(vr(0, 1), vr(4, 1))
-	g.ST1P(vr(4, 1), dOut, XZR)
-	g.G("SUBS $1, %v, %v", dNT, dNT)
+	g.ST1P(vr(4, 1), sDst, XZR)
+	g.G("SUBS $1, %v, %v", sN, sN)
 	g.G("BNE %s", loop1)
 	g.G("RET")
 }

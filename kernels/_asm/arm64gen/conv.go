@@ -181,7 +181,7 @@ func (g *gen) epilogue(m, nb int) {
 		}
 	}
 	g.Label(nores)
-	g.clamp(acc, acc, noact, clamp)
+	g.clamp(acc, acc, rAct, noact, clamp)
 	g.Label(noact)
 	g.G("MOVD 8(%v), %v", rTile, rP)
 	g.G("ADD %v, %v, %v", rOut, rP, rP)
@@ -190,10 +190,10 @@ func (g *gen) epilogue(m, nb int) {
 	}
 }
 
-// clamp applies ReLU or clamp (by rAct; bounds at rLo, rHi) to V0...V[n-1] with two temporaries from t; other kinds jump to noact.
-func (g *gen) clamp(n, t int, noact, clamp string) {
-	g.G("CBZ %v, %s", rAct, noact)
-	g.G("CMP $2, %v", rAct)
+// clamp applies ReLU or clamp (by act; bounds at rLo, rHi) to V0...V[n-1] with two temporaries from t; other kinds jump to noact.
+func (g *gen) clamp(n, t int, act X, noact, clamp string) {
+	g.G("CBZ %v, %s", act, noact)
+	g.G("CMP $2, %v", act)
 	g.G("BGT %s", noact)
 	g.G("BEQ %s", clamp)
 	g.ZERO(V[t])

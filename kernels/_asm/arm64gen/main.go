@@ -29,6 +29,9 @@ func sets() []set {
 		{"conv_neon", "conv", convKernels},
 		{"dw_neon", "conv", dwKernels},
 		{"wino_neon", "conv", winoKernels},
+		{"gemm_neon", "gemm", gemmKernels},
+		{"eltwise_neon", "eltwise", eltwiseKernels},
+		{"pool_neon", "pool", poolKernels},
 	}
 }
 
