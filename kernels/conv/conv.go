@@ -110,7 +110,7 @@ type Run interface {
 	Piece(stage, piece, worker int)
 }
 
-// Buffers are the tensors of a Run. Their lengths must be those of the layouts at least.
+// Buffers are the tensors of a Run. Their lengths must be those of the layouts at least: On panics otherwise.
 type Buffers struct{ In, Out, Res, Scratch []float32 }
 
 // PackedLen is the number of floats that Pack writes.
@@ -171,6 +171,22 @@ func Plan(s Shape, f cpu.Features) ([]*Algorithm, error) {
 		return nil, err
 	}
 	return candidates(s, f), nil
+}
+
+// mustHold panics if a tensor is shorter than its layout: kernels have no bounds, so a bug of the caller must not reach them.
+func mustHold[T any](what string, d []T, l cpu.Layout) {
+	if n := l.Len() - l.Gap; len(d) < n {
+		panic(fmt.Sprintf("conv: %s has %d elements, its layout needs %d", what, len(d), n))
+	}
+}
+
+// hold is mustHold for all tensors of a run.
+func hold[T any](in, out, res []T, li, lo cpu.Layout, lr *cpu.Layout) {
+	mustHold("input", in, li)
+	mustHold("output", out, lo)
+	if lr != nil {
+		mustHold("residual", res, *lr)
+	}
 }
 
 func roundUp(n, m int) int { return (n + m - 1) / m * m }

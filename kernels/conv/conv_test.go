@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"regexp"
 	"testing"
 	"unsafe"
 
@@ -221,6 +222,62 @@ func TestRows(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNames holds the grammar <type>_<kind>[_<variant>]_<tile>__<isa>.
+func TestNames(t *testing.T) {
+	re := regexp.MustCompile(`^(f32|qu8s8|qs8s8)_(conv|dwconv|wino2|wino4)(_[a-z0-9]+)?_\d+x\d+__(generic|avx2|avx512f|avx512vnni|neon|neondot)(_\w+)?$`)
+	for _, c := range cases() {
+		algs, err := Plan(c.s, cpu.Detect())
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := PlanQ(c.s, cpu.Detect())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, a := range algs {
+			names = append(names, a.Name)
+		}
+		for _, a := range q {
+			names = append(names, a.Name)
+		}
+		seen := map[string]bool{}
+		for _, n := range names {
+			if !re.MatchString(n) || seen[n] {
+				t.Errorf("%s: name %q is malformed or twice there", c.name, n)
+			}
+			seen[n] = true
+		}
+		if algs[len(algs)-1].ISA != cpu.Generic || q[len(q)-1].ISA != cpu.Generic {
+			t.Errorf("%s: the last algorithm is not portable", c.name)
+		}
+	}
+}
+
+// TestShortBuffer: a tensor that is too short must stop before a kernel sees it.
+func TestShortBuffer(t *testing.T) {
+	s := sq(16, 8, 8, 16, 3, 1, 1)
+	algs, err := Plan(s, cpu.Detect())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range algs {
+		li, lo := cpu.NewLayout(1, s.C, s.H, s.W, a.In.Block, a.In.Border), cpu.NewLayout(1, s.M, 8, 8, a.Out.Block, cpu.Border{})
+		b, err := a.Bind(cpu.Floats(a.PackedLen()), li, lo, nil, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error(a.Name, "took a short output")
+				}
+			}()
+			b.On(Buffers{In: cpu.Floats(li.Len()), Out: cpu.Floats(lo.Len() - 1), Scratch: cpu.Floats(b.Scratch())})
+		}()
 	}
 }
 

@@ -63,6 +63,7 @@ type dwBound struct {
 	calls   []dwCall
 	taps    []int64
 	in, out cpu.Layout
+	res     *cpu.Layout
 	rplane  int
 	work    int
 }
@@ -76,7 +77,7 @@ type dwCall struct {
 
 func (d *depthwise) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) Bound {
 	s := d.s
-	b := &dwBound{depthwise: d, packed: packed, in: in, out: out, work: workers}
+	b := &dwBound{depthwise: d, packed: packed, in: in, out: out, res: res, work: workers}
 	for t := range s.KH * s.KW {
 		b.taps = append(b.taps, int64(4*(t/s.KW*s.DH*in.Row()+t%s.KW*s.DW*in.Block)))
 	}
@@ -131,6 +132,7 @@ func (d *depthwise) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 func (b *dwBound) Scratch() int { return 0 }
 
 func (b *dwBound) On(buf Buffers) Run {
+	hold(buf.In, buf.Out, buf.Res, b.in, b.out, b.res)
 	r := &dwRun{b: b, args: make([]dwArgs, b.work), in: ptr(buf.In), out: ptr(buf.Out)}
 	if b.s.Residual {
 		r.res = ptr(buf.Res)

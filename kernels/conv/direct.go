@@ -144,13 +144,15 @@ func (d *direct) pack(dst, w, bias []float32) {
 // directBound is a direct convolution with its tables.
 type directBound struct {
 	*direct
-	packed []float32
-	groups []group
-	chunks []chunk
-	args   kargs
-	work   int
-	lines  int     // output blocks in a line of 64 bytes: 1, or 4 in 8 bit
-	pieces []piece // what workers claim
+	packed  []float32
+	groups  []group
+	chunks  []chunk
+	args    kargs
+	in, out cpu.Layout
+	res     *cpu.Layout
+	work    int
+	lines   int     // output blocks in a line of 64 bytes: 1, or 4 in 8 bit
+	pieces  []piece // what workers claim
 }
 
 // chunk is a part of the output whose input stays in the second-level cache: tiles by panel width and number of pixels.
@@ -185,7 +187,7 @@ func (d *direct) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, wor
 // bindSized is bind for elements of inSize and outSize bytes.
 func (d *direct) bindSized(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers, inSize, outSize int) *directBound {
 	s := d.s
-	b := &directBound{direct: d, packed: packed, work: workers, lines: 4 / outSize}
+	b := &directBound{direct: d, packed: packed, in: in, out: out, res: res, work: workers, lines: 4 / outSize}
 	irow, px := inSize*in.Row(), inSize*in.Block
 	b.groups = append([]group(nil), d.groups...)
 	for g := range b.groups {
@@ -325,6 +327,7 @@ func (b *directBound) share(workers int) {
 func (b *directBound) Scratch() int { return 0 }
 
 func (b *directBound) On(buf Buffers) Run {
+	hold(buf.In, buf.Out, buf.Res, b.in, b.out, b.res)
 	r := &directRun{b: b, args: make([]kargs, b.work)}
 	base := b.args
 	base.a, base.c = ptr(buf.In), ptr(buf.Out)

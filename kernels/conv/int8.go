@@ -260,6 +260,7 @@ func bytesPtr(b []uint8) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData
 
 // OnQ ties the kernel to the memory of one session.
 func (b *qBound) OnQ(buf QBuffers) Run {
+	hold(buf.In, buf.Out, buf.Res, b.in, b.out, b.res)
 	r := &directRun{b: b.directBound, args: make([]kargs, b.work)}
 	base := b.args
 	base.a, base.c = bytesPtr(buf.In), bytesPtr(buf.Out)

@@ -2,6 +2,7 @@ package conv
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -212,5 +213,30 @@ func TestInt8BadInput(t *testing.T) {
 	s.Act.Kind = cpu.SiLU
 	if _, err := PlanQ(s, cpu.Detect()); err == nil {
 		t.Error("SiLU accepted")
+	}
+}
+
+func BenchmarkInt8(b *testing.B) {
+	for _, s := range []Shape{sq(64, 56, 56, 256, 1, 1, 0), sq(256, 14, 14, 256, 3, 1, 1), sq(512, 7, 7, 512, 3, 1, 1), sq(3, 224, 224, 64, 7, 2, 3), with(sq(192, 28, 28, 192, 3, 1, 1), func(s *Shape) { s.Groups = 192 })} {
+		algs, err := PlanQ(s, cpu.Detect())
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, a := range algs[:len(algs)-1] {
+			b.Run(fmt.Sprintf("%dx%ds%d-%d-%d-%d/%s", s.KH, s.KW, s.SH, s.C, s.M, s.OutH(), a.Name), func(b *testing.B) {
+				li, lo := cpu.NewLayout(1, s.C, s.H, s.W, a.In.Block, a.In.Border), cpu.NewLayout(1, s.M, s.OutH(), s.OutW(), a.Out.Block, cpu.Border{})
+				k, err := a.Bind(cpu.Floats(a.PackedLen()), li, lo, nil, 1)
+				if err != nil {
+					b.Fatal(err)
+				}
+				r := k.OnQ(QBuffers{In: cpu.Aligned[uint8](li.Len()), Out: cpu.Aligned[uint8](lo.Len())})
+				for b.Loop() {
+					for p := range r.Pieces(0) {
+						r.Piece(0, p, 0)
+					}
+				}
+				b.ReportMetric(2*float64(s.MACs())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
+			})
+		}
 	}
 }

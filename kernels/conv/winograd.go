@@ -1,6 +1,7 @@
 package conv
 
 import (
+	"fmt"
 	"math"
 	"unsafe"
 
@@ -218,6 +219,10 @@ func (d *winograd) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, w
 func (b *winoBound) Scratch() int { return b.slot * b.work }
 
 func (b *winoBound) On(buf Buffers) Run {
+	hold(buf.In, buf.Out, buf.Res, b.in, b.out, b.res)
+	if len(buf.Scratch) < b.Scratch() {
+		panic(fmt.Sprintf("conv: scratch has %d floats, %d are needed", len(buf.Scratch), b.Scratch()))
+	}
 	return &winoRun{b: b, buf: buf, args: make([]winoScratch, b.work), zeros: cpu.Floats(4 * blk)}
 }
 
