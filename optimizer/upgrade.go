@@ -146,7 +146,7 @@ func (u *upgrade) unchanged(op string) bool {
 
 // compatibleSince lists the operators whose versions from the given one up to 17 mean the same for old nodes.
 var compatibleSince = map[string]int{
-	"Abs": 6, "Acos": 7, "And": 7, "ArgMax": 1, "ArgMin": 1, "Asin": 7, "Atan": 7, "AveragePool": 7, "Cast": 6, "Ceil": 6, "Concat": 4,
+	"Abs": 6, "Acos": 7, "Add": 7, "And": 7, "ArgMax": 1, "ArgMin": 1, "Asin": 7, "Atan": 7, "AveragePool": 7, "Cast": 6, "Ceil": 6, "Concat": 4,
 	"Constant": 1, "ConstantOfShape": 9, "Conv": 1, "ConvTranspose": 1, "Cos": 7, "DepthToSpace": 1, "Div": 7, "Elu": 6, "Equal": 7,
 	"Erf": 9, "Exp": 6, "Expand": 8, "Flatten": 1, "Floor": 6, "GRU": 7, "Gather": 1, "Gemm": 7, "GlobalAveragePool": 1,
 	"GlobalMaxPool": 1, "Greater": 7, "HardSigmoid": 6, "Identity": 1, "If": 1, "InstanceNormalization": 6, "IsNaN": 9, "LRN": 1,

@@ -1,0 +1,236 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"fettle/model"
+	"fettle/model/onnx"
+	"fettle/model/text"
+	"fettle/ops"
+	"fettle/optimizer"
+)
+
+const root = "../.."
+
+// ort runs exported files in ONNX Runtime through node; the test is skipped where it cannot be had.
+func ort(t *testing.T) func(t *testing.T, m *model.Model, level string, inputs []map[string]*model.Tensor) [][]*model.Tensor {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("ONNX Runtime is not run with -short")
+	}
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skip("node is not installed: exported files are not run in ONNX Runtime")
+	}
+	if out, err := exec.Command(root + "/scripts/ort/install.sh").CombinedOutput(); err != nil {
+		t.Skipf("onnxruntime-node cannot be installed: %s", out)
+	}
+	return runORT
+}
+
+type described struct {
+	Name  string `json:"name,omitempty"`
+	DType string `json:"dtype"`
+	Shape []int  `json:"shape"`
+	File  string `json:"file"`
+}
+
+func runORT(t *testing.T, m *model.Model, level string, inputs []map[string]*model.Tensor) [][]*model.Tensor {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name string, b []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(dir, "model.onnx")
+	if err := onnx.WriteFile(file, m); err != nil {
+		t.Fatal(err)
+	}
+	var list []map[string]described
+	for i, in := range inputs {
+		row := map[string]described{}
+		for name, x := range in {
+			f := fmt.Sprintf("in-%d-%s", i, name)
+			write(f, x.Raw)
+			row[name] = described{DType: x.DType.String(), Shape: x.Shape, File: f}
+		}
+		list = append(list, row)
+	}
+	b, _ := json.Marshal(list)
+	write("list.json", b)
+	c := exec.Command("node", root+"/scripts/ort/run.js", file, dir, dir)
+	modules, _ := filepath.Abs(root + "/.cache/ort/node_modules")
+	c.Env = append(os.Environ(), "NODE_PATH="+modules, "ORT_DISABLE_TELEMETRY=1", "ORT_LEVEL="+level)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("ONNX Runtime: %v: %s\n%s", err, out, text.Print(m, text.Options{}))
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "outputs.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows [][]described
+	if err := json.Unmarshal(b, &rows); err != nil {
+		t.Fatal(err)
+	}
+	var all [][]*model.Tensor
+	for _, row := range rows {
+		var out []*model.Tensor
+		for _, d := range row {
+			raw, err := os.ReadFile(filepath.Join(dir, d.File))
+			if err != nil {
+				t.Fatal(err)
+			}
+			dt, _ := model.ParseDType(d.DType)
+			out = append(out, &model.Tensor{DType: dt, Shape: d.Shape, Raw: raw})
+		}
+		all = append(all, out)
+	}
+	return all
+}
+
+// every has all activation functions, a residual sum, batch normalisations and an old opset.
+const every = `<ir_version: 4, opset_import: ["" : 12]>
+every (float[N, 3, 8, 8] x, float[4] b1) => (float[N, 5] y)
+<float[4, 3, 3, 3] w1 = random(1, -0.4, 0.4), float[4] b1 = random(2), float[4] s = random(3, 0.5, 1.5), float[4] t = random(4), float[4] m = random(5),
+ float[4] v = random(6, 0.5, 2), float[4, 4, 3, 3] w2 = random(7, -0.3, 0.3), float[4, 4, 1, 1] w3 = random(8, -0.6, 0.6), float lo = {0.0}, float hi = {6.0},
+ float[4, 5] w4 = random(9), float[5] b4 = random(10), float[5, 5] w5 = random(11)>
+{
+  [conv1] a = Conv <pads = [1, 1, 1, 1]> (x, w1, b1)
+  [bn1] a1 = BatchNormalization (a, s, t, m, v)
+  [relu1] a2 = Relu (a1)
+  [conv2] b = Conv <pads = [1, 1, 1, 1]> (a2, w2)
+  [bn2] c = BatchNormalization (b, s, t, m, v)
+  [add] d = Add (c, a2)
+  [relu2] e = Relu (d)
+  [conv3] f = Conv (e, w3)
+  [relu6] f2 = Clip (f, lo, hi)
+  [conv4] h = Conv (f2, w3)
+  [gate] hs = Sigmoid (h)
+  [silu] i = Mul (h, hs)
+  [conv5] j = Conv (i, w3)
+  [leaky] j2 = LeakyRelu <alpha = 0.1> (j)
+  [conv6] k = Conv (j2, w3)
+  [hard] ks = HardSigmoid <alpha = 0.16666667, beta = 0.5> (k)
+  [hswish] l = Mul (k, ks)
+  [sum] n = Add (l, j2)
+  [relu3] o = Relu (n)
+  [gap] p = GlobalAveragePool (o)
+  [flat] q = Flatten (p)
+  [drop] q2 = Dropout <ratio = 0.5> (q)
+  [fc] r = Gemm (q2, w4, b4)
+  [sig] r2 = Sigmoid (r)
+  [mm] u = MatMul (r2, w5)
+  [leaky2] y = LeakyRelu (u)
+}`
+
+func everyModel(t *testing.T) *model.Model {
+	t.Helper()
+	m, err := text.Parse(every)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func run(t *testing.T, m *model.Model, r *optimizer.Recipe, data optimizer.Data) []optimizer.Step {
+	t.Helper()
+	env := optimizer.Env{Passes: Passes(), Data: data}
+	steps, err := optimizer.Run(context.Background(), m, r, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return steps
+}
+
+// TestStandardFuses: the recipe folds and fuses all that it should, and the outputs stay.
+func TestStandardFuses(t *testing.T) {
+	m := everyModel(t)
+	steps := run(t, m, Standard(), nil)
+	last := steps[len(steps)-1].Model
+	if n := len(last.Graph.Nodes); n != 11 {
+		t.Errorf("%d nodes are left, want 11:\n%s", n, text.Print(last, text.Options{}))
+	}
+	in, err := optimizer.RandomInputs(m, 4, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := optimizer.Prove(context.Background(), optimizer.Reference{}, m, last, in, optimizer.Rounding)
+	if err != nil || !p.Within {
+		t.Fatalf("%v %+v", err, p)
+	}
+	rep, err := optimizer.MakeReport(m, steps)
+	if err != nil || len(rep.Steps) != 5 || rep.Steps[2].After.Nodes >= rep.Steps[2].Before.Nodes {
+		t.Fatalf("%v %+v", err, rep)
+	}
+}
+
+// TestExportsRunInONNXRuntime: the file that we save means the same there as here, fused and quantized.
+func TestExportsRunInONNXRuntime(t *testing.T) {
+	runs := ort(t)
+	m := everyModel(t)
+	in, err := optimizer.RandomInputs(m, 6, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quantized := func(a, w string) *optimizer.Recipe {
+		r := Standard()
+		r.Steps = append(r.Steps, optimizer.RecipeStep{Pass: "quantize", Options: map[string]any{"activations": a, "calibration": w}})
+		return r
+	}
+	plain := &optimizer.Recipe{Schema: 1, Steps: []optimizer.RecipeStep{{Pass: "eliminate-dead", Options: map[string]any{"input_weights": "fix"}}, {Pass: "fold-batchnorm"}, {Pass: "quantize"}}}
+	for _, c := range []struct {
+		name  string
+		r     *optimizer.Recipe
+		level string
+		limit float64 // of the largest output
+	}{
+		{"fused, as written", Standard(), "disabled", 1e-5},
+		{"fused, optimised", Standard(), "all", 1e-4},
+		{"int8, as written", quantized("int8", "mse"), "disabled", 0.02},
+		{"int8, optimised", quantized("int8", "mse"), "all", 0.05},
+		{"uint8, optimised", quantized("uint8", "minmax"), "all", 0.05},
+		{"weights only", quantized("none", "mse"), "all", 1e-3},
+		{"int8 without fusion", plain, "all", 0.05},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			steps := run(t, m, c.r, items(in))
+			last := steps[len(steps)-1].Model
+			got := runs(t, last, c.level, in)
+			worst, largest := 0.0, 0.0
+			for i := range in {
+				want, err := ops.Evaluate(context.Background(), last, in[i])
+				if err != nil {
+					t.Fatal(err)
+				}
+				for k := range want[0].Len() {
+					worst = math.Max(worst, math.Abs(want[0].Float64At(k)-got[i][0].Float64At(k)))
+					largest = math.Max(largest, math.Abs(want[0].Float64At(k)))
+				}
+			}
+			t.Logf("largest difference %.2g of %.2g", worst, largest)
+			if worst > c.limit*largest || largest == 0 {
+				t.Errorf("ONNX Runtime differs by %.3g, largest output %.3g", worst, largest)
+			}
+		})
+	}
+}
+
+type items []map[string]*model.Tensor
+
+func (d items) Len() int     { return len(d) }
+func (d items) Hash() string { return "random" }
+func (d items) Each(_ context.Context, limit int, visit func(int, map[string]*model.Tensor) error) error {
+	for i, x := range d[:min(limit, len(d))] {
+		if err := visit(i, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
