@@ -45,8 +45,12 @@ func (s Shape) MACs() int64 {
 // WeightLen is the number of weights.
 func (s Shape) WeightLen() int { return s.M * (s.C / s.Groups) * s.KH * s.KW }
 
-// maxDim bounds every number of a Shape, so that products of four of them fit in 64 bits.
-const maxDim = 1 << 15
+// Bounds of a Shape: single numbers, taps of a window, elements of a tensor. They keep products within 64 bits and tables within memory.
+const (
+	maxDim  = 1 << 15
+	maxTaps = 1 << 20
+	maxLen  = 1 << 36
+)
 
 // Check tells what is wrong with a shape.
 func (s Shape) Check() error {
@@ -71,6 +75,10 @@ func (s Shape) Check() error {
 		return fmt.Errorf("convolution: %d output channels are not divisible by %d groups", s.M, s.Groups)
 	case s.OutH() < 1 || s.OutW() < 1:
 		return fmt.Errorf("convolution: the %dx%d window is larger than the padded input %dx%d", s.KH, s.KW, s.H+s.PadT+s.PadB, s.W+s.PadL+s.PadR)
+	case int64(s.KH)*int64(s.KW) > maxTaps || float64(s.M)*float64(s.C/s.Groups)*float64(s.KH*s.KW) > maxLen:
+		return fmt.Errorf("convolution: a %dx%d window of %d to %d channels is too large", s.KH, s.KW, s.C, s.M)
+	case float64(s.N)*float64(s.C)*float64(s.H)*float64(s.W) > maxLen || float64(s.N)*float64(s.M)*float64(s.OutH())*float64(s.OutW()) > maxLen:
+		return fmt.Errorf("convolution: tensors of %d x %d x %d x %d are too large", s.N, max(s.C, s.M), s.H, s.W)
 	case !s.Act.Fusable():
 		return fmt.Errorf("convolution: activation %v cannot be part of the store", s.Act.Kind)
 	}

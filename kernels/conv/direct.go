@@ -208,77 +208,88 @@ func (d *direct) bindSized(packed []float32, in, out cpu.Layout, res *cpu.Layout
 	return b
 }
 
-// tile cuts the output into chunks and tiles.
+// region is a part of the output of one picture.
+type region struct{ img, y0, y1, x0, x1 int }
+
+// tile cuts the output into chunks and these into tiles.
 func (b *directBound) tile(in, out cpu.Layout, res *cpu.Layout, inSize, outSize int) {
 	s := b.s
 	h, w := out.H, out.W
-	px := inSize * in.Block
-	flat := s.KH*s.KW*s.SH*s.SW == 1 && s.PadT+s.PadL == 0 && in.Border() == cpu.Border{} && out.Border() == cpu.Border{} && (res == nil || res.Border() == cpu.Border{})
-	if flat {
+	none := cpu.Border{}
+	if s.KH*s.KW*s.SH*s.SW == 1 && in.Border() == none && out.Border() == none && (res == nil || res.Border() == none) {
 		h, w = 1, h*w // one long row
 	}
+	rowsPer, colsPer := b.chunkSize(in, h, w, inSize)
+	place := func(img, y, x int) tile {
+		t := tile{
+			a: int64(inSize * (img*in.Image() + in.Pixel(y*s.SH-s.PadT, -s.PadL) + x*s.SW*in.Block)),
+			c: int64(outSize * (img*out.Image() + out.Pixel(y, x))),
+		}
+		if res != nil {
+			t.r = int64(outSize * (img*res.Image() + res.Pixel(y, x)))
+		}
+		return t
+	}
+	for img := range out.N {
+		for y := 0; y < h; y += rowsPer {
+			for x := 0; x < w; x += colsPer {
+				b.chunks = append(b.chunks, b.cut(region{img, y, min(h, y+rowsPer), x, min(w, x+colsPer)}, place))
+			}
+		}
+	}
+}
+
+// chunkSize is the number of rows and columns of the output h x w that one chunk covers. Chunks read the weights again, panels the
+// input: the smaller traffic wins.
+func (b *directBound) chunkSize(in cpu.Layout, h, w, inSize int) (rows, cols int) {
+	s := b.s
 	inBytes := roundUp(in.C, in.Block) * in.H * in.W * inSize
 	if s.KH*s.KW == 1 {
 		inBytes /= s.SH * s.SW // only these pixels are read
 	}
-	rowsPer, tilesPer := h, 1<<30
-	n, np := inBytes/chunkBytes, len(b.panels)
-	if n > 0 && n*4*b.wLen < (np-1)*inBytes { // chunks read the weights again, panels the input: take the smaller traffic
-		if h > 1 {
-			rowsPer = max(1, h*chunkBytes/inBytes)
-		} else {
-			tilesPer = max(1, w/b.main.maxMR*chunkBytes/inBytes)
-		}
+	n := inBytes / chunkBytes
+	switch {
+	case n == 0 || n*4*b.wLen >= (len(b.panels)-1)*inBytes:
+		return h, w
+	case h > 1:
+		return max(1, h*chunkBytes/inBytes), w
 	}
-	widths := map[int]*rows{}
+	mr := b.main.maxMR
+	return h, mr * max(1, w/mr*chunkBytes/inBytes)
+}
+
+// cut makes the tiles of a region for every panel width that occurs.
+func (b *directBound) cut(r region, place func(img, y, x int) tile) chunk {
+	c := chunk{map[int][]mrTiles{}}
 	for _, p := range b.panels {
-		widths[p.nb] = b.tail[p.nb]
-	}
-	for img := range out.N {
-		for y0 := 0; y0 < h; y0 += rowsPer {
-			for x0 := 0; x0 < w; {
-				x1 := w
-				if h == 1 && tilesPer < 1<<30 {
-					x1 = min(w, x0+tilesPer*b.main.maxMR)
-				}
-				c := chunk{map[int][]mrTiles{}}
-				for nb, r := range widths {
-					byMR := make([][]tile, r.maxMR+1)
-					nt := 0
-					table := b.table(r, 1)
-					for y := y0; y < min(h, y0+rowsPer); y++ {
-						x := x0
-						for _, m := range segments(x1-x0, r.maxMR) {
-							for m > 0 {
-								mr := m
-								for mr >= len(table) || table[mr] == nil {
-									mr--
-								}
-								t := tile{
-									a: int64(inSize*(img*in.Image()+in.Pixel(y*s.SH-s.PadT, -s.PadL)) + x*s.SW*px),
-									c: int64(outSize * (img*out.Image() + out.Pixel(y, x))),
-								}
-								if res != nil {
-									t.r = int64(outSize * (img*res.Image() + res.Pixel(y, x)))
-								}
-								byMR[mr] = append(byMR[mr], t)
-								nt++
-								x, m = x+mr, m-mr
-							}
-						}
+		if c.by[p.nb] != nil {
+			continue
+		}
+		shape := b.tail[p.nb]
+		table := b.table(shape, 1)
+		byMR := make([][]tile, shape.maxMR+1)
+		n := 0
+		for y := r.y0; y < r.y1; y++ {
+			x := r.x0
+			for _, m := range segments(r.x1-r.x0, shape.maxMR) {
+				for end := x + m; x < end; n++ {
+					mr := end - x
+					for mr >= len(table) || table[mr] == nil {
+						mr--
 					}
-					table = b.table(r, nt)
-					for mr, t := range byMR {
-						if len(t) > 0 {
-							c.by[nb] = append(c.by[nb], mrTiles{mr, table[mr], t})
-						}
-					}
+					byMR[mr] = append(byMR[mr], place(r.img, y, x))
+					x += mr
 				}
-				b.chunks = append(b.chunks, c)
-				x0 = x1
+			}
+		}
+		table = b.table(shape, n)
+		for mr, t := range byMR {
+			if len(t) > 0 {
+				c.by[p.nb] = append(c.by[p.nb], mrTiles{mr, table[mr], t})
 			}
 		}
 	}
+	return c
 }
 
 // table chooses the variant of a tile shape.
