@@ -3,6 +3,7 @@ package conv
 import (
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 
 	"fettle/kernels/cpu"
@@ -46,7 +47,7 @@ type QBuffers struct{ In, Out, Res []uint8 }
 
 const (
 	qBlk  = 4 * blk // channels a block in 8 bit, as cpu.Features.BlockI8
-	qHead = 16      // words before the weights: residual scale, lower and upper bound
+	qHead = 16      // words before the weights: residual scale, lower and upper bound, 1 if a weight is -128
 )
 
 // PlanQ returns the 8-bit algorithms for s, best first; the last one is portable Go.
@@ -64,17 +65,20 @@ func PlanQ(s Shape, f cpu.Features) ([]*QAlgorithm, error) {
 	if s.Groups > 1 && s.Groups == s.C && s.M == s.C && !s.Residual {
 		if f.Has(cpu.AVX512VNNI) {
 			if k := vnniDWKerns(); k != nil {
-				add("qu8s8_dwconv_1x8", cpu.AVX512VNNI, qBlk, &qdepthwise{s, k})
+				add("qu8s8_dwconv_1x8", cpu.AVX512VNNI, qBlk, &qdepthwise{s, k, blk})
 			}
 		}
-		add("qu8s8_dwconv_1x8", cpu.Generic, qBlk, &qdepthwise{s, []kern{1: qdwGo, 2: qdwGo, 4: qdwGo, 8: qdwGo}})
+		if k := avx2DWKerns(f); k != nil {
+			add("qu8s8_dwconv_1x8", cpu.AVX2, qBlk, &qdepthwise{s, k, blk / 2})
+		}
+		add("qu8s8_dwconv_1x8", cpu.Generic, qBlk, &qdepthwise{s, []kern{1: qdwGo, 2: qdwGo, 4: qdwGo, 8: qdwGo}, blk})
 		return l, nil
 	}
 	first := s.C < 5 && s.DW == 1 && s.KH*s.KW > 1
 	for _, fam := range append(qFamilies(f), qPortable()) {
 		for _, nb := range []int{4, 2, 1} {
 			r := fam[nb]
-			if r == nil || (nb == 4 && s.M <= 32) {
+			if r == nil || (nb == 4 && s.M <= 2*blk) {
 				continue
 			}
 			for _, nhwc := range []bool{true, false} {
@@ -119,13 +123,17 @@ func (a *QAlgorithm) Pack(dst []float32, w []int8, q Quant) error {
 	scale := dst[qHead+a.impl.wordsLen():]
 	bias := scale[n:]
 	per := len(w) / s.M
+	zero := float64(q.InZero)
+	if d, ok := a.impl.(*qdirect); ok && d.main.flip {
+		zero -= 128
+	}
 	for o := range s.M {
 		ws, sum := q.WScale[min(o, len(q.WScale)-1)], 0
 		for _, v := range w[o*per : (o+1)*per] {
 			sum += int(v)
 		}
 		sc := float64(q.InScale) * float64(ws) / float64(q.OutScale)
-		b := float64(q.OutZero) - float64(q.InZero)*float64(sum)*sc
+		b := float64(q.OutZero) - zero*float64(sum)*sc
 		if q.Bias != nil {
 			b += float64(q.Bias[o]) / float64(q.OutScale)
 		}
@@ -146,6 +154,9 @@ func (a *QAlgorithm) Pack(dst []float32, w []int8, q Quant) error {
 		dst[0] = q.ResScale / q.OutScale
 	}
 	dst[1], dst[2] = float32(lo), float32(hi)
+	if slices.Contains(w, -128) {
+		dst[3] = 1
+	}
 	return nil
 }
 
@@ -252,7 +263,7 @@ type qBound struct {
 
 func (d *qdirect) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) QBound {
 	b := d.bindSized(packed[qHead:], in, out, res, workers, 1, 1)
-	b.args.rscale, b.args.lo, b.args.hi = packed[0], packed[1], packed[2]
+	b.args.rscale, b.args.lo, b.args.hi, b.args.full = packed[0], packed[1], packed[2], uint32(packed[3])
 	return &qBound{b, packed, d.real.M}
 }
 

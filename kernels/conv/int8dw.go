@@ -11,6 +11,7 @@ import (
 type qdepthwise struct {
 	s Shape
 	f []kern // by columns: 8, 4, 2, 1
+	n int    // channels of the 16 that one call covers
 }
 
 func (d *qdepthwise) wordsLen() int { return roundUp(d.s.C, qBlk) * d.s.KH * d.s.KW }
@@ -94,7 +95,12 @@ func (r *qdwRun) Piece(_, i, worker int) {
 	for j := range b.calls {
 		call := &b.calls[j]
 		k.tiles, k.nt, k.rblk, k.mr = &call.rows[0], int64(len(call.rows)), int64(call.n), int64(call.cols)
-		b.f[call.cols](k)
+		for h := 0; h < blk; h += b.n {
+			m := *k
+			k.a, k.c, k.b, k.scale, k.bias = unsafe.Add(m.a, h), unsafe.Add(m.c, h), unsafe.Add(m.b, 4*h), unsafe.Add(m.scale, 4*h), unsafe.Add(m.bias, 4*h)
+			b.f[call.cols](k)
+			*k = m
+		}
 	}
 }
 

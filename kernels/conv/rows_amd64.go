@@ -85,3 +85,11 @@ func vnniDWKerns() []kern {
 	t := vnniDW()
 	return []kern{1: t[1], 2: t[2], 4: t[4], 8: t[8]}
 }
+
+func avx2DWKerns(f cpu.Features) []kern {
+	if !f.Has(cpu.AVX2) {
+		return nil
+	}
+	t := int8DWY()
+	return []kern{1: t[1], 2: t[2], 4: t[4], 8: t[8]}
+}

@@ -17,6 +17,9 @@ func int8AVX2Kernels() {
 	for mr := 1; mr <= 4; mr++ {
 		int8AVX2(mr, mask)
 	}
+	for _, c := range []int{8, 4, 2, 1} {
+		dwInt8AVX2(c)
+	}
 }
 
 // int8AVX2: mr pixels x 16 outputs (2 accumulators a pixel); a step is 1 dword; a panel is [dword][even 16x2, odd 16x2] int16.

@@ -1,0 +1,8 @@
+//go:build !amd64
+
+package conv
+
+import "fettle/kernels/cpu"
+
+// avx2DWKerns exist on amd64 only.
+func avx2DWKerns(cpu.Features) []kern { return nil }
