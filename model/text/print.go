@@ -19,6 +19,7 @@ type Options struct {
 	MaxElements int  // constants with more elements are written as {...}; 0: 16
 	NoHeader    bool // leave out the versions
 	NoNames     bool // leave out node names
+	NoFunctions bool // leave out model-local functions
 }
 
 // Print writes m. A text whose constants were all short enough parses back to an equal model.
@@ -31,8 +32,10 @@ func Print(m *model.Model, o Options) string {
 		p.header(m)
 	}
 	p.graph(m.Graph, "")
-	for _, f := range m.Functions {
-		p.function(f)
+	if !o.NoFunctions {
+		for _, f := range m.Functions {
+			p.function(f)
+		}
 	}
 	return p.b.String()
 }

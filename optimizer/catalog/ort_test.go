@@ -196,7 +196,9 @@ func TestExportsRunInONNXRuntime(t *testing.T) {
 		{"int8, as written", quantized("int8", "mse"), "disabled", 0.02},
 		{"int8, optimised", quantized("int8", "mse"), "all", 0.05},
 		{"uint8, optimised", quantized("uint8", "minmax"), "all", 0.05},
-		{"weights only", quantized("none", "mse"), "all", 1e-3},
+		{"weights only, as written", quantized("none", "mse"), "disabled", 1e-5},
+		// With all optimisations ONNX Runtime rounds the values of such matrix products to 8 bits as well.
+		{"weights only, optimised", quantized("none", "mse"), "all", 0.02},
 		{"int8 without fusion", plain, "all", 0.05},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -96,6 +96,9 @@ func calibrate(ctx context.Context, env *optimizer.Env, m *model.Model, s *selec
 		env.Progress.Report(int64(i+1), int64(total), "calibrate")
 		for _, v := range values {
 			t := inputs[v]
+			if t == nil {
+				t = m.Graph.Init(v) // the default of an input
+			}
 			if k, ok := at[v]; ok {
 				t = out[k]
 			}

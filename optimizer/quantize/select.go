@@ -154,7 +154,7 @@ func (s *selection) mark(value string) {
 func (s *selection) markLayer(g *model.Graph, n *model.Node) {
 	s.mark(n.Inputs[0])
 	if is(n, "Conv") && n.Domain == fettle {
-		if r := input(n, 3); r != "" && s.float(r) {
+		if r := input(n, 3); r != "" && s.float(r) && s.view.Const(r) == nil {
 			s.mark(r)
 		}
 	}

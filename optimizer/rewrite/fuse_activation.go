@@ -175,6 +175,9 @@ func checkActivation(v *optimizer.View, nodes []*model.Node) string {
 	if k := a.into.Str("activation", "none"); a.into.Domain == fettle && k != "none" {
 		return "the layer has the activation function " + k + " already"
 	}
+	if a.into.Op == "Gemm" && a.kind == "leakyrelu" {
+		return "alpha of a Gemm scales its product, so the slope of a LeakyRelu has no attribute"
+	}
 	if why := v.OtherReader(a.value, a.nodes[1:]...); why != "" {
 		return why
 	}
