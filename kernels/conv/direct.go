@@ -18,7 +18,7 @@ type kargs struct {
 	pfStep             int64
 	scale              unsafe.Pointer // 8 bit only, as the rest
 	rscale             float32
-	_                  uint32
+	full               uint32 // 8 bit, arm64: some weight is -128
 	perm               unsafe.Pointer
 	ps                 int64 // bytes between two output pixels in the input
 	mr, nb             int64 // for portable kernels
@@ -39,6 +39,7 @@ type rows struct {
 	any        []kern
 	single     bool // only any exists
 	wide       int  // words a weight takes if not 1: 8-bit weights widened to 16
+	flip       bool // the kernel subtracts 128 from 8-bit inputs
 	lightTiles int  // with at least this many tiles a panel the light prefetch covers the next one
 }
 

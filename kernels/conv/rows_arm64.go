@@ -45,7 +45,7 @@ func neonKern(f kern, m, nb int) kern {
 		per := max(1, callMults/max(1, 4*int64(m*nb)*steps))
 		tiles, nt := k.tiles, k.nt
 		for t := int64(0); t < nt; t += per {
-			k.tiles, k.nt = (*tile)(unsafe.Add(unsafe.Pointer(tiles), uintptr(t)*unsafe.Sizeof(tile{}))), min(per, nt-t)
+			k.tiles, k.nt = tileAt(tiles, t), min(per, nt-t)
 			f(k)
 			if cpu.ActKind(k.act) > cpu.Clamp {
 				d := dwArgs{act: k.act, lo: k.lo, hi: k.hi, nt: int64(m)}
@@ -148,6 +148,57 @@ func winoFamily(f cpu.Features) *winoRows {
 // archAlgorithms are algorithms that share nothing with the drivers of this package.
 func archAlgorithms(Shape, cpu.Features) []*Algorithm { return nil }
 
-func qFamilies(cpu.Features) []map[int]*rows { return nil }
+// qFamilies are the 8-bit tile shapes. SDOT takes any weights; plain NEON needs its slower kernels where a weight is -128.
+func qFamilies(f cpu.Features) []map[int]*rows {
+	family := func(isa cpu.ISA, maxMR int, four, one map[int][8]func(*kargs), fourAny, oneAny map[int][8]func(*kargs)) map[int]*rows {
+		m := map[int]*rows{}
+		for nb := range four {
+			r := &rows{isa: isa, nb: nb, maxMR: maxMR, flip: true, s1: make([]kern, maxMR+1), any: make([]kern, maxMR+1)}
+			for i := 1; i <= maxMR; i++ {
+				r.s1[i] = neonQKern(four[nb][i], fourAny[nb][i], i, nb, 4)
+				r.any[i] = neonQKern(one[nb][i], oneAny[nb][i], i, nb, 1)
+			}
+			r.s2 = r.s1 // the kernels read the distance of pixels
+			m[nb] = r
+		}
+		return m
+	}
+	var l []map[int]*rows
+	if f.Has(cpu.NEONDot) {
+		four := map[int][8]func(*kargs){1: d1unit4(), 2: d2unit4(), 4: d4unit4()}
+		one := map[int][8]func(*kargs){1: d1unit1(), 2: d2unit1(), 4: d4unit1()}
+		l = append(l, family(cpu.NEONDot, 5, four, one, four, one))
+	}
+	if f.Has(cpu.NEON) {
+		l = append(l, family(cpu.NEON, 4, map[int][8]func(*kargs){1: q1unit4(), 2: q2unit4()}, map[int][8]func(*kargs){1: q1unit1(), 2: q2unit1()},
+			map[int][8]func(*kargs){1: w1unit4(), 2: w2unit4()}, map[int][8]func(*kargs){1: w1unit1(), 2: w2unit1()}))
+	}
+	return l
+}
+
+// neonQKern picks the kernel for the weights and cuts calls into pieces; unit is the number of words a step.
+func neonQKern(pairs, wide kern, m, nb int, unit int64) kern {
+	return func(k *kargs) {
+		f := pairs
+		if k.full != 0 {
+			f = wide
+		}
+		words := int64(0)
+		for _, g := range unsafe.Slice(k.groups, k.nk) {
+			words += g.steps * unit
+		}
+		tiles, nt := k.tiles, k.nt
+		per := max(1, callMults/max(1, 2*int64(m*nb)*words))
+		for t := int64(0); t < nt; t += per {
+			k.tiles, k.nt = tileAt(tiles, t), min(per, nt-t)
+			f(k)
+		}
+		k.tiles, k.nt = tiles, nt
+	}
+}
+
+func tileAt(t *tile, i int64) *tile {
+	return (*tile)(unsafe.Add(unsafe.Pointer(t), uintptr(i)*unsafe.Sizeof(tile{})))
+}
 
 func vnniDWKerns() []kern { return nil }

@@ -29,6 +29,7 @@ func sets() []set {
 		{"conv_neon", "conv", convKernels},
 		{"dw_neon", "conv", dwKernels},
 		{"wino_neon", "conv", winoKernels},
+		{"int8_neon", "conv", int8Kernels},
 		{"gemm_neon", "gemm", gemmKernels},
 		{"eltwise_neon", "eltwise", eltwiseKernels},
 		{"pool_neon", "pool", poolKernels},

@@ -310,14 +310,15 @@ func (f *File) SHL(d, n Arr, s int) {
 	f.rec(0x0F005400|d.q<<30|imm<<16|n.n<<5|d.n, fmt.Sprintf("shl %s, %s, #%d", d.gnu(), n.gnu(), s), "")
 }
 
-// SXTL widens; n.q set: SXTL2.
-func (f *File) SXTL(d, n Arr) {
-	must(d.q == 1 && d.size == n.size+1, "sxtl: sizes")
-	op := "sxtl"
+// SXTL and UXTL widen; n.q set: the 2 form.
+func (f *File) SXTL(d, n Arr) { f.widen("sxtl", 0x0F00A400, d, n) }
+func (f *File) UXTL(d, n Arr) { f.widen("uxtl", 0x2F00A400, d, n) }
+func (f *File) widen(op string, w uint32, d, n Arr) {
+	must(d.q == 1 && d.size == n.size+1, "%s: sizes", op)
 	if n.q == 1 {
-		op = "sxtl2"
+		op += "2"
 	}
-	f.two(op, 0x0F00A400|n.q<<30|1<<(19+n.size), d, n)
+	f.two(op, w|n.q<<30|1<<(19+n.size), d, n)
 }
 func (f *File) shiftN(op string, w uint32, d, n Arr, s int) {
 	must(n.q == 1 && n.size == d.size+1 && s >= 1 && s <= 8<<d.size, "%s", op)

@@ -104,6 +104,10 @@ func forms() *File {
 			f.SHL(d.S4, n.S4, 4*s+3)
 			f.SHL(d.D2, n.D2, 8*s+1)
 		}
+		f.UXTL(d.H8, n.B8)
+		f.UXTL(d.H8, n.B16)
+		f.UXTL(d.S4, n.H4)
+		f.UXTL(d.S4, n.H8)
 		f.SXTL(d.H8, n.B8)
 		f.SXTL(d.H8, n.B16)
 		f.SXTL(d.S4, n.H4)

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"fmt"
+
+	. "fettle/kernels/_asm/arm64gen/asm"
+)
+
+// Convolution by taps, u8 x s8: m pixels by nb blocks of 4 channels. A word is 4 input channels; the weights are [word][4*nb outputs][4].
+// Inputs become signed by flipping their top bit; the packer shifts the zero point to match.
+//
+// Plain NEON: a word of a pixel goes to all lanes, SMULL and SMLAL sum two words in 16 bits, SADALP widens: two sums a
+// pixel and block, folded by ADDP at the end. Two products fit in 16 bits unless both weights and inputs are -128: weights with -128
+// take the kernels of the suffix w, which widen each word. 8 multiplies for 64 products, as with 16 channels along the vector.
+// SDOT: the weights times a lane of the pixel.
+const rScale, rRS, rWords X = 24, 25, 26
+
+func int8Kernels(g *gen) {
+	for _, k := range []struct {
+		name string
+		maxM int
+		nbs  []int
+	}{{"q", 4, []int{1, 2}}, {"w", 4, []int{1, 2}}, {"d", 5, []int{1, 2, 4}}} {
+		for _, nb := range k.nbs {
+			for _, unit := range []int{4, 1} {
+				name := func(m int) string { return fmt.Sprintf("%s%dx%du%d", k.name, m, 4*nb, unit) }
+				for m := 1; m <= k.maxM; m++ {
+					g.qconv(k.name, name(m), m, nb, unit)
+				}
+				g.table(fmt.Sprintf("%s%dunit%d", k.name, nb, unit), "kargs", 8, func(i int) string {
+					if i < 1 || i > k.maxM {
+						return ""
+					}
+					return name(i)
+				})
+			}
+		}
+	}
+}
+
+func (g *gen) qconv(kind, name string, m, nb, unit int) {
+	how := map[string]string{"q": "SMULL, SMLAL, SADALP", "w": "SMULL, SADALP: any weights", "d": "SDOT"}[kind]
+	g.kernel(name, "kargs", fmt.Sprintf("sums %d pixels by %d channels a tile in 8 bit; steps of %d words; %s.", m, 4*nb, unit, how))
+	for _, l := range []struct {
+		off int
+		r   X
+	}{{0, rIn}, {8, rW}, {16, rOut}, {24, rBias}, {32, rRes}, {40, rGroups}, {48, rNK}, {64, rTile}, {72, rTiles}, {120, rScale}, {144, rPS}} {
+		g.load(l.off, l.r)
+	}
+	g.G("ADD $96, R0, %v", rLo)
+	g.G("ADD $100, R0, %v", rHi)
+	g.G("ADD $128, R0, %v", rRS)
+	sums := m * nb
+	if kind != "d" {
+		sums *= 2
+	}
+	tile, group, step := g.NewLabel("tile"), g.NewLabel("group"), g.NewLabel("step")
+	g.Label(tile)
+	g.G("MOVD $0x80, %v", rP)
+	g.DUPX(V[31].B16, rP)
+	for i := range sums {
+		g.ZERO(V[i])
+	}
+	g.G("MOVD 0(%v), %v", rTile, rPix)
+	g.G("ADD %v, %v, %v", rIn, rPix, rPix)
+	g.G("MOVD %v, %v", rW, rWp)
+	g.G("MOVD %v, %v", rGroups, rGp)
+	g.G("MOVD %v, %v", rNK, rK)
+	g.Label(group)
+	g.G("MOVD.P 8(%v), %v", rGp, rP)
+	g.G("MOVD.P 8(%v), %v", rGp, rSteps)
+	g.G("ADD %v, %v, %v", rPix, rP, rP)
+	words := g.pairWords
+	if kind == "w" {
+		words = g.wideWords
+	}
+	if kind == "d" {
+		words = g.dotWords
+	}
+	if unit == 4 {
+		g.Label(step)
+		words(m, nb, 4)
+		g.G("SUBS $1, %v, %v", rSteps, rSteps)
+		g.G("BNE %s", step)
+	} else {
+		rest, one, next := g.NewLabel("rest"), g.NewLabel("one"), g.NewLabel("next")
+		g.G("SUBS $4, %v, %v", rSteps, rSteps)
+		g.G("BLT %s", rest)
+		g.Label(step)
+		words(m, nb, 4)
+		g.G("SUBS $4, %v, %v", rSteps, rSteps)
+		g.G("BGE %s", step)
+		g.Label(rest)
+		g.G("ADDS $4, %v, %v", rSteps, rSteps)
+		g.G("BEQ %s", next)
+		g.Label(one)
+		words(m, nb, 1)
+		g.G("SUBS $1, %v, %v", rSteps, rSteps)
+		g.G("BNE %s", one)
+		g.Label(next)
+	}
+	g.G("SUBS $1, %v, %v", rK, rK)
+	g.G("BNE %s", group)
+	if kind != "d" { // sums of block j of pixel p lie in 2*(j*m+p) and the next: fold into j*m+p
+		for i := range m * nb {
+			g.ADDP(V[i].S4, V[2*i].S4, V[2*i+1].S4)
+		}
+	}
+	g.requant(m, nb)
+	g.G("ADD $24, %v, %v", rTile, rTile)
+	g.G("SUBS $1, %v, %v", rTiles, rTiles)
+	g.G("BNE %s", tile)
+	g.G("RET")
+}
+
+// dotWords takes 4 words of each pixel, or one, by SDOT.
+func (g *gen) dotWords(m, nb, n int) {
+	acc := m * nb
+	g.G("MOVD %v, %v", rP, rP2)
+	for p := range m {
+		if n == 4 {
+			g.LD1P(vr(acc+p, 1), rP2, rPS)
+		} else {
+			g.LDnRP(vr(acc+p, 1), V[0].S4, rP2, rPS)
+		}
+	}
+	g.G("ADD $%d, %v, %v", 4*n, rP, rP)
+	for p := range m {
+		g.EOR(V[acc+p].B16, V[acc+p].B16, V[31].B16)
+	}
+	for k := range n {
+		g.LD1P(vr(acc+m, nb), rWp, XZR)
+		for j := range nb {
+			for p := range m {
+				g.SDOT(V[j*m+p].S4, V[acc+m+j].B16, V[acc+p].S(k))
+			}
+		}
+	}
+}
+
+// pairWords takes words two by two: inputs V16-V23, weights V24-V27, products V28, V29.
+func (g *gen) pairWords(m, nb, n int) {
+	if n == 1 {
+		g.wideWords(m, nb, 1)
+		return
+	}
+	for range n / 2 {
+		g.G("MOVD %v, %v", rP, rP2)
+		for p := range m {
+			g.LDnRP(vr(16+2*p, 2), V[0].S4, rP2, rPS)
+		}
+		g.G("ADD $8, %v, %v", rP, rP)
+		g.LD1P(vr(24, 2*nb), rWp, XZR)
+		for i := range 2 * m {
+			g.EOR(V[16+i].B16, V[16+i].B16, V[31].B16)
+		}
+		for j := range nb {
+			w0, w1 := V[24+j], V[24+nb+j]
+			for p := range m {
+				a0, a1, s := V[16+2*p], V[17+2*p], 2*(j*m+p)
+				g.SMULL(V[28].H8, w0.B8, a0.B8)
+				g.SMULL(V[29].H8, w0.B16, a0.B16)
+				g.SMLAL(V[28].H8, w1.B8, a1.B8)
+				g.SMLAL(V[29].H8, w1.B16, a1.B16)
+				g.SADALP(V[s].S4, V[28].H8)
+				g.SADALP(V[s+1].S4, V[29].H8)
+			}
+		}
+	}
+}
+
+// wideWords takes words one by one.
+func (g *gen) wideWords(m, nb, n int) {
+	for range n {
+		g.G("MOVD %v, %v", rP, rP2)
+		for p := range m {
+			g.LDnRP(vr(16+p, 1), V[0].S4, rP2, rPS)
+		}
+		g.G("ADD $4, %v, %v", rP, rP)
+		g.LD1P(vr(24, nb), rWp, XZR)
+		for p := range m {
+			g.EOR(V[16+p].B16, V[16+p].B16, V[31].B16)
+		}
+		for j := range nb {
+			for p := range m {
+				s := 2 * (j*m + p)
+				g.SMULL(V[28].H8, V[24+j].B8, V[16+p].B8)
+				g.SMULL(V[29].H8, V[24+j].B16, V[16+p].B16)
+				g.SADALP(V[s].S4, V[28].H8)
+				g.SADALP(V[s+1].S4, V[29].H8)
+			}
+		}
+	}
+}
+
+// requant stores round(sum*scale + bias + residual*rscale), clamped. Temporaries V25-V31.
+func (g *gen) requant(m, nb int) {
+	acc := m * nb
+	for j := range nb {
+		g.LDR(V[30], rScale, 16*j)
+		g.LDR(V[29], rBias, 16*j)
+		for p := range m {
+			v := V[j*m+p]
+			g.SCVTF(v.S4, v.S4)
+			g.MOV(V[28], V[29])
+			g.FMLA(V[28].S4, v.S4, V[30].S4)
+			g.MOV(v, V[28])
+		}
+	}
+	nores := g.NewLabel("nores")
+	fmov := map[int]string{1: "FMOVS", 2: "FMOVD", 4: "FMOVQ"}[nb]
+	g.G("CBZ %v, %s", rRes, nores)
+	g.G("MOVD 16(%v), %v", rTile, rP)
+	g.G("ADD %v, %v, %v", rRes, rP, rP)
+	g.LDnR(vr(30, 1), V[0].S4, rRS)
+	for p := range m {
+		g.G("%s %d(%v), F29", fmov, 16*p, rP)
+		for h := range (nb + 1) / 2 { // 8 channels
+			if h == 0 {
+				g.UXTL(V[28].H8, V[29].B8)
+			} else {
+				g.UXTL(V[28].H8, V[29].B16)
+			}
+			for i := range min(2, nb-2*h) {
+				if i == 0 {
+					g.UXTL(V[27].S4, V[28].H4)
+				} else {
+					g.UXTL(V[27].S4, V[28].H8)
+				}
+				g.SCVTF(V[27].S4, V[27].S4)
+				v := V[(2*h+i)*m+p]
+				g.FMLA(v.S4, V[27].S4, V[30].S4)
+			}
+		}
+	}
+	g.Label(nores)
+	g.LDnR(vr(29, 1), V[0].S4, rLo)
+	g.LDnR(vr(30, 1), V[0].S4, rHi)
+	for _, v := range vr(0, acc) {
+		g.FMAX(v.S4, v.S4, V[29].S4)
+		g.FMIN(v.S4, v.S4, V[30].S4)
+		g.FCVTNS(v.S4, v.S4)
+	}
+	g.G("MOVD 8(%v), %v", rTile, rP)
+	g.G("ADD %v, %v, %v", rOut, rP, rP)
+	for p := range m {
+		for j := range nb {
+			h := V[28+j/2]
+			if j%2 == 0 {
+				g.SQXTN(h.H4, V[j*m+p].S4)
+			} else {
+				g.SQXTN(h.H8, V[j*m+p].S4)
+			}
+		}
+		g.SQXTUN(V[27].B8, V[28].H8)
+		if nb == 4 {
+			g.SQXTUN(V[27].B16, V[29].H8)
+		}
+		g.G("%s F27, %d(%v)", fmov, 16*p, rP)
+	}
+}

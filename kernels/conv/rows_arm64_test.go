@@ -1,0 +1,78 @@
+package conv
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"fettle/kernels/cpu"
+)
+
+// TestPlanPicksNEON: the differential test walks what Plan lists, so the vector kernels must be on the list, first.
+func TestPlanPicksNEON(t *testing.T) {
+	f := cpu.Detect()
+	if !f.Has(cpu.NEON) {
+		t.Skip("no NEON")
+	}
+	dw := with(sq(32, 14, 14, 32, 3, 1, 1), func(s *Shape) { s.Groups = 32 })
+	for _, c := range []struct {
+		name, want string
+		s          Shape
+	}{
+		{"1x1", "f32_conv_7x12__neon", sq(64, 14, 14, 64, 1, 1, 0)},
+		{"3x3 stride 2", "f32_conv_7x12__neon", sq(64, 14, 14, 64, 3, 2, 1)},
+		{"3x3", "f32_wino4_7x12__neon", sq(64, 28, 28, 64, 3, 1, 1)},
+		{"first layer", "f32_conv_first_7x12__neon", sq(3, 32, 32, 24, 3, 2, 1)},
+		{"depthwise", "f32_dwconv_k3s1_2x7__neon", dw},
+	} {
+		algs, err := Plan(c.s, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if algs[0].Name != c.want {
+			t.Errorf("%s: %s, want %s", c.name, algs[0].Name, c.want)
+		}
+	}
+	q, err := PlanQ(sq(64, 14, 14, 64, 1, 1, 0), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "__neon"
+	if f.DotProd {
+		want = "qu8s8_conv_5x16__neondot"
+	}
+	if !strings.HasSuffix(q[0].Name, want) {
+		t.Errorf("8 bit: %s, want %s", q[0].Name, want)
+	}
+}
+
+// TestInt8Extremes: sums of products of -128 by -128 leave 16 bits; the kernels must give what the portable one gives, for weights
+// with and without -128.
+func TestInt8Extremes(t *testing.T) {
+	for _, s := range []Shape{sq(64, 7, 9, 40, 1, 1, 0), sq(33, 6, 7, 20, 3, 1, 1), sq(3, 12, 12, 16, 3, 2, 1)} {
+		for _, least := range []int8{-127, -128} {
+			in, w := make([]uint8, s.C*s.H*s.W), make([]int8, s.WeightLen())
+			for i := range w {
+				w[i] = least
+			}
+			q := Quant{InScale: 1, OutScale: float32(128 * s.C * s.KH * s.KW), OutZero: 128, InZero: 128, WScale: []float32{1}}
+			algs, err := PlanQ(s, cpu.Detect())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var all [][]uint8
+			for _, a := range algs {
+				all = append(all, runQ(t, a, in, w, q, nil, 0, 1, rand.New(rand.NewPCG(1, 2))))
+			}
+			want := all[len(all)-1]
+			for k, got := range all {
+				for i := range got {
+					if math.Abs(float64(got[i])-float64(want[i])) > 1 {
+						t.Fatalf("%s, weights %d: value %d is %d, portable %d", algs[k].Name, least, i, got[i], want[i])
+					}
+				}
+			}
+		}
+	}
+}
