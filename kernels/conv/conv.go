@@ -183,7 +183,7 @@ func Plan(s Shape, f cpu.Features) ([]*Algorithm, error) {
 
 // mustHold panics if a tensor is shorter than its layout: kernels have no bounds, so a bug of the caller must not reach them.
 func mustHold[T any](what string, d []T, l cpu.Layout) {
-	if n := l.Len() - l.Gap; len(d) < n {
+	if n := l.Used(); len(d) < n {
 		panic(fmt.Sprintf("conv: %s has %d elements, its layout needs %d", what, len(d), n))
 	}
 }

@@ -257,6 +257,51 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestConcatInPlace: two convolutions write parts of one tensor, for a batch.
+func TestConcatInPlace(t *testing.T) {
+	s := with(sq(20, 7, 9, 32, 3, 1, 1), func(s *Shape) { s.N = 2 })
+	r := rand.New(rand.NewPCG(1, 1))
+	in := random(r, s.N*s.C*s.H*s.W)
+	whole := cpu.NewLayout(s.N, 64, s.OutH(), s.OutW(), blk, cpu.Border{Left: 1})
+	out := cpu.Floats(whole.Len())
+	var want [2][]float32
+	for i := range want {
+		w := random(r, s.WeightLen())
+		want[i] = Reference(s, in, w, nil, nil)
+		algs, err := Plan(s, cpu.Detect())
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := algs[i%len(algs)]
+		packed := cpu.Floats(a.PackedLen())
+		if err := a.Pack(packed, w, nil); err != nil {
+			t.Fatal(err)
+		}
+		li := cpu.NewLayout(s.N, s.C, s.H, s.W, a.In.Block, a.In.Border)
+		part, off := whole.Part(32*i, 32)
+		b, err := a.Bind(packed, li, part, nil, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := b.On(Buffers{In: store(li, in), Out: out[off:], Scratch: cpu.Floats(b.Scratch())})
+		if err := team.New(1).Run(context.Background(), run); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range s.N {
+		for c := range 64 {
+			for y := range whole.H {
+				for x := range whole.W {
+					v := want[c/32][((n*32+c%32)*whole.H+y)*whole.W+x]
+					if d := math.Abs(float64(out[whole.At(n, c, y, x)] - v)); !(d < 1e-4) {
+						t.Fatal(n, c, y, x, out[whole.At(n, c, y, x)], v)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestShortBuffer: a tensor that is too short must stop before a kernel sees it.
 func TestShortBuffer(t *testing.T) {
 	s := sq(16, 8, 8, 16, 3, 1, 1)

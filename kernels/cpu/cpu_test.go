@@ -81,6 +81,46 @@ func TestLayout(t *testing.T) {
 	}
 }
 
+// TestPart: parts of a tensor cover it, each with its own border.
+func TestPart(t *testing.T) {
+	l := NewLayout(2, 48, 2, 3, 16, Border{1, 1, 1, 1})
+	l.Gap = 7
+	d := make([]int, l.Len())
+	for _, c := range [][2]int{{0, 16}, {16, 32}} {
+		p, off := l.Part(c[0], c[1])
+		if off+p.Used() > len(d) || p.Image() != l.Image() {
+			t.Fatal(off, p.Used(), len(d))
+		}
+		part := d[off:][:p.Used()]
+		FillBorder(p, part, -1)
+		for n := range 2 {
+			for ch := range c[1] {
+				for y := range 2 {
+					for x := range 3 {
+						part[p.At(n, ch, y, x)]++
+						if off+p.At(n, ch, y, x) != l.At(n, c[0]+ch, y, x) {
+							t.Fatal("another place")
+						}
+					}
+				}
+			}
+		}
+	}
+	inside := 0
+	for _, v := range d {
+		switch v {
+		case 1:
+			inside++
+		case 0, -1:
+		default:
+			t.Fatal("overlap", v)
+		}
+	}
+	if inside != 2*48*6 {
+		t.Error(inside)
+	}
+}
+
 func TestMemory(t *testing.T) {
 	for _, n := range []int{1, 100, 5 << 20} {
 		b, err := NewBlock(n)

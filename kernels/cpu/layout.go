@@ -9,6 +9,7 @@ type Layout struct {
 	Block                    int
 	Top, Left, Bottom, Right int // border, pixels
 	Gap                      int // elements between planes, to keep them out of one cache set; usually 0
+	Skip                     int // elements between pictures: the other channels, where this is a part of a larger tensor
 }
 
 // Border is a border in pixels.
@@ -49,10 +50,22 @@ func (l Layout) Row() int { return (l.Left + l.W + l.Right) * l.Block }
 func (l Layout) Plane() int { return (l.Top+l.H+l.Bottom)*l.Row() + l.Gap }
 
 // Image is the number of elements from one picture to the next.
-func (l Layout) Image() int { return l.Blocks() * l.Plane() }
+func (l Layout) Image() int { return l.Blocks()*l.Plane() + l.Skip }
 
 // Len is the number of elements of the whole tensor.
 func (l Layout) Len() int { return l.N * l.Image() }
+
+// Used is the number of elements up to the end of the last plane: what a slice must have.
+func (l Layout) Used() int { return l.Len() - l.Skip - l.Gap }
+
+// Part is the layout of channels c0..c0+c of l, both multiples of Block, and the offset at which it begins: a concatenation is
+// written in place by giving its inputs parts of its output.
+func (l Layout) Part(c0, c int) (Layout, int) {
+	p := l
+	p.C = c
+	p.Skip = l.Image() - p.Blocks()*l.Plane()
+	return p, c0 / l.Block * l.Plane()
+}
 
 // Pixel is the offset of pixel (y, x) of block 0 of picture 0; y and x may lie in the border.
 func (l Layout) Pixel(y, x int) int { return (y+l.Top)*l.Row() + (x+l.Left)*l.Block }
@@ -70,7 +83,8 @@ func FillBorder[T any](l Layout, d []T, v T) {
 		}
 	}
 	for p := range l.N * l.Blocks() {
-		pl := d[p*l.Plane():][:l.Plane()]
+		begin := p/l.Blocks()*l.Image() + p%l.Blocks()*l.Plane()
+		pl := d[begin:min(len(d), begin+l.Plane())] // the last gap may be missing
 		row := l.Row()
 		set(pl[:l.Top*row])
 		for y := range l.H {

@@ -164,13 +164,22 @@ type Run struct {
 	args    []pargs
 }
 
+// hold panics if a tensor is shorter than its layout: kernels have no bounds, so a bug of the caller must not reach them.
+func (k *Kernel) hold(in, out int, int8 bool) {
+	if in < k.in.Used() || out < k.out.Used() || int8 != k.s.Int8 {
+		panic(fmt.Sprintf("pool: tensors of %d and %d elements, the layouts need %d and %d, 8 bit: %t", in, out, k.in.Used(), k.out.Used(), k.s.Int8))
+	}
+}
+
 // On ties a float32 layer to its tensors.
 func (k *Kernel) On(in, out []float32) *Run {
+	k.hold(len(in), len(out), false)
 	return &Run{k, unsafe.Pointer(unsafe.SliceData(in)), unsafe.Pointer(unsafe.SliceData(out)), make([]pargs, k.work)}
 }
 
 // On8 ties an 8-bit layer to its tensors.
 func (k *Kernel) On8(in, out []uint8) *Run {
+	k.hold(len(in), len(out), true)
 	return &Run{k, unsafe.Pointer(unsafe.SliceData(in)), unsafe.Pointer(unsafe.SliceData(out)), make([]pargs, k.work)}
 }
 

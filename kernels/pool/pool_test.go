@@ -73,9 +73,11 @@ func check(t *testing.T, s Shape, f cpu.Features) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := k.On(in, out)
+	var run *Run
 	if s.Int8 {
 		run = k.On8(in8, out8)
+	} else {
+		run = k.On(in, out)
 	}
 	crew := team.New(2)
 	defer crew.Close()
