@@ -1,6 +1,7 @@
 package model
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"unsafe"
@@ -188,21 +189,21 @@ func (t *Tensor) Clone() *Tensor {
 func (t *Tensor) Float64At(i int) float64 {
 	switch t.DType {
 	case Float32:
-		return float64(Data[float32](t)[i])
+		return float64(math.Float32frombits(t.u32(i)))
 	case Float64:
-		return Data[float64](t)[i]
+		return math.Float64frombits(t.u64(i))
 	case Float16:
-		return float64(F16ToF32(Data[uint16](t)[i]))
+		return float64(F16ToF32(t.u16(i)))
 	case BFloat16:
-		return float64(BF16ToF32(Data[uint16](t)[i]))
+		return float64(BF16ToF32(t.u16(i)))
 	case Float8E4M3FN, Float8E4M3FNUZ, Float8E5M2, Float8E5M2FNUZ:
 		return float64(F8ToF32(t.DType, t.Raw[i]))
 	case Complex64:
-		return float64(real(Data[complex64](t)[i]))
+		return float64(math.Float32frombits(t.u32(2 * i)))
 	case Complex128:
-		return real(Data[complex128](t)[i])
+		return math.Float64frombits(t.u64(2 * i))
 	case Uint64:
-		return float64(Data[uint64](t)[i])
+		return float64(t.u64(i))
 	case Float4E2M1:
 		return float64(F4ToF32(t.nibble(i)))
 	}
@@ -217,17 +218,17 @@ func (t *Tensor) Int64At(i int) int64 {
 	case Int8:
 		return int64(int8(t.Raw[i]))
 	case Uint16:
-		return int64(Data[uint16](t)[i])
+		return int64(t.u16(i))
 	case Int16:
-		return int64(Data[int16](t)[i])
+		return int64(int16(t.u16(i)))
 	case Int32:
-		return int64(Data[int32](t)[i])
+		return int64(int32(t.u32(i)))
 	case Uint32:
-		return int64(Data[uint32](t)[i])
+		return int64(t.u32(i))
 	case Int64:
-		return Data[int64](t)[i]
+		return int64(t.u64(i))
 	case Uint64:
-		return int64(Data[uint64](t)[i])
+		return int64(t.u64(i))
 	case Uint4:
 		return int64(t.nibble(i))
 	case Int4:
@@ -237,6 +238,11 @@ func (t *Tensor) Int64At(i int) int64 {
 }
 
 func (t *Tensor) nibble(i int) byte { return t.Raw[i/2] >> (4 * (i % 2)) & 15 }
+
+// Single elements are read byte by byte: Data copies a whole tensor that a file left unaligned.
+func (t *Tensor) u16(i int) uint16 { return binary.LittleEndian.Uint16(t.Raw[2*i:]) }
+func (t *Tensor) u32(i int) uint32 { return binary.LittleEndian.Uint32(t.Raw[4*i:]) }
+func (t *Tensor) u64(i int) uint64 { return binary.LittleEndian.Uint64(t.Raw[8*i:]) }
 
 // SetFloat64 writes element i of any numeric type from v, rounding floats to nearest even and
 // truncating integers towards zero.

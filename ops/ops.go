@@ -114,6 +114,9 @@ var families = []func() []*Def{
 	controlOps,
 	eltwiseOps,
 	activationOps,
+	convOps,
+	matmulOps,
+	poolOps,
 }
 
 type key struct{ domain, name string }
