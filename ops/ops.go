@@ -117,6 +117,7 @@ var families = []func() []*Def{
 	convOps,
 	matmulOps,
 	poolOps,
+	shapeOps,
 }
 
 type key struct{ domain, name string }
