@@ -25,6 +25,7 @@ const (
 	Corrupt     Kind = "corrupt"     // data changed or was cut on its way
 	TooBig      Kind = "too-big"     // a budget was exceeded
 	Busy        Kind = "busy"        // somebody else holds it
+	NoSpace     Kind = "no-space"    // a disk is full
 	Cancelled   Kind = "cancelled"   // the user or a deadline stopped it
 	Failed      Kind = "failed"      // the answer is no: a check or a goal failed
 	Internal    Kind = "internal"    // a bug in Fettle
@@ -213,7 +214,7 @@ func ExitCode(err error) int {
 		return 2
 	case Invalid, Corrupt, TooBig, NotFound:
 		return 3
-	case Unreachable, Denied, Busy:
+	case Unreachable, Denied, Busy, NoSpace:
 		return 4
 	case Unsupported:
 		return 5
@@ -245,6 +246,7 @@ func Kinds() []struct {
 		{Kind: Unreachable, Meaning: "A board or the network did not answer in time."},
 		{Kind: Denied, Meaning: "Permission, authentication or the host key was refused."},
 		{Kind: Busy, Meaning: "Another studio or job holds the board or file."},
+		{Kind: NoSpace, Meaning: "A disk is full; the message says which."},
 		{Kind: Unsupported, Meaning: "Fettle does not do this yet; the message names the operator or feature."},
 		{Kind: Cancelled, Meaning: "Stopped on request or by a deadline."},
 	}

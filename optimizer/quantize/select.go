@@ -184,7 +184,7 @@ func (s *selection) integerReader(g *model.Graph, y string) bool {
 		if is(u, "Conv", "ConvTranspose", "Gemm", "MatMul", "Add") {
 			return true
 		}
-		if (is(u, "Relu", "Clip") || moves(u)) && len(u.Outputs) > 0 && s.integerReader(g, u.Outputs[0]) {
+		if (is(u, "Relu", "Clip") || s.moves(u)) && len(u.Outputs) > 0 && s.integerReader(g, u.Outputs[0]) {
 			return true
 		}
 	}
@@ -225,7 +225,7 @@ func (s *selection) activation(g *model.Graph, n *model.Node) {
 }
 
 // moves reports whether n gives out elements of its first input unchanged, and perhaps zeros.
-func moves(n *model.Node) bool {
+func (s *selection) moves(n *model.Node) bool {
 	if n.Domain != "" && n.Domain != "ai.onnx" {
 		return false
 	}
@@ -235,7 +235,11 @@ func moves(n *model.Node) bool {
 	case "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Identity", "DepthToSpace", "SpaceToDepth":
 		return true
 	case "Pad":
-		return n.Str("mode", "constant") != "constant" || input(n, 2) == ""
+		if n.Str("mode", "constant") != "constant" || input(n, 2) == "" {
+			return true
+		}
+		v := s.view.Const(input(n, 2))
+		return v != nil && v.Len() == 1 && v.Float64At(0) == 0
 	case "Resize":
 		return n.Str("mode", "nearest") == "nearest"
 	}
@@ -246,7 +250,7 @@ func moves(n *model.Node) bool {
 func (s *selection) pass(n *model.Node) {
 	var in []string
 	switch {
-	case moves(n) && len(n.Inputs) > 0:
+	case s.moves(n) && len(n.Inputs) > 0:
 		in = n.Inputs[:1]
 	case is(n, "Concat") && n.Domain != fettle:
 		in = n.Inputs

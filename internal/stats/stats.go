@@ -1,0 +1,193 @@
+// Package stats holds the few statistics that measuring needs, on plain slices: quantiles, t intervals, bootstrap, Wilson
+// interval and Holm's correction.
+//
+// It knows no units. Start reading at the function you need.
+package stats
+
+import (
+	"math"
+	"math/rand/v2"
+	"sort"
+)
+
+// Quantile is the p-quantile of v by linear interpolation between order statistics (type 7 of Hyndman and Fan 1996).
+// NaN for an empty slice.
+func Quantile(v []float64, p float64) float64 {
+	if len(v) == 0 {
+		return math.NaN()
+	}
+	s := append([]float64(nil), v...)
+	sort.Float64s(s)
+	return sorted(s, p)
+}
+
+func sorted(s []float64, p float64) float64 {
+	h := p * float64(len(s)-1)
+	i := int(h)
+	if i >= len(s)-1 {
+		return s[len(s)-1]
+	}
+	return s[i] + (h-float64(i))*(s[i+1]-s[i])
+}
+
+// Median is the 0.5-quantile.
+func Median(v []float64) float64 { return Quantile(v, 0.5) }
+
+// Mean is the arithmetic mean; NaN for an empty slice.
+func Mean(v []float64) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += x
+	}
+	return sum / float64(len(v))
+}
+
+// Std is the sample standard deviation (n-1); 0 for fewer than two values.
+func Std(v []float64) float64 {
+	if len(v) < 2 {
+		return 0
+	}
+	m, sum := Mean(v), 0.0
+	for _, x := range v {
+		sum += (x - m) * (x - m)
+	}
+	return math.Sqrt(sum / float64(len(v)-1))
+}
+
+// Interval is a range of plausible values.
+type Interval struct{ Lo, Hi float64 }
+
+// MeanInterval is the two-sided 95 % t interval of the mean; infinite for fewer than two values.
+func MeanInterval(v []float64) Interval {
+	if len(v) < 2 {
+		return Interval{math.Inf(-1), math.Inf(1)}
+	}
+	m := Mean(v)
+	h := TQuantile(0.975, len(v)-1) * Std(v) / math.Sqrt(float64(len(v)))
+	return Interval{m - h, m + h}
+}
+
+// TQuantile is the p-quantile of Student's t distribution with df degrees of freedom, by bisection on TCDF.
+func TQuantile(p float64, df int) float64 {
+	lo, hi := -1e4, 1e4
+	for range 200 {
+		mid := (lo + hi) / 2
+		if TCDF(mid, df) < p {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return (lo + hi) / 2
+}
+
+// TCDF is the distribution function of Student's t (Abramowitz and Stegun 26.7.1, through the incomplete beta function).
+func TCDF(t float64, df int) float64 {
+	x := float64(df) / (float64(df) + t*t)
+	p := betaInc(float64(df)/2, 0.5, x) / 2
+	if t > 0 {
+		return 1 - p
+	}
+	return p
+}
+
+// betaInc is the regularized incomplete beta function by Lentz's continued fraction.
+func betaInc(a, b, x float64) float64 {
+	if x <= 0 {
+		return 0
+	}
+	if x >= 1 {
+		return 1
+	}
+	if x > (a+1)/(a+b+2) {
+		return 1 - betaInc(b, a, 1-x)
+	}
+	la, _ := math.Lgamma(a)
+	lb, _ := math.Lgamma(b)
+	lab, _ := math.Lgamma(a + b)
+	front := math.Exp(lab-la-lb+a*math.Log(x)+b*math.Log(1-x)) / a
+	const tiny = 1e-30
+	f, c, d := 1.0, 1.0, 0.0
+	for i := range 300 {
+		m := float64(i / 2)
+		var num float64
+		switch {
+		case i == 0:
+			num = 1
+		case i%2 == 0:
+			num = m * (b - m) * x / ((a + 2*m - 1) * (a + 2*m))
+		default:
+			num = -(a + m) * (a + b + m) * x / ((a + 2*m) * (a + 2*m + 1))
+		}
+		d = 1 + num*d
+		if math.Abs(d) < tiny {
+			d = tiny
+		}
+		d = 1 / d
+		c = 1 + num/c
+		if math.Abs(c) < tiny {
+			c = tiny
+		}
+		f *= c * d
+		if math.Abs(1-c*d) < 1e-12 {
+			break
+		}
+	}
+	return front * (f - 1)
+}
+
+// TwoSided is the two-sided p value of a t statistic.
+func TwoSided(t float64, df int) float64 { return 2 * (1 - TCDF(math.Abs(t), df)) }
+
+// Bootstrap is the 95 % percentile interval of stat over resamples of groups, and of values inside each group: the groups
+// are the units of replication (launches). The same seed gives the same interval.
+func Bootstrap(groups [][]float64, stat func([]float64) float64, rounds int, seed uint64) Interval {
+	rng := rand.New(rand.NewPCG(seed, 0xb007))
+	out := make([]float64, 0, rounds)
+	for range rounds {
+		var all []float64
+		for range groups {
+			g := groups[rng.IntN(len(groups))]
+			for range g {
+				all = append(all, g[rng.IntN(len(g))])
+			}
+		}
+		if len(all) > 0 {
+			out = append(out, stat(all))
+		}
+	}
+	sort.Float64s(out)
+	if len(out) == 0 {
+		return Interval{math.NaN(), math.NaN()}
+	}
+	return Interval{sorted(out, 0.025), sorted(out, 0.975)}
+}
+
+// Wilson is the 95 % interval of a share of right answers among n (Wilson 1927).
+func Wilson(right, n int) Interval {
+	if n == 0 {
+		return Interval{0, 1}
+	}
+	const z = 1.959964
+	p, m := float64(right)/float64(n), float64(n)
+	mid := (p + z*z/(2*m)) / (1 + z*z/m)
+	h := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
+	return Interval{math.Max(0, mid-h), math.Min(1, mid+h)}
+}
+
+// Holm says which of the hypotheses with the given p values are rejected at level alpha together (Holm 1979).
+func Holm(p []float64, alpha float64) []bool {
+	order := make([]int, len(p))
+	for i := range order {
+		order[i] = i
+	}
+	sort.Slice(order, func(i, j int) bool { return p[order[i]] < p[order[j]] })
+	out := make([]bool, len(p))
+	for k, i := range order {
+		if p[i] > alpha/float64(len(p)-k) {
+			break
+		}
+		out[i] = true
+	}
+	return out
+}

@@ -1,0 +1,354 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"fettle/internal/cas"
+	"fettle/internal/fail"
+	"fettle/model"
+	"fettle/model/onnx"
+	"fettle/remote/board"
+	"fettle/remote/wire"
+	"fettle/runtimes"
+)
+
+// child runs one model.
+type child struct{ cfg Config }
+
+func (c *child) handle(ctx context.Context, r *wire.Request) (any, error) {
+	var job childJob
+	if err := r.Head(&job); err != nil {
+		return nil, err
+	}
+	switch {
+	case r.Verb == verbChildRun && job.Run != nil:
+		return c.run(ctx, r, job)
+	case r.Verb == verbChildProfile && job.Profile != nil:
+		return nil, c.profile(ctx, r, job)
+	}
+	return nil, fail.New(fail.Usage, "a child does not know %.40q", r.Verb)
+}
+
+// prepared is a model ready to run.
+type prepared struct {
+	runtimes.Session
+	facts  runtimes.Facts
+	loadNS int64
+}
+
+type choice struct {
+	name    string
+	threads int
+	isa     string
+	shapes  map[string][]int
+}
+
+func (c *child) prepare(ctx context.Context, job childJob, ch choice) (*prepared, error) {
+	start := time.Now()
+	if err := job.Manifest.Check(); err != nil {
+		return nil, err
+	}
+	store, err := OpenStore(job.Store, cas.OS{})
+	if err != nil {
+		return nil, err
+	}
+	b, err := store.File(job.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	m, err := onnx.Read(b, "", onnx.DefaultBudget())
+	if err != nil {
+		return nil, err
+	}
+	rt, err := c.cfg.runtime(ch.name)
+	if err != nil {
+		return nil, err
+	}
+	opt := runtimes.NewOptions()
+	opt.ISA, opt.Shapes = ch.isa, ch.shapes
+	if ch.threads > 0 {
+		opt.Threads = ch.threads
+	}
+	s, err := rt.Prepare(ctx, m, opt)
+	if err != nil {
+		return nil, err
+	}
+	return &prepared{s, rt.Probe(ctx), time.Since(start).Nanoseconds()}, nil
+}
+
+// feed gives the session its inputs: those that came, or random ones of seed where none did.
+func (p *prepared) feed(in []wire.Input, raw []byte, seed uint64) error {
+	inputs := map[string]*model.Tensor{}
+	for _, i := range in {
+		t, _, err := onnx.ReadTensor(raw[:i.Len])
+		if err != nil {
+			return fail.In(err, "", fail.Where{Tensor: i.Name})
+		}
+		inputs[i.Name], raw = t, raw[i.Len:]
+	}
+	if len(in) == 0 {
+		rng := rand.New(rand.NewPCG(seed, 0x66657474))
+		for _, v := range p.Inputs() {
+			t, err := randomTensor(rng, v)
+			if err != nil {
+				return err
+			}
+			inputs[v.Name] = t
+		}
+	}
+	return p.Feed(inputs)
+}
+
+// randomTensor fills floats from [0, 1) and integers with 0 or 1, which are valid positions and masks everywhere.
+func randomTensor(rng *rand.Rand, v model.Value) (*model.Tensor, error) {
+	dims, known := v.Type.Shape.Ints()
+	if !known || v.Type.Kind != model.KindTensor || v.Type.DType == model.String {
+		return nil, fail.New(fail.Unsupported, "no random input can be made for %s", v.Type).At(fail.Where{Tensor: v.Name}).Try("give the input, or fix its shape")
+	}
+	if _, err := model.Count(dims); err != nil {
+		return nil, err
+	}
+	t := model.NewTensor(v.Type.DType, dims...)
+	for i := range t.Len() {
+		switch v.Type.DType {
+		case model.Float32:
+			binary.LittleEndian.PutUint32(t.Raw[4*i:], math.Float32bits(rng.Float32()))
+		case model.Float64, model.Float16, model.BFloat16:
+			t.SetFloat64(i, rng.Float64())
+		default:
+			t.SetInt64(i, int64(rng.IntN(2)))
+		}
+	}
+	return t, nil
+}
+
+func (c *child) run(ctx context.Context, r *wire.Request, job childJob) (any, error) {
+	in, err := tensors(r, job.Run.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.prepare(ctx, job, choice{job.Run.Runtime, job.Run.Threads, job.Run.ISA, job.Run.Shapes})
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	if err := p.feed(job.Run.Inputs, in, 1); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	if err := p.Exec(ctx, nil); err != nil {
+		return nil, err
+	}
+	total := time.Since(start).Nanoseconds()
+	var head wire.Outputs
+	var all bytes.Buffer
+	outs := p.Outputs()
+	for i, t := range p.Result() {
+		b := onnx.WriteTensor(outs[i].Name, t)
+		head.Outputs = append(head.Outputs, wire.Input{Name: outs[i].Name, Len: int64(len(b))})
+		all.Write(b)
+	}
+	if err := r.Item(head); err != nil {
+		return nil, err
+	}
+	if err := r.Data(all.Bytes()); err != nil {
+		return nil, err
+	}
+	return wire.RunDone{TotalNS: total, LoadNS: p.loadNS}, nil
+}
+
+// blockRuns is how many pairs of runs lie between two looks at the board.
+const blockRuns = 10
+
+// profile measures one launch. Within a block clean and instrumented runs take turns, so that a drift of the clock
+// meets both; nothing is sent while a block is measured.
+func (c *child) profile(ctx context.Context, r *wire.Request, job childJob) error {
+	q := job.Profile
+	in, err := tensors(r, q.Inputs)
+	if err != nil {
+		return err
+	}
+	p, err := c.prepare(ctx, job, choice{q.Runtime, q.Threads, q.ISA, q.Shapes})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := p.feed(q.Inputs, in, q.Seed); err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	m := &meter{p: p, launch: job.Launch, ctx: ctx, steps: make([]int64, len(p.Steps()))}
+	first, err := m.once(nil)
+	if err != nil {
+		return err
+	}
+	mem := p.Memory()
+	launch := &wire.Launch{Index: job.Launch, LoadNS: p.loadNS, FirstNS: first, Runtime: p.facts.Name, Version: p.facts.Version, Path: p.facts.Path,
+		Steps: []wire.Step{}, Weights: mem.Weights, Arena: mem.Arena, Floor: mem.Floor}
+	for _, s := range p.Steps() {
+		launch.Steps = append(launch.Steps, wire.Step{ID: s.ID, Name: s.Name, Op: s.Op, Origin: s.Origin, Kernel: s.Kernel, DType: s.DType, Device: s.Device, MACs: s.MACs, Bytes: s.Bytes})
+	}
+	if err := r.Item(wire.Event{Launch: launch}); err != nil {
+		return err
+	}
+	if err := m.warm(q.Warmup); err != nil {
+		return err
+	}
+	if err := m.send(r); err != nil {
+		return err
+	}
+	for left := q.Runs; left > 0; left -= blockRuns {
+		if err := c.block(r, m); err != nil {
+			return err
+		}
+		if err := m.measure(min(left, blockRuns)); err != nil {
+			return err
+		}
+		if err := m.send(r); err != nil {
+			return err
+		}
+	}
+	return c.block(r, m)
+}
+
+// block reports what the board is like now.
+func (c *child) block(r *wire.Request, m *meter) error {
+	dir := c.cfg.Root
+	if dir == "" {
+		dir = "/"
+	}
+	cond, err := json.Marshal(board.Sense(dir))
+	if err != nil {
+		return fail.New(fail.Internal, "%v", err)
+	}
+	b := usage()
+	b.Launch, b.CanaryNS, b.Conditions = m.launch, canary(), cond
+	return r.Item(wire.Event{Block: &b})
+}
+
+// meter times inferences and keeps the samples until they are sent.
+type meter struct {
+	p       *prepared
+	ctx     context.Context
+	launch  int
+	steps   []int64
+	samples []wire.Sample
+}
+
+func (m *meter) once(ns []int64) (int64, error) {
+	start := time.Now()
+	err := m.p.Exec(m.ctx, ns)
+	return time.Since(start).Nanoseconds(), err
+}
+
+func (m *meter) keep(kind string, ns []int64) (int64, error) {
+	total, err := m.once(ns)
+	if err != nil {
+		return 0, err
+	}
+	s := wire.Sample{Launch: m.launch, Kind: kind, TotalNS: total}
+	if ns != nil {
+		s.StepNS = slices.Clone(ns)
+	}
+	m.samples = append(m.samples, s)
+	return total, nil
+}
+
+// Warm-up ends when the medians of two neighbouring windows differ by less than 2 %, or after warmLimit samples or
+// warmTime. The desk gets every sample and judges the change point itself.
+const (
+	warmWindow = 5
+	warmLimit  = 60
+	warmTime   = 3 * time.Second
+)
+
+func (m *meter) warm(n int) error {
+	start := time.Now()
+	var got []int64
+	for {
+		ns, err := m.keep(wire.KindWarmup, nil)
+		if err != nil {
+			return err
+		}
+		got = append(got, ns)
+		if n > 0 {
+			if len(got) >= n {
+				return nil
+			}
+			continue
+		}
+		if k := len(got); k >= 2*warmWindow && steady(got[k-2*warmWindow:k-warmWindow], got[k-warmWindow:]) || k >= warmLimit || time.Since(start) > warmTime {
+			return nil
+		}
+	}
+}
+
+func steady(a, b []int64) bool {
+	x, y := median(a), median(b)
+	return math.Abs(float64(x-y)) < 0.02*float64(y)
+}
+
+func median(v []int64) int64 {
+	s := slices.Sorted(slices.Values(v))
+	return s[len(s)/2]
+}
+
+func (m *meter) measure(n int) error {
+	runtime.GC()
+	old := debug.SetGCPercent(-1) // no collection of ours inside a block
+	defer debug.SetGCPercent(old)
+	for i := range n {
+		kinds := []string{wire.KindClean, wire.KindLayers}
+		if i%2 == 1 {
+			slices.Reverse(kinds)
+		}
+		for _, k := range kinds {
+			var ns []int64
+			if k == wire.KindLayers {
+				ns = m.steps
+			}
+			if _, err := m.keep(k, ns); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *meter) send(r *wire.Request) error {
+	for i := range m.samples {
+		if err := r.Item(wire.Event{Sample: &m.samples[i]}); err != nil {
+			return err
+		}
+	}
+	m.samples = m.samples[:0]
+	return nil
+}
+
+// canary is a fixed piece of integer and fused multiply-add work, about 1 ms on a board: if it gets slower, the board
+// did.
+func canary() int64 {
+	start := time.Now()
+	x, acc := uint64(88172645463325252), 1.0
+	for range 200_000 {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		acc = math.FMA(acc, 0.999999, float64(x&1))
+	}
+	ns := time.Since(start).Nanoseconds()
+	if acc < 0 {
+		return 0 // never: acc is a sum of positive terms, and using it keeps the loop
+	}
+	return ns
+}

@@ -1,0 +1,182 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+
+	"fettle/internal/fail"
+	"fettle/internal/sandbox"
+	"fettle/remote/bundle"
+	"fettle/remote/wire"
+)
+
+// maxInputs bounds the bytes of the tensors of one job.
+const maxInputs = 1 << 30
+
+// maxRuns bounds a measurement: launches times inferences.
+const maxRuns = 1 << 20
+
+// childJob is what a serving agent tells its child.
+type childJob struct {
+	Store    string           `json:"store"`
+	Manifest *bundle.Manifest `json:"manifest"`
+	Launch   int              `json:"launch"`
+	Run      *wire.RunJob     `json:"run,omitempty"`
+	Profile  *wire.ProfileJob `json:"profile,omitempty"`
+}
+
+const (
+	verbChildRun     = "child-run"
+	verbChildProfile = "child-profile"
+)
+
+// manifest finds the model of a job.
+func (a *Agent) manifest(s wire.Source) (*bundle.Manifest, error) {
+	if s.Name != "" {
+		return a.store.Active(s.Name)
+	}
+	m, err := bundle.Decode(s.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range m.Chunks {
+		if !a.store.chunks.Has(c.SHA256, c.Len) {
+			return nil, fail.New(fail.NotFound, "chunk %d of the model is not on the board", i).Try("send it first")
+		}
+	}
+	return m, nil
+}
+
+// tensors reads the input tensors that follow a request.
+func tensors(r *wire.Request, in []wire.Input) ([]byte, error) {
+	var n int64
+	for _, t := range in {
+		if t.Len < 0 || t.Len > maxInputs {
+			return nil, fail.New(fail.TooBig, "input %.80q has %d bytes", t.Name, t.Len)
+		}
+		if n += t.Len; n > maxInputs {
+			return nil, fail.New(fail.TooBig, "the inputs have more than %d bytes", int64(maxInputs))
+		}
+	}
+	b, err := io.ReadAll(io.LimitReader(r, n+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) != n {
+		return nil, fail.New(fail.Corrupt, "the inputs have %d bytes, %d were announced", len(b), n)
+	}
+	return b, nil
+}
+
+// inChild starts a child, gives it the job, and hands each element of its answer to take.
+func (a *Agent) inChild(ctx context.Context, verb string, job childJob, inputs []byte, memory int64, take func(wire.Type, []byte) error, result any) error {
+	p, err := sandbox.Start(ctx, sandbox.Spec{Path: a.cfg.Self[0], Args: append(append([]string(nil), a.cfg.Self[1:]...), "child"), Memory: memory})
+	if err != nil {
+		return err
+	}
+	// whatever the child said last is lost when it dies; how it died is the better reason
+	err = a.talk(ctx, p, verb, job, inputs, take, result)
+	if err != nil {
+		if fail.Is(err, fail.Unreachable) || fail.Is(err, fail.Corrupt) {
+			if werr := p.Wait(); werr != nil && !fail.Is(werr, fail.Cancelled) {
+				return fail.In(werr, "", fail.Where{Field: "the process that ran the model"})
+			}
+		}
+		p.Kill()
+	}
+	_ = p.Wait() // it was asked to end; its answer is what counts
+	return err
+}
+
+func (a *Agent) talk(ctx context.Context, p *sandbox.Process, verb string, job childJob, inputs []byte, take func(wire.Type, []byte) error, result any) error {
+	c, err := wire.NewClient(ctx, stdio{p.Stdout, p.Stdin}, wire.DefaultLimits())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	k, err := c.Call(ctx, verb, job)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	if err := k.Send(inputs); err != nil {
+		return err
+	}
+	if err := k.SendEnd(); err != nil {
+		return err
+	}
+	for {
+		t, b, err := k.Next()
+		if errors.Is(err, io.EOF) {
+			return k.Result(result)
+		}
+		if err == nil {
+			err = take(t, b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (a *Agent) run(ctx context.Context, r *wire.Request) (any, error) {
+	var job wire.RunJob
+	if err := r.Head(&job); err != nil {
+		return nil, err
+	}
+	m, err := a.manifest(job.Source)
+	if err != nil {
+		return nil, err
+	}
+	in, err := tensors(r, job.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	var done wire.RunDone
+	err = a.inChild(ctx, verbChildRun, childJob{Store: a.dir, Manifest: m, Run: &job}, in, job.Memory, r.Forward, &done)
+	return done, err
+}
+
+func (a *Agent) profile(ctx context.Context, r *wire.Request) (any, error) {
+	var job wire.ProfileJob
+	if err := r.Head(&job); err != nil {
+		return nil, err
+	}
+	if job.Launches < 1 || job.Runs < 1 || job.Warmup < 0 || job.Launches > maxRuns || job.Runs > maxRuns || job.Warmup > maxRuns || job.Launches*job.Runs > maxRuns {
+		return nil, fail.New(fail.Usage, "%d launches of %d runs after %d cannot be measured", job.Launches, job.Runs, job.Warmup).Try("use at least 1 of each and at most %d runs in all", maxRuns)
+	}
+	m, err := a.manifest(job.Source)
+	if err != nil {
+		return nil, err
+	}
+	in, err := tensors(r, job.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.New()
+	var seq int64
+	for i := range job.Launches {
+		err := a.inChild(ctx, verbChildProfile, childJob{Store: a.dir, Manifest: m, Launch: i, Profile: &job}, in, job.Memory, func(t wire.Type, b []byte) error {
+			var e wire.Event
+			if err := json.Unmarshal(b, &e); err != nil || t != wire.TypeItem {
+				return fail.New(fail.Internal, "the child sent what is no event")
+			}
+			e.Seq = seq
+			seq++
+			text, err := json.Marshal(e)
+			if err != nil {
+				return fail.New(fail.Internal, "%v", err)
+			}
+			sum.Write(text)
+			return r.Forward(wire.TypeItem, text)
+		}, nil)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return wire.ProfileDone{Events: seq, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
+}

@@ -1,0 +1,166 @@
+package sshx
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"fettle/internal/fail"
+)
+
+// Result is what a command said.
+type Result struct {
+	Stdout []byte
+	Stderr string
+	Exit   int
+}
+
+// outputLimit bounds what Run keeps of a command's output.
+const outputLimit = 1 << 20
+
+// Run runs a command and collects its output. The words reach the command as they are. stdin may be nil. The step's
+// time limit starts anew with each piece of stdin that was taken. A non-zero exit is not an error here.
+func (c *Client) Run(ctx context.Context, stdin io.Reader, argv ...string) (Result, error) {
+	line, err := Quote(argv...)
+	if err != nil {
+		return Result{}, err
+	}
+	done := make(chan struct{})
+	defer close(done)
+	late := time.AfterFunc(c.opt.Step, func() {
+		c.kill(fail.New(fail.Unreachable, "the board did not answer within %v", c.opt.Step).Try("see whether it is overloaded, then try again"))
+	})
+	defer late.Stop()
+	stop := context.AfterFunc(ctx, func() { c.kill(fail.From(ctx.Err())) })
+	defer stop()
+	s, err := c.ssh.NewSession()
+	if err != nil {
+		return Result{}, c.reason(err)
+	}
+	defer s.Close()
+	var stdout, stderr limited
+	s.Stdout, s.Stderr = &stdout, &stderr
+	if stdin != nil {
+		s.Stdin = &paced{stdin, late, c.opt.Step}
+	}
+	err = s.Run(line)
+	r := Result{Stdout: stdout.b.Bytes(), Stderr: stderr.b.String()}
+	var exit *ssh.ExitError
+	switch {
+	case err == nil:
+	case errors.As(err, &exit):
+		r.Exit = exit.ExitStatus()
+		if exit.Signal() != "" {
+			r.Exit = -1
+			r.Stderr += " (ended by signal " + exit.Signal() + ")"
+		}
+	case stdout.over || stderr.over:
+		return r, fail.New(fail.TooBig, "the command said more than %d bytes", outputLimit)
+	default:
+		return r, c.reason(err)
+	}
+	return r, nil
+}
+
+// paced restarts the time limit whenever a piece was taken, so that a long upload is not a late one.
+type paced struct {
+	r     io.Reader
+	timer *time.Timer
+	step  time.Duration
+}
+
+// Read gives at most 32 KiB.
+func (p *paced) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b[:min(len(b), 32<<10)])
+	if n > 0 {
+		p.timer.Reset(p.step)
+	}
+	return n, err
+}
+
+type limited struct {
+	mu   sync.Mutex
+	b    bytes.Buffer
+	over bool
+}
+
+// Write keeps p within the limit.
+func (l *limited) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.b.Len()+len(p) > outputLimit {
+		l.over = true
+		return 0, io.ErrShortBuffer
+	}
+	return l.b.Write(p)
+}
+
+// Stream is a running command whose input and output are one connection.
+type Stream struct {
+	c      *Client
+	s      *ssh.Session
+	in     io.WriteCloser
+	out    io.Reader
+	stderr limited
+	once   sync.Once
+}
+
+// Start runs a command and gives its input and output. Close ends the command.
+func (c *Client) Start(ctx context.Context, argv ...string) (*Stream, error) {
+	line, err := Quote(argv...)
+	if err != nil {
+		return nil, err
+	}
+	late := time.AfterFunc(c.opt.Step, func() {
+		c.kill(fail.New(fail.Unreachable, "the board did not start a command within %v", c.opt.Step).Try("see whether it is overloaded, then try again"))
+	})
+	defer late.Stop()
+	stop := context.AfterFunc(ctx, func() { c.kill(fail.From(ctx.Err())) })
+	defer stop()
+	s, err := c.ssh.NewSession()
+	if err != nil {
+		return nil, c.reason(err)
+	}
+	st := &Stream{c: c, s: s}
+	s.Stderr = &st.stderr
+	if st.in, err = s.StdinPipe(); err == nil {
+		st.out, err = s.StdoutPipe()
+	}
+	if err == nil {
+		err = s.Start(line)
+	}
+	if err != nil {
+		s.Close()
+		return nil, c.reason(err)
+	}
+	return st, nil
+}
+
+// Read gives what the command says.
+func (s *Stream) Read(p []byte) (int, error) { return s.out.Read(p) }
+
+// Write gives p to the command. Who writes bounds the time and calls Close.
+func (s *Stream) Write(p []byte) (int, error) { return s.in.Write(p) }
+
+// Stderr is what the command said on its standard error so far.
+func (s *Stream) Stderr() string {
+	s.stderr.mu.Lock()
+	defer s.stderr.mu.Unlock()
+	return s.stderr.b.String()
+}
+
+// Close ends the command. A peer that does not take the message in a second loses the connection, as Close must not
+// wait for it.
+func (s *Stream) Close() error {
+	s.once.Do(func() {
+		late := time.AfterFunc(time.Second, func() { s.c.kill(fail.New(fail.Unreachable, "the board takes nothing more")) })
+		_ = s.s.Close() // the connection may be gone
+		late.Stop()
+	})
+	return nil
+}

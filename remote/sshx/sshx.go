@@ -1,0 +1,267 @@
+// Package sshx owns SSH: it is the only importer of golang.org/x/crypto/ssh. It dials a board, checks its host key,
+// logs in, runs commands and opens streams, each step under an absolute deadline.
+//
+// A peer that is mute, drips bytes or never takes them ends in a typed error in time. No forwarding is offered and no
+// channel that the server opens is accepted. Start reading at Dial.
+package sshx
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"fettle/internal/fail"
+	"fettle/internal/task"
+)
+
+// Target is where to log in. ParseTarget and Config.Resolve make one.
+type Target struct {
+	User     string
+	Host     string   // name or address to dial
+	Port     int      // 1 to 65535
+	Alias    string   // name in ~/.ssh/config, "" if none
+	Identity []string // private key files, tried in order
+	Jump     []Target // hosts to go through, nearest to the desk first
+}
+
+// Addr is host:port.
+func (t Target) Addr() string { return net.JoinHostPort(t.Host, strconv.Itoa(t.Port)) }
+
+// String is user@host:port.
+func (t Target) String() string { return t.User + "@" + t.Addr() }
+
+// Options say how to log in. The zero value of a duration means its default.
+type Options struct {
+	Keys       *HostKeys // what is known of host keys; required
+	Ask        AskHostKey
+	Passphrase func(ctx context.Context, file string) (string, error)       // of an encrypted key file; nil: such files are skipped
+	Password   func(ctx context.Context, user, host string) (string, error) // nil: passwords are not tried
+	AgentSock  string                                                       // socket of an ssh agent, "" for none
+	Dial       func(ctx context.Context, addr string) (net.Conn, error)     // nil: TCP
+	Connect    time.Duration                                                // dial, handshake and login of one host together; 15 s
+	Step       time.Duration                                                // one command of Run; 15 s
+	Keepalive  time.Duration                                                // between questions to an idle server; 5 s
+}
+
+func (o Options) withDefaults() Options {
+	fill := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	fill(&o.Connect, 15*time.Second)
+	fill(&o.Step, 15*time.Second)
+	fill(&o.Keepalive, 5*time.Second)
+	if o.Dial == nil {
+		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", addr)
+		}
+	}
+	return o
+}
+
+// Client is one logged-in connection, with its hops.
+type Client struct {
+	Target Target
+	opt    Options
+	ssh    *ssh.Client
+	raw    net.Conn
+	via    *Client // hop before this one, nil for none
+	group  *task.Group
+	mu     sync.Mutex
+	dead   error // why the connection ended
+}
+
+// Dial logs in. Errors: Unreachable (no answer in time), Denied (host key or login refused), Invalid (a known_hosts or
+// key file cannot be read).
+func Dial(ctx context.Context, t Target, o Options) (*Client, error) {
+	o = o.withDefaults()
+	if o.Keys == nil {
+		return nil, fail.New(fail.Internal, "sshx.Dial was called without host keys")
+	}
+	var via *Client
+	for _, hop := range t.Jump {
+		c, err := dialOne(ctx, hop, o, via)
+		if err != nil {
+			if via != nil {
+				via.Close()
+			}
+			return nil, err
+		}
+		via = c
+	}
+	c, err := dialOne(ctx, t, o, via)
+	if err != nil && via != nil {
+		via.Close()
+	}
+	return c, err
+}
+
+func dialOne(ctx context.Context, t Target, o Options, via *Client) (*Client, error) {
+	where := fail.Where{Board: t.Addr()}
+	step, cancel := context.WithTimeout(ctx, o.Connect)
+	defer cancel()
+	auth, err := methods(step, t, o)
+	if err != nil {
+		return nil, fail.In(err, "log in", where)
+	}
+	defer auth.close()
+	conn, err := dialConn(step, t, o, via)
+	if err != nil {
+		return nil, unreachable(ctx, step, err, t, o)
+	}
+	// closing the connection is the only thing that ends every call of x/crypto/ssh
+	stop := context.AfterFunc(step, func() { conn.Close() })
+	check := &hostCheck{keys: o.Keys, ask: o.Ask, ctx: step, addr: t.Addr()}
+	algos, err := o.Keys.algorithms(t.Addr())
+	if err != nil {
+		stop()
+		conn.Close()
+		return nil, fail.In(err, "check the host key", where)
+	}
+	cfg := &ssh.ClientConfig{User: t.User, Auth: auth.methods, HostKeyCallback: check.callback, HostKeyAlgorithms: algos,
+		ClientVersion: "SSH-2.0-Fettle", BannerCallback: func(string) error { return nil }}
+	cc, chans, reqs, err := ssh.NewClientConn(conn, t.Addr(), cfg)
+	inTime := stop()
+	if err != nil {
+		conn.Close()
+		if check.err != nil {
+			return nil, fail.In(check.err, "check the host key", where)
+		}
+		if !inTime || step.Err() != nil {
+			return nil, unreachable(ctx, step, err, t, o)
+		}
+		return nil, fail.In(auth.explain(err, t), "log in", where)
+	}
+	if !inTime {
+		conn.Close()
+		return nil, unreachable(ctx, step, context.DeadlineExceeded, t, o)
+	}
+	c := &Client{Target: t, opt: o, raw: conn, via: via, group: task.NewGroup(context.Background())} // Close ends it
+	c.ssh = ssh.NewClient(cc, refuse(c.group, chans), reqs)
+	c.group.Go("ssh keepalive", c.keepalive)
+	return c, nil
+}
+
+func dialConn(ctx context.Context, t Target, o Options, via *Client) (net.Conn, error) {
+	if via == nil {
+		return o.Dial(ctx, t.Addr())
+	}
+	return via.ssh.DialContext(ctx, "tcp", t.Addr())
+}
+
+// unreachable says why a host did not answer.
+func unreachable(user, step context.Context, err error, t Target, o Options) error {
+	where := fail.Where{Board: t.Addr()}
+	if user.Err() != nil {
+		return fail.From(user.Err()).Doing("connect").At(where)
+	}
+	e := fail.New(fail.Unreachable, "%v", err)
+	var dns *net.DNSError
+	switch {
+	case step.Err() != nil:
+		e = fail.New(fail.Unreachable, "no complete SSH answer within %v", o.Connect).Try("check that the board is on, that this is its SSH port, and that nothing between them holds the connection back")
+	case errors.As(err, &dns):
+		e = e.Try("check the name, or use the board's address")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		e = e.Try("start the SSH server on the board, or name its port: ssh://user@host:port")
+	default:
+		e = e.Try("check that the board is on and in the same network")
+	}
+	return e.Doing("connect").At(where)
+}
+
+// refuse turns down every channel that the server opens. The returned queue is empty.
+func refuse(g *task.Group, in <-chan ssh.NewChannel) <-chan ssh.NewChannel {
+	out := make(chan ssh.NewChannel)
+	g.Go("refuse channels", func(context.Context) error {
+		defer close(out)
+		for ch := range in {
+			if err := ch.Reject(ssh.Prohibited, "no channels are accepted"); err != nil {
+				return nil // the connection ended
+			}
+		}
+		return nil
+	})
+	return out
+}
+
+// keepalive asks the server something at each interval and ends the connection if it does not answer in two of them.
+func (c *Client) keepalive(ctx context.Context) error {
+	tick := time.NewTicker(c.opt.Keepalive)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		late := time.AfterFunc(2*c.opt.Keepalive, func() {
+			c.kill(fail.New(fail.Unreachable, "the board did not answer for %v", 3*c.opt.Keepalive).Try("check its power and network, then connect again; what arrived is kept"))
+		})
+		_, _, err := c.ssh.SendRequest("keepalive@openssh.com", true, nil)
+		late.Stop()
+		if err != nil {
+			c.kill(fail.New(fail.Unreachable, "the connection was cut").Try("connect again; what arrived is kept"))
+			return nil
+		}
+	}
+}
+
+// kill ends the connection with a reason; the first one stays.
+func (c *Client) kill(err error) {
+	c.mu.Lock()
+	if c.dead == nil {
+		c.dead = err
+	}
+	c.mu.Unlock()
+	c.raw.Close()
+}
+
+// reason is why the connection ended, or err where it did not.
+func (c *Client) reason(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead != nil {
+		return c.dead
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return fail.New(fail.Unreachable, "the connection was cut").Try("connect again; what arrived is kept")
+	}
+	return fail.New(fail.Unreachable, "%v", err).Try("connect again; what arrived is kept")
+}
+
+// Close ends the connection and its hops and waits for its goroutines.
+func (c *Client) Close() error {
+	c.kill(fail.New(fail.Cancelled, "the connection was closed"))
+	c.group.Cancel()
+	err := c.group.Wait()
+	if c.via != nil {
+		if e := c.via.Close(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// Quote makes one line of a POSIX shell that gives the words of argv exactly, whatever is in them. A NUL byte, which no
+// command line can hold, is fail.Invalid.
+func Quote(argv ...string) (string, error) {
+	out := make([]string, len(argv))
+	for i, a := range argv {
+		if strings.ContainsRune(a, 0) {
+			return "", fail.New(fail.Invalid, "a word of a command holds a NUL byte")
+		}
+		out[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+	}
+	return strings.Join(out, " "), nil
+}

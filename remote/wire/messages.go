@@ -1,0 +1,194 @@
+package wire
+
+import "encoding/json"
+
+// Verbs that an agent answers.
+const (
+	VerbHello     = "hello"      // Hello
+	VerbFacts     = "facts"      // board.Facts
+	VerbHave      = "have"       // Have -> Missing
+	VerbPut       = "put"        // Put, then the chunks' bytes one after the other -> Stored
+	VerbCommit    = "commit"     // bundle.Manifest -> Deployment
+	VerbRollback  = "rollback"   // Named -> Deployment
+	VerbList      = "list"       // -> []Deployment
+	VerbRemove    = "remove"     // Named -> Freed
+	VerbRemoveAll = "remove-all" // takes the whole store away -> Freed
+	VerbRun       = "run"        // RunJob, then input tensors -> output tensors, RunDone
+	VerbProfile   = "profile"    // ProfileJob, then input tensors -> Events, ProfileDone
+)
+
+// Hello is what an agent says of itself.
+type Hello struct {
+	Protocol int    `json:"protocol"`
+	Version  string `json:"version"`
+	SHA256   string `json:"sha256"` // of its own program
+	Arch     string `json:"arch"`
+	PID      int    `json:"pid"`
+	Store    string `json:"store"` // folder of its store
+}
+
+// Chunk names bytes.
+type Chunk struct {
+	SHA256 string `json:"sha256"`
+	Len    int64  `json:"len"`
+}
+
+// Have asks which chunks are missing. Need is what will be sent, so that a full disk is known before.
+type Have struct {
+	Chunks []Chunk `json:"chunks"`
+}
+
+// Missing lists positions in Have.Chunks.
+type Missing struct {
+	Missing []int `json:"missing"`
+	Free    int64 `json:"free"` // bytes left on the disk, -1: not known
+}
+
+// Put announces chunks.
+type Put struct {
+	Chunks []Chunk `json:"chunks"`
+}
+
+// Stored counts what was stored.
+type Stored struct {
+	Chunks int   `json:"chunks"`
+	Bytes  int64 `json:"bytes"`
+}
+
+// Named names a deployment.
+type Named struct {
+	Name string `json:"name"`
+}
+
+// Freed counts bytes given back.
+type Freed struct {
+	Bytes int64 `json:"bytes"`
+}
+
+// Deployment is one deployed model.
+type Deployment struct {
+	Name     string            `json:"name"`
+	Version  int               `json:"version"`
+	SHA256   string            `json:"sha256"`   // of the model file
+	Manifest string            `json:"manifest"` // SHA-256 of the manifest
+	Bytes    int64             `json:"bytes_total"`
+	Previous int               `json:"previous,omitempty"` // version that rollback returns to, 0: none
+	State    string            `json:"state"`              // "active"
+	Meta     map[string]string `json:"meta,omitempty"`
+}
+
+// Source says which model: a deployed one by name, or chunks that are in the store by their manifest.
+type Source struct {
+	Name     string          `json:"name,omitempty"`
+	Manifest json.RawMessage `json:"manifest,omitempty"`
+}
+
+// Input is one tensor whose bytes (an ONNX TensorProto) follow in the stream.
+type Input struct {
+	Name string `json:"name"`
+	Len  int64  `json:"len"`
+}
+
+// RunJob is one inference.
+type RunJob struct {
+	Source  Source           `json:"source"`
+	Runtime string           `json:"runtime,omitempty"`
+	Threads int              `json:"threads,omitempty"`
+	ISA     string           `json:"isa,omitempty"`
+	Shapes  map[string][]int `json:"shapes,omitempty"`
+	Inputs  []Input          `json:"inputs"`
+	Memory  int64            `json:"memory,omitempty"` // limit of the child in bytes
+}
+
+// RunDone ends an inference; the outputs came before as Item {outputs} and Data.
+type RunDone struct {
+	TotalNS int64 `json:"total_ns"`
+	LoadNS  int64 `json:"load_ns"`
+}
+
+// Outputs announces output tensors, whose bytes follow.
+type Outputs struct {
+	Outputs []Input `json:"outputs"`
+}
+
+// ProfileJob is one measurement.
+type ProfileJob struct {
+	Source   Source           `json:"source"`
+	Runtime  string           `json:"runtime,omitempty"`
+	Threads  int              `json:"threads,omitempty"`
+	ISA      string           `json:"isa,omitempty"`
+	Shapes   map[string][]int `json:"shapes,omitempty"`
+	Inputs   []Input          `json:"inputs,omitempty"` // without any, seeded random ones are made
+	Seed     uint64           `json:"seed,omitempty"`
+	Launches int              `json:"launches"`         // processes started, one after the other
+	Runs     int              `json:"runs"`             // clean and instrumented inferences of each launch, each
+	Warmup   int              `json:"warmup,omitempty"` // 0: until the samples are steady
+	Memory   int64            `json:"memory,omitempty"`
+}
+
+// Event is one element of a profile's stream. Exactly one part is set. Seq counts from 0 over the whole run.
+type Event struct {
+	Seq    int64   `json:"seq"`
+	Launch *Launch `json:"launch,omitempty"`
+	Sample *Sample `json:"sample,omitempty"`
+	Block  *Block  `json:"block,omitempty"`
+}
+
+// Launch starts a process: what it loaded and which steps it runs.
+type Launch struct {
+	Index   int    `json:"index"`
+	LoadNS  int64  `json:"load_ns"`
+	FirstNS int64  `json:"first_ns"`
+	Runtime string `json:"runtime"`
+	Version string `json:"version"`
+	Path    string `json:"path,omitempty"` // the engine's instruction set or library
+	Steps   []Step `json:"steps"`
+	Weights int64  `json:"weights"`
+	Arena   int64  `json:"arena"`
+	Floor   int64  `json:"arena_floor"`
+}
+
+// Step is one executed unit of a plan.
+type Step struct {
+	ID     string   `json:"id"`
+	Name   string   `json:"name"`
+	Op     string   `json:"op"`
+	Origin []string `json:"origin"`
+	Kernel string   `json:"kernel"`
+	DType  string   `json:"dtype"`
+	Device string   `json:"device"`
+	MACs   int64    `json:"macs"`
+	Bytes  int64    `json:"bytes"`
+}
+
+// Kinds of samples.
+const (
+	KindWarmup = "warmup"
+	KindClean  = "clean"
+	KindLayers = "layers"
+)
+
+// Sample is one inference in nanoseconds. An instrumented one has a time for each step.
+type Sample struct {
+	Launch  int     `json:"launch"`
+	Kind    string  `json:"kind"`
+	TotalNS int64   `json:"total_ns"`
+	StepNS  []int64 `json:"step_ns,omitempty"`
+}
+
+// Block is what the board was like around some samples. Conditions is board.Conditions.
+type Block struct {
+	Launch     int             `json:"launch"`
+	CanaryNS   int64           `json:"canary_ns"` // a fixed piece of integer and FMA work
+	Faults     int64           `json:"page_faults"`
+	Switches   int64           `json:"context_switches"` // not asked for by the process
+	RSS        int64           `json:"rss"`
+	RSSPeak    int64           `json:"rss_peak"`
+	Conditions json.RawMessage `json:"conditions"`
+}
+
+// ProfileDone is the result of a profile: how many events there were and the SHA-256 over their JSON texts.
+type ProfileDone struct {
+	Events int64  `json:"events"`
+	SHA256 string `json:"sha256"`
+}
