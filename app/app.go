@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"sync"
 
-	"fettle/history"
 	"fettle/internal/fail"
 	"fettle/model"
 	"fettle/model/onnx"
@@ -28,9 +27,9 @@ type App struct {
 	home   string
 	engine runtimes.Runtime
 	cache  *optimizer.Cache
+	self   []string // how to start this program as an agent; nil: the embedded one
 
-	mu   sync.Mutex
-	hist *history.Store
+	mu sync.Mutex
 }
 
 // Options say where an App keeps its things and what it may use.
@@ -38,6 +37,9 @@ type Options struct {
 	Home string // folder of targets, history and cache; "" for $FETTLE_HOME or the XDG data folder
 	ISA  string // poorer instruction set to use, for tests: $FETTLE_CPU
 }
+
+// cachedSteps is how many derived models an App keeps: enough to undo and redo through a long session.
+const cachedSteps = 64
 
 // Open makes an App. It creates nothing on disk until something is to be kept.
 func Open(opt Options) (*App, error) {
@@ -60,7 +62,7 @@ func Open(opt Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &App{home: home, engine: eng, cache: optimizer.NewCache()}, nil
+	return &App{home: home, engine: eng, cache: optimizer.NewCache(cachedSteps)}, nil
 }
 
 // Home is the folder where Fettle keeps targets, history and cache.
@@ -68,14 +70,7 @@ func (a *App) Home() string { return a.home }
 
 // Close ends what runs in the background.
 func (a *App) Close() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.hist == nil {
-		return nil
-	}
-	err := a.hist.Close()
-	a.hist = nil
-	return err
+	return nil
 }
 
 // ensureHome creates the home folder, readable by the user only.

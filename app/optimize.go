@@ -1,0 +1,239 @@
+package app
+
+import (
+	"context"
+
+	"fettle/dataset"
+	"fettle/internal/fail"
+	"fettle/internal/spec"
+	"fettle/internal/task"
+	"fettle/model"
+	"fettle/optimizer"
+	"fettle/optimizer/catalog"
+	"fettle/runtimes"
+)
+
+// PassInfo is a pass with its options, for lists, forms and documents.
+type PassInfo struct {
+	Name      string        `json:"name"`
+	Title     string        `json:"title"`
+	Promise   string        `json:"promise"`
+	Exactness string        `json:"exactness"`
+	Paper     string        `json:"paper,omitempty"`
+	Undo      string        `json:"undo,omitempty"`
+	NeedsData bool          `json:"needs_data"`
+	After     []PassOrder   `json:"after,omitempty"`
+	Options   []spec.Option `json:"-"`
+	Schema    any           `json:"options"` // JSON Schema of the options
+}
+
+// PassOrder is a constraint on the order with its reason.
+type PassOrder struct {
+	Pass string `json:"pass"`
+	Why  string `json:"why"`
+}
+
+// Passes lists every pass in the order of the catalog.
+func (a *App) Passes() []PassInfo {
+	var out []PassInfo
+	for _, row := range catalog.Passes() {
+		p := row.New()
+		i := p.Info()
+		info := PassInfo{Name: i.Name, Title: i.Title, Promise: i.Promise, Exactness: string(i.Exactness), Paper: i.Paper, Undo: i.Undo, NeedsData: i.NeedsData}
+		for _, o := range row.After {
+			info.After = append(info.After, PassOrder{o.Pass, o.Why})
+		}
+		if o := p.Options(); o != nil {
+			info.Options = spec.Of(o)
+		}
+		info.Schema = schemaOf(info.Options)
+		out = append(out, info)
+	}
+	return out
+}
+
+// schemaOf writes options as JSON Schema (draft 2020-12).
+func schemaOf(opts []spec.Option) map[string]any {
+	props := map[string]any{}
+	for _, o := range opts {
+		s := map[string]any{"description": o.Help, "default": o.Default}
+		switch o.Kind {
+		case spec.Bool:
+			s["type"] = "boolean"
+		case spec.Int:
+			s["type"] = "integer"
+		case spec.Float:
+			s["type"] = "number"
+		case spec.String:
+			s["type"] = "string"
+		case spec.Enum:
+			s["type"], s["enum"] = "string", o.Enum
+		case spec.List:
+			s["type"], s["items"] = "array", map[string]any{"type": "string"}
+		case spec.Table:
+			s["type"], s["additionalProperties"] = "object", map[string]any{"type": "number"}
+		case spec.Group:
+			s = schemaOf(o.Options)
+		}
+		if o.Min != nil {
+			s["minimum"] = *o.Min
+		}
+		if o.Max != nil {
+			s["maximum"] = *o.Max
+		}
+		props[o.Key] = s
+	}
+	return map[string]any{"type": "object", "properties": props, "additionalProperties": false}
+}
+
+// StandardRecipe is the built-in recipe: every exact rewrite.
+func (a *App) StandardRecipe() optimizer.Recipe { return *catalog.Standard() }
+
+// ReadRecipe reads a recipe file.
+func (a *App) ReadRecipe(path string) (*optimizer.Recipe, error) {
+	b, err := readSmall(path, 1<<20)
+	if err != nil {
+		return nil, err
+	}
+	r, err := optimizer.ParseRecipe(b, catalog.Passes())
+	if err != nil {
+		return nil, fail.In(err, "read recipe", fail.Where{File: path})
+	}
+	return r, nil
+}
+
+// WriteRecipe saves a recipe in one step.
+func (a *App) WriteRecipe(path string, r optimizer.Recipe) error {
+	return atomicWrite(path, r.Format())
+}
+
+// OptimizeOptions are what a recipe may use.
+type OptimizeOptions struct {
+	Data       string // folder or file of calibration data, SampleCalibrate; "": none
+	Score      string // held-out data to score each step on; "": none
+	Preprocess string // file of the preprocessing block; "": the one in the model
+	Progress   task.Progress
+}
+
+// Optimized is a recipe's outcome.
+type Optimized struct {
+	Steps      []optimizer.Step
+	Model      *model.Model
+	Report     *optimizer.Report
+	Preprocess *dataset.Preprocess // what was used, kept in the model; nil: none
+}
+
+// Optimize derives a model from base by a recipe. Each exact step is compared with the step before on seeded inputs.
+func (a *App) Optimize(ctx context.Context, base *model.Model, r *optimizer.Recipe, opt OptimizeOptions) (*Optimized, error) {
+	env := optimizer.Env{Passes: catalog.Passes(), Cache: a.cache, Runner: engineRunner{a}, Progress: opt.Progress}
+	pre, err := preprocessOf(base, opt.Preprocess, opt.Data, opt.Score)
+	if err != nil {
+		return nil, err
+	}
+	out := &Optimized{Preprocess: pre}
+	if opt.Data != "" {
+		set, err := a.openData(opt.Data, base, pre)
+		if err != nil {
+			return nil, err
+		}
+		env.Data = set
+	}
+	// A model whose inputs cannot be made at random is still optimised, without the numeric comparison.
+	if env.Verify, err = optimizer.RandomInputs(base, 2, r.Seed); err != nil && !fail.Is(err, fail.Unsupported) && !fail.Is(err, fail.TooBig) {
+		return nil, err
+	}
+	if opt.Data != "" && opt.Score != "" {
+		if err := a.disjoint(opt.Data, opt.Score, base, pre); err != nil {
+			return nil, err
+		}
+	}
+	out.Steps, err = optimizer.Run(ctx, base, r, env)
+	if err != nil {
+		return out, err
+	}
+	out.Model = base
+	if n := len(out.Steps); n > 0 {
+		out.Model = out.Steps[n-1].Model
+	}
+	if opt.Preprocess != "" && pre != nil && out.Model.Meta(dataset.MetadataKey) != string(pre.Format()) {
+		if out.Model, err = out.Model.Apply(&model.Patch{Meta: []model.KV{{Key: dataset.MetadataKey, Value: string(pre.Format())}}}); err != nil {
+			return out, err
+		}
+	}
+	if out.Report, err = optimizer.MakeReport(base, out.Steps); err != nil {
+		return out, err
+	}
+	if opt.Score != "" {
+		if err := a.scoreSteps(ctx, base, out, opt, pre); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// scoreSteps scores the model before and after each step.
+func (a *App) scoreSteps(ctx context.Context, base *model.Model, out *Optimized, opt OptimizeOptions, pre *dataset.Preprocess) error {
+	judge := func(m *model.Model) (*float64, error) {
+		r, err := a.evalModel(ctx, m, base, opt.Score, pre, 0, opt.Progress)
+		if err != nil {
+			return nil, err
+		}
+		if r.Score != nil {
+			return r.Score, nil
+		}
+		return &r.Agreement.Top1, nil
+	}
+	before, err := judge(base)
+	if err != nil {
+		return err
+	}
+	for i := range out.Report.Steps {
+		after, err := judge(out.Steps[i].Model)
+		if err != nil {
+			return err
+		}
+		out.Report.Steps[i].Before.Score, out.Report.Steps[i].After.Score = before, after
+		before = after
+	}
+	return nil
+}
+
+// Advice lists steps of a recipe that stand in an order that costs something, with the reason.
+func (a *App) Advice(r *optimizer.Recipe) []string {
+	var out []string
+	for _, ad := range catalog.Advise(r) {
+		out = append(out, r.Steps[ad.Step].Pass+" should come after "+r.Steps[ad.Before].Pass+": "+ad.Why)
+	}
+	return out
+}
+
+// engineRunner runs models of passes on the engine; what it has no kernel for runs on the reference kernels.
+type engineRunner struct{ a *App }
+
+// Open prepares m.
+func (r engineRunner) Open(ctx context.Context, m *model.Model) (optimizer.Session, error) {
+	s, err := r.a.engine.Prepare(ctx, m, runtimes.NewOptions())
+	if fail.Is(err, fail.Unsupported) {
+		return optimizer.Reference{}.Open(ctx, m)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &engineSession{s}, nil
+}
+
+type engineSession struct{ s runtimes.Session }
+
+// Run computes the outputs in the order of the graph.
+func (e *engineSession) Run(ctx context.Context, in map[string]*model.Tensor) ([]*model.Tensor, error) {
+	if err := e.s.Feed(in); err != nil {
+		return nil, err
+	}
+	if err := e.s.Exec(ctx, nil); err != nil {
+		return nil, err
+	}
+	return e.s.Result(), nil
+}
+
+// Close frees the session.
+func (e *engineSession) Close() error { return e.s.Close() }

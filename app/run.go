@@ -1,0 +1,272 @@
+package app
+
+import (
+	"context"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"fettle/dataset"
+	"fettle/internal/conformance"
+	"fettle/internal/fail"
+	"fettle/internal/task"
+	"fettle/model"
+	"fettle/optimizer"
+	"fettle/runtimes"
+)
+
+// RunRequest is one inference.
+type RunRequest struct {
+	Model      string
+	Inputs     []string // NAME=FILE, FILE for a model of one input, or random:SEED for all
+	Preprocess string
+	Threads    int
+	Optimize   bool
+}
+
+// RunResult is what came out; the tensors are in order.
+type RunResult struct {
+	Outputs []OutputInfo             `json:"outputs"`
+	TotalNs int64                    `json:"total_ns"`
+	Names   []string                 `json:"-"`
+	Tensors map[string]*model.Tensor `json:"-"`
+}
+
+// OutputInfo describes an output; numbers of small ones are given.
+type OutputInfo struct {
+	Name   string `json:"name"`
+	DType  string `json:"dtype"`
+	Shape  []int  `json:"shape"`
+	Values []any  `json:"values,omitempty"`
+}
+
+// fewValues is how many numbers of an output are listed.
+const fewValues = 32
+
+// Run computes one inference on the engine.
+func (a *App) Run(ctx context.Context, q RunRequest) (*RunResult, error) {
+	m, err := a.Load(ctx, q.Model)
+	if err != nil {
+		return nil, err
+	}
+	in, err := a.inputs(m, q.Inputs, q.Preprocess)
+	if err != nil {
+		return nil, err
+	}
+	if q.Optimize {
+		r := a.StandardRecipe()
+		o, err := a.Optimize(ctx, m, &r, OptimizeOptions{})
+		if err != nil {
+			return nil, err
+		}
+		m = o.Model
+	}
+	s, err := a.prepare(ctx, m, in, q.Threads)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	if err := s.Feed(in); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	if err := s.Exec(ctx, nil); err != nil {
+		return nil, err
+	}
+	out := &RunResult{TotalNs: time.Since(start).Nanoseconds(), Tensors: map[string]*model.Tensor{}}
+	for i, t := range s.Result() {
+		name := s.Outputs()[i].Name
+		out.Names = append(out.Names, name)
+		out.Tensors[name] = t
+		out.Outputs = append(out.Outputs, describe(name, t))
+	}
+	return out, nil
+}
+
+func describe(name string, t *model.Tensor) OutputInfo {
+	o := OutputInfo{Name: name, DType: t.DType.String(), Shape: append([]int{}, t.Shape...)}
+	if t.DType == model.Sequence || t.Len() > fewValues {
+		return o
+	}
+	for i := range t.Len() {
+		switch {
+		case t.DType == model.String:
+			o.Values = append(o.Values, string(t.Strs[i]))
+		case t.DType.Float():
+			v := t.Float64At(i)
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				o.Values = append(o.Values, strconv.FormatFloat(v, 'g', -1, 64)) // JSON has no such numbers
+			} else {
+				o.Values = append(o.Values, v)
+			}
+		default:
+			o.Values = append(o.Values, t.Int64At(i))
+		}
+	}
+	return o
+}
+
+// prepare compiles m for the shapes of the inputs.
+func (a *App) prepare(ctx context.Context, m *model.Model, in map[string]*model.Tensor, threads int) (runtimes.Session, error) {
+	opt := runtimes.NewOptions()
+	opt.Threads = max(threads, 1)
+	opt.Shapes, opt.Types = map[string][]int{}, map[string]model.DType{}
+	for name, t := range in {
+		opt.Shapes[name], opt.Types[name] = t.Shape, t.DType
+	}
+	return a.engine.Prepare(ctx, m, opt)
+}
+
+// inputs reads what the command line names.
+func (a *App) inputs(m *model.Model, words []string, preprocess string) (map[string]*model.Tensor, error) {
+	free := m.Graph.Free()
+	out := map[string]*model.Tensor{}
+	for _, w := range words {
+		if seed, ok := strings.CutPrefix(w, "random:"); ok {
+			n, err := strconv.ParseInt(seed, 10, 64)
+			if err != nil {
+				return nil, fail.New(fail.Usage, "%q has no number after random:", w).Try("write random:1")
+			}
+			r, err := optimizer.RandomInputs(m, 1, n)
+			if err != nil {
+				return nil, err
+			}
+			for name, t := range r[0] {
+				if out[name] == nil {
+					out[name] = t
+				}
+			}
+			continue
+		}
+		name, file, ok := strings.Cut(w, "=")
+		if !ok {
+			if len(free) != 1 && filepath.Ext(w) != ".npz" {
+				return nil, fail.New(fail.Usage, "%q does not say which input it is for", w).Try("write NAME=%s; the inputs are %s", w, names(free))
+			}
+			file, name = w, ""
+			if len(free) == 1 {
+				name = free[0].Name
+			}
+		}
+		if err := a.input(m, name, file, preprocess, out); err != nil {
+			return nil, err
+		}
+	}
+	for _, v := range free {
+		if out[v.Name] == nil {
+			return nil, fail.New(fail.Usage, "input %s is not given", v.Name).Try("add -i %s=FILE, or -i random:1", v.Name)
+		}
+	}
+	return out, nil
+}
+
+func names(vs []model.Value) string {
+	var out []string
+	for _, v := range vs {
+		out = append(out, v.Name)
+	}
+	return strings.Join(out, ", ")
+}
+
+// input reads one file into out.
+func (a *App) input(m *model.Model, name, file, preprocess string, out map[string]*model.Tensor) error {
+	var v *model.Value
+	free := m.Graph.Free()
+	for i := range free {
+		if free[i].Name == name {
+			v = &free[i]
+		}
+	}
+	ext := strings.ToLower(filepath.Ext(file))
+	if v == nil && ext != ".npz" {
+		return fail.New(fail.Usage, "the model has no input %q", name).Try("the inputs are %s", names(free))
+	}
+	budget := dataset.DefaultBudget()
+	b, err := readSmall(file, budget.Bytes)
+	if err != nil {
+		return err
+	}
+	where := fail.Where{File: file}
+	switch ext {
+	case ".npy", ".npz", ".pb":
+		ts, err := dataset.ReadTensors(ext, b, budget)
+		if err != nil {
+			return fail.In(err, "read input", where)
+		}
+		if ext == ".npz" {
+			for k, t := range ts {
+				out[k] = t
+			}
+			return nil
+		}
+		for _, t := range ts {
+			out[name] = t
+		}
+		return nil
+	case ".png", ".jpg", ".jpeg", ".webp", ".bmp":
+		pre, err := preprocessOf(m, preprocess)
+		if err != nil {
+			return err
+		}
+		if pre == nil {
+			return dataset.NeedsPreprocess()
+		}
+		img, err := dataset.DecodePicture(b, budget.Pixels)
+		if err != nil {
+			return fail.In(err, "read input", where)
+		}
+		t, err := pre.Tensor(img, *v)
+		if err != nil {
+			return fail.In(err, "read input", where)
+		}
+		out[name] = t
+		return nil
+	}
+	return fail.New(fail.Unsupported, "files of kind %q cannot be inputs", ext).At(where).Try("give .npy, .npz, .pb or a picture")
+}
+
+// WriteOutputs saves the outputs as numpy's .npz, or .npy where there is one.
+func (a *App) WriteOutputs(path string, r *RunResult) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return fail.New(fail.Denied, "%v", err).At(fail.Where{File: path})
+	}
+	if filepath.Ext(path) == ".npy" && len(r.Names) == 1 {
+		err = dataset.WriteNpy(f, r.Tensors[r.Names[0]])
+	} else {
+		err = dataset.WriteNpz(f, r.Names, r.Tensors)
+	}
+	if cerr := f.Close(); err == nil && cerr != nil {
+		err = fail.New(fail.NoSpace, "%v", cerr).At(fail.Where{File: path})
+	}
+	return err
+}
+
+// Conformance runs the cases of the ONNX backend test layout below dir on the engine.
+func (a *App) Conformance(ctx context.Context, dir, filter string, p task.Progress) (*conformance.Report, error) {
+	var re *regexp.Regexp
+	if filter != "" {
+		var err error
+		if re, err = regexp.Compile(filter); err != nil {
+			return nil, fail.New(fail.Usage, "%v", err).Try("give a regular expression of Go's syntax")
+		}
+	}
+	return conformance.Run(ctx, dir, re, func(ctx context.Context, m *model.Model, in map[string]*model.Tensor) ([]*model.Tensor, error) {
+		s, err := a.prepare(ctx, m, in, 1)
+		if err != nil {
+			return nil, err
+		}
+		defer s.Close()
+		if err := s.Feed(in); err != nil {
+			return nil, err
+		}
+		if err := s.Exec(ctx, nil); err != nil {
+			return nil, err
+		}
+		return s.Result(), nil
+	}, p)
+}
