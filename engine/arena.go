@@ -14,9 +14,8 @@ const align = 64
 
 // place gives every used buffer an offset such that two that are alive at the same step never share a byte: largest
 // first, each into the lowest gap that fits (greedy by size, as in Pisarchyk and Lee 2020, arXiv:2001.03288). It returns
-// the bytes needed and the lower bound, the most bytes alive at one step.
-func place(bufs []*buffer, steps int) (size, floor int, err error) {
-	var live []*buffer
+// the buffers placed, the bytes needed and the lower bound, the most bytes alive at one step.
+func place(bufs []*buffer, steps int) (live []*buffer, size, floor int, err error) {
 	alive := make([]int, steps+2)
 	for _, b := range bufs {
 		if b.pinned {
@@ -35,7 +34,7 @@ func place(bufs []*buffer, steps int) (size, floor int, err error) {
 		floor = max(floor, sum)
 	}
 	if floor > arenaLimit {
-		return 0, floor, fail.New(fail.TooBig, "the activations need %d MB at once", floor>>20).Try("use a smaller batch or input")
+		return nil, 0, floor, fail.New(fail.TooBig, "the activations need %d MB at once", floor>>20).Try("use a smaller batch or input")
 	}
 	sort.SliceStable(live, func(i, j int) bool {
 		if live[i].size != live[j].size {
@@ -71,7 +70,7 @@ func place(bufs []*buffer, steps int) (size, floor int, err error) {
 			}
 		}
 	}
-	return size, floor, nil
+	return live, size, floor, nil
 }
 
 func padded(n int) int { return (n+align-1)/align*align + align }

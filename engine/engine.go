@@ -37,11 +37,19 @@ type Step struct {
 	Bytes  int64
 }
 
+// Free is a node that costs nothing at run time, and why: "constant" (computed while compiling), "view" (the output is
+// the input's memory).
+type Free struct {
+	Node model.NodeID
+	Why  string
+}
+
 // Plan is a compiled model for fixed input shapes. It is immutable; sessions share its packed weights.
 type Plan struct {
 	Model      *model.Model
 	Options    Options
 	Steps      []Step
+	Free       []Free        // every node is in exactly one Step.Nodes or here
 	Inputs     []model.Value // with the fixed shapes
 	Outputs    []model.Value
 	ArenaBytes int   // planned peak of activations and scratch
@@ -52,6 +60,7 @@ type Plan struct {
 	inputs  []*value
 	outputs []*value
 	values  map[string]*value
+	buffers []*buffer // with a place in the arena
 	slots   int
 	arena   int
 }

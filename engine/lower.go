@@ -25,6 +25,8 @@ type lowering struct {
 	steps []*step
 	packs int64
 	done  map[model.NodeID]bool // nodes that an earlier row covered
+	cur   *model.Node           // node being lowered: conversions between layouts are made for it
+	free  []Free
 }
 
 // value is an edge of the graph with the forms in which it lies in memory.
@@ -49,6 +51,7 @@ type buffer struct {
 	border      cpu.Border
 	fill        byte // what a border holds, for 8-bit tensors
 	first, last int  // steps
+	born        int  // step that writes it first, -1 for inputs
 	pinned      bool // lives from start to end: inputs and outputs
 	off         int
 	alone       bool   // no other buffer uses its bytes
@@ -71,13 +74,18 @@ func newLowering(ctx context.Context, m *model.Model, inf *ops.Inferred, opt Opt
 	l := &lowering{ctx: ctx, m: m, inf: inf, opt: opt, given: given, vals: map[string]*value{}, done: map[model.NodeID]bool{}}
 	for _, in := range m.Graph.Inits {
 		if _, free := given[in.Name]; !free {
-			l.vals[in.Name] = &value{name: in.Name, typ: model.TypeOf(in.Tensor), dims: in.Tensor.Shape, data: in.Tensor}
+			l.vals[in.Name] = constant(in.Name, in.Tensor)
 		}
 	}
 	for name, t := range given {
 		l.vals[name] = l.newValue(name, t)
 	}
 	return l
+}
+
+// constant is the value of a tensor that is known. The dimensions of a scalar are empty, not nil.
+func constant(name string, t *model.Tensor) *value {
+	return &value{name: name, typ: model.TypeOf(t), dims: append([]int{}, t.Shape...), data: t}
 }
 
 func (l *lowering) newValue(name string, t model.Type) *value {
@@ -106,6 +114,7 @@ func (l *lowering) run() error {
 		if l.done[n.ID] {
 			continue
 		}
+		l.cur = n
 		if err := l.node(n); err != nil {
 			return fail.In(err, "", fail.Where{Node: string(n.ID), Op: n.Op})
 		}
@@ -116,6 +125,7 @@ func (l *lowering) run() error {
 			return fail.New(fail.Internal, "no value %q after lowering", o.Name)
 		}
 		if v.data == nil && !v.dynamic {
+			l.cur = l.m.Graph.Producer(o.Name)
 			l.needPlain(v)
 			v.plain.pinned = true
 		}
@@ -126,10 +136,17 @@ func (l *lowering) run() error {
 // node lowers one node by the first row that accepts it.
 func (l *lowering) node(n *model.Node) error {
 	if ok, err := l.fold(n); ok || err != nil {
+		if ok {
+			l.free = append(l.free, Free{n.ID, "constant"})
+		}
 		return err
 	}
+	domain := n.Domain
+	if domain == "ai.onnx" {
+		domain = ""
+	}
 	for _, r := range rows {
-		if r.op != n.Op || r.domain != n.Domain {
+		if r.op != n.Op || r.domain != domain {
 			continue
 		}
 		ok, err := r.build(l, n)
@@ -161,7 +178,7 @@ func (l *lowering) fold(n *model.Node) (bool, error) {
 			continue
 		}
 		if c := l.inf.Consts[o]; c != nil {
-			l.vals[o] = &value{name: o, typ: model.TypeOf(c), dims: c.Shape, data: c}
+			l.vals[o] = constant(o, c)
 			continue
 		}
 		_ = i
@@ -199,7 +216,7 @@ func (l *lowering) fold(n *model.Node) (bool, error) {
 	}
 	for i, o := range n.Outputs {
 		if o != "" && out[i] != nil {
-			l.vals[o] = &value{name: o, typ: model.TypeOf(out[i]), dims: out[i].Shape, data: out[i]}
+			l.vals[o] = constant(o, out[i])
 		}
 	}
 	return true, nil
@@ -251,13 +268,16 @@ func (l *lowering) add(s *step, covers ...*model.Node) *step {
 			s.Op = covers[0].Op
 		}
 	}
+	if len(covers) == 0 && l.cur != nil {
+		s.Origin = model.MergeOrigins(l.cur)
+	}
 	i := len(l.steps)
 	for _, b := range s.reads {
 		b.last = max(b.last, i)
 	}
 	for _, b := range s.writes {
 		if b.first < 0 {
-			b.first = i
+			b.first, b.born = i, i
 		}
 		b.last = max(b.last, i)
 	}
@@ -266,7 +286,7 @@ func (l *lowering) add(s *step, covers ...*model.Node) *step {
 }
 
 func (l *lowering) newBuffer(what string, size int) *buffer {
-	b := &buffer{what: what, size: size, first: -1, last: -1}
+	b := &buffer{what: what, size: size, first: -1, last: -1, born: -1}
 	l.bufs = append(l.bufs, b)
 	return b
 }
@@ -356,7 +376,7 @@ func (l *lowering) finish() (*Plan, error) {
 			return nil, fail.In(err, "plan", fail.Where{Node: s.Name, Op: s.Op})
 		}
 	}
-	p := &Plan{Model: l.m, Options: l.opt, steps: l.steps, values: l.vals, PackBytes: l.packs}
+	p := &Plan{Model: l.m, Options: l.opt, steps: l.steps, values: l.vals, Free: l.free, PackBytes: l.packs}
 	for _, v := range l.m.Graph.Inputs {
 		if t, free := l.given[v.Name]; free {
 			p.inputs = append(p.inputs, l.vals[v.Name])
@@ -375,7 +395,7 @@ func (l *lowering) finish() (*Plan, error) {
 		p.Steps = append(p.Steps, s.Step)
 	}
 	var err error
-	p.arena, p.FloorBytes, err = place(l.bufs, len(l.steps))
+	p.buffers, p.arena, p.FloorBytes, err = place(l.bufs, len(l.steps))
 	p.ArenaBytes = p.arena
 	return p, err
 }

@@ -29,8 +29,11 @@ func lowerSoftmax(l *lowering, n *model.Node) (bool, error) {
 	if !old && axis != len(x.dims)-1 || axis >= len(x.dims) || width == 0 {
 		return false, nil
 	}
-	log := n.Op == "LogSoftmax"
-	l.rowwise(n, "f32_softmax", x, width, func(o, v []float32) { softmaxRow(o, v, log) })
+	log, kernel := n.Op == "LogSoftmax", "f32_softmax"
+	if log {
+		kernel = "f32_logsoftmax"
+	}
+	l.rowwise(n, kernel, x, width, func(o, v []float32) { softmaxRow(o, v, log) })
 	return true, nil
 }
 

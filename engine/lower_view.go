@@ -19,6 +19,7 @@ func viewOf(l *lowering, n *model.Node) (bool, error) {
 	if errA != nil || errB != nil || a != b {
 		return false, nil
 	}
+	l.free = append(l.free, Free{n.ID, "view"})
 	out := l.out(n, 0)
 	out.typ.DType = in.typ.DType
 	if same(in.dims, dims) && in.plain == nil {

@@ -55,7 +55,7 @@ func (s *Session) bind() error {
 	tasks := 0
 	for i, st := range s.Plan.steps {
 		if st.eval != nil {
-			s.parts = append(s.parts, part{first: i, last: i + 1, eval: st.eval})
+			s.parts = append(s.parts, part{first: i, last: i + 1, eval: s.poisoned(i, st.eval)})
 			continue
 		}
 		ts, err := st.bind(s)
@@ -63,6 +63,9 @@ func (s *Session) bind() error {
 			return fail.In(err, "bind "+st.Kernel, fail.Where{Node: st.Name, Op: st.Op})
 		}
 		ts = append(s.borders(st), ts...)
+		if s.Plan.Options.Verify {
+			ts = append([]team.Task{once(func() { s.poison(i) })}, ts...)
+		}
 		n := len(s.parts)
 		if n == 0 || s.parts[n-1].eval != nil {
 			s.parts = append(s.parts, part{first: i})
@@ -95,13 +98,37 @@ func (s *Session) borders(st *step) []team.Task {
 				cpu.FillBorder(b.layout, s.bytes(b), b.fill)
 			}
 		}
-		if b.alone {
+		if b.alone && !s.Plan.Options.Verify {
 			fill()
 			continue
 		}
 		out = append(out, once(fill))
 	}
 	return out
+}
+
+// poison fills what step i writes first, and what died at the step before, with bytes that are NaN as a float: a kernel
+// that reads memory that nobody wrote, or that somebody else owns by now, shows in the outputs.
+func (s *Session) poison(i int) {
+	for _, b := range s.Plan.buffers {
+		if b.ext == nil && b.born >= 0 && (b.born == i || !b.pinned && b.last == i-1) {
+			mem := s.arena[b.off : b.off+padded(b.size)]
+			for k := range mem {
+				mem[k] = 0xff
+			}
+		}
+	}
+}
+
+// poisoned is eval, behind poison where the plan asks for it.
+func (s *Session) poisoned(i int, eval func(context.Context, *Session) error) func(context.Context, *Session) error {
+	if !s.Plan.Options.Verify {
+		return eval
+	}
+	return func(ctx context.Context, ses *Session) error {
+		ses.poison(i)
+		return eval(ctx, ses)
+	}
 }
 
 // bytes is the memory of b.
