@@ -29,6 +29,7 @@ const MaxElems = 1 << 48
 
 // Count multiplies dims; it fails with TooBig beyond MaxElems and Invalid for negative dimensions.
 func Count(dims []int) (int, error) {
+	const most = min(MaxElems, math.MaxInt>>4) // on a 32-bit board sizes in bytes have to fit an int
 	n := 1
 	zero := false
 	for i, d := range dims {
@@ -39,8 +40,8 @@ func Count(dims []int) (int, error) {
 			zero = true
 			continue
 		}
-		if n > MaxElems/d {
-			return 0, fail.New(fail.TooBig, "shape %v has more than 2^48 elements", dims)
+		if n > most/d {
+			return 0, fail.New(fail.TooBig, "shape %v has more than %d elements", dims, int64(most))
 		}
 		n *= d
 	}

@@ -1,12 +1,14 @@
 package ops
 
 import (
+	"math"
+
 	"fettle/internal/fail"
 	"fettle/model"
 )
 
 // outLimit bounds the bytes of one output, so that a hostile attribute cannot ask for all memory.
-const outLimit = 1 << 31
+const outLimit = min(1<<31, math.MaxInt)
 
 // make allocates an output: fail.TooBig beyond outLimit, fail.Invalid for a negative dimension.
 func (c *Call) make(d model.DType, dims []int) (*model.Tensor, error) {

@@ -1,6 +1,8 @@
 package ops
 
 import (
+	"math"
+
 	"fettle/model"
 )
 
@@ -399,7 +401,7 @@ func transposed(n *model.Node, bad func(attr, format string, args ...any) error,
 	k := len(kernel)
 	huge := make([]int, k)
 	for i := range huge {
-		huge[i] = 1 << 40
+		huge[i] = min(1<<40, math.MaxInt>>4)
 	}
 	s, err := window(&plain, bad, kernel, huge, false)
 	if err != nil {
