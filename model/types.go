@@ -91,8 +91,11 @@ type Type struct {
 // TensorType makes a tensor type with a known shape.
 func TensorType(d DType, s Shape) Type { return Type{DType: d, Ranked: true, Shape: s} }
 
-// TypeOf is the type of a tensor's value.
+// TypeOf is the type of a tensor's value. An empty optional is of no known element.
 func TypeOf(t *Tensor) Type {
+	if t.None {
+		return Type{Kind: KindOptional}
+	}
 	if t.DType == Sequence {
 		return Type{Kind: KindSequence, Elem: &Type{DType: t.Elem}}
 	}

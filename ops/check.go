@@ -28,7 +28,16 @@ func (d *Def) Check(n *model.Node, opset int, in []model.Type) error {
 		if in[i].Kind == model.KindSequence {
 			dt = model.Sequence
 		}
-		if dt == model.Undefined || in[i].Kind == model.KindOptional || p.Type == "" {
+		if in[i].Kind == model.KindOptional {
+			if !d.Types[p.Type].hasMaybe() {
+				return bad("input %d (%s) is an optional, which may be empty", i, p.Name)
+			}
+			continue
+		}
+		if in[i].Kind == model.KindMap || in[i].Kind == model.KindSparse || in[i].Kind == model.KindOpaque {
+			return fail.New(fail.Unsupported, "input %d (%s) is a %s", i, p.Name, in[i]).At(w)
+		}
+		if dt == model.Undefined || p.Type == "" {
 			continue
 		}
 		set, variable := d.Types[p.Type]
@@ -65,6 +74,9 @@ func (d *Def) Check(n *model.Node, opset int, in []model.Type) error {
 		}
 		if a.Type != 0 && a.Type != s.Type {
 			return fail.New(fail.Invalid, "has type %d, want %d", a.Type, s.Type).At(w).At(fail.Where{Attr: a.Name})
+		}
+		if s.Type == model.AttrGraph && a.G == nil || s.Type == model.AttrTensor && a.T == nil {
+			return fail.New(fail.Invalid, "has no value").At(w).At(fail.Where{Attr: a.Name})
 		}
 		if s.Enum != nil && !oneOf(s.Enum, string(a.S)) {
 			return fail.New(fail.Invalid, "is %q, allowed: %s", a.S, strings.Join(s.Enum, ", ")).At(w).At(fail.Where{Attr: a.Name})

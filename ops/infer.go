@@ -153,6 +153,11 @@ func (w *inferrer) fold(n *model.Node, d *Def, opset int, ctx *Inference, inf *I
 	if d.Exact == Random {
 		return nil
 	}
+	if n.Op == "Constant" && n.Domain == "" { // nothing to compute, so no limit: it may hold weights
+		t, err := ConstantValue(n)
+		inf.Consts[n.Outputs[0]] = t
+		return err
+	}
 	for i := range n.Attrs {
 		if n.Attrs[i].G != nil {
 			return nil

@@ -107,17 +107,26 @@ const (
 	I64     Set = 1 << model.Int64
 	Any     Set = Numeric | Complex | BoolSet | Text | Float8s | Int4s | 1<<model.Float4E2M1
 	Seq     Set = 1 << 60
+	Maybe   Set = 1 << 61 // optionals; one that is not empty is its content
 )
+
+func (s Set) hasMaybe() bool { return s&Maybe != 0 }
 
 // families is the table of operators: one line a file.
 var families = []func() []*Def{
 	controlOps,
+	quantOps,
+	castOps,
+	recurrentOps,
 	eltwiseOps,
 	activationOps,
 	convOps,
 	matmulOps,
 	poolOps,
 	shapeOps,
+	indexOps,
+	scatterOps,
+	padOps,
 }
 
 type key struct{ domain, name string }

@@ -180,6 +180,9 @@ func readValue(path string, t model.Type) (*model.Tensor, error) {
 	if err != nil {
 		return nil, fail.In(err, "read "+filepath.Base(path), fail.Where{File: path})
 	}
+	if t.DType == model.BFloat16 && v.DType == model.Uint16 {
+		v.DType = t.DType // numpy has no bfloat16: the cases store its bits under the name of uint16
+	}
 	return v, nil
 }
 
