@@ -69,6 +69,7 @@ func read(b []byte, root *os.Root, budget Budget) (*model.Model, error) {
 		return nil, err
 	}
 	model.AssignIDs(m.Graph, "")
+	restoreOrigins(m.Graph)
 	if err := m.Graph.Check(nil); err != nil {
 		return nil, err
 	}

@@ -162,8 +162,15 @@ func (e *encoder) entries(num pw.Number, kvs []model.KV) {
 }
 
 func (e *encoder) graph(g *model.Graph) {
+	names := make(map[string]int, len(g.Nodes))
 	for _, n := range g.Nodes {
-		e.message(1, func(e *encoder) { e.node(n) })
+		names[n.Name]++
+	}
+	for _, n := range g.Nodes {
+		e.message(1, func(e *encoder) {
+			e.node(n)
+			e.origin(n, names[n.Name] > 1)
+		})
 	}
 	e.str(2, g.Name)
 	for _, in := range g.Inits {
@@ -198,7 +205,11 @@ func (e *encoder) node(n *model.Node) {
 	e.str(6, n.Doc)
 	e.str(7, n.Domain)
 	e.str(8, n.Overload)
-	e.unknown(n.Unknown)
+	for _, f := range n.Unknown {
+		if key, _ := metadataEntry(f); key != originKey {
+			e.put(f)
+		}
+	}
 }
 
 func (e *encoder) attr(a *model.Attr) {
