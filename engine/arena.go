@@ -1,13 +1,14 @@
 package engine
 
 import (
+	"math"
 	"sort"
 
 	"fettle/internal/fail"
 )
 
 // arenaLimit bounds the memory of one session's activations.
-const arenaLimit = 1 << 36
+const arenaLimit = min(1<<36, math.MaxInt>>1)
 
 // align keeps buffers on cache lines and leaves the 64 readable bytes behind each that kernels may touch.
 const align = 64
