@@ -12,7 +12,7 @@ func (m *Model) WithInputShapes(shapes map[string][]int) (*Model, error) {
 	if len(shapes) == 0 {
 		return m, nil
 	}
-	g := *shallow(m.Graph)
+	g := m.Graph.Shallow()
 	g.Inputs = append([]Value(nil), g.Inputs...)
 	for name, dims := range shapes {
 		i := indexOf(g.Inputs, name)
@@ -38,7 +38,7 @@ func (m *Model) WithInputShapes(shapes map[string][]int) (*Model, error) {
 	for i := range g.Outputs { // sizes of outputs follow from the inputs
 		g.Outputs[i].Type.Ranked, g.Outputs[i].Type.Shape, g.Outputs[i].Raw = false, nil, nil
 	}
-	return m.WithGraph(&g), nil
+	return m.WithGraph(g), nil
 }
 
 // Extract is the part of m that computes the values to from the values from, which become its inputs. Values that are
@@ -125,7 +125,8 @@ func (m *Model) Extract(from, to []string, types map[string]Type) (*Model, error
 	return m.WithGraph(out), nil
 }
 
-func shallow(g *Graph) *Graph {
+// Shallow is a graph of the same nodes and values, for who builds a changed one before it is published.
+func (g *Graph) Shallow() *Graph {
 	return &Graph{Name: g.Name, Doc: g.Doc, Nodes: g.Nodes, Inputs: g.Inputs, Outputs: g.Outputs, Values: g.Values, Inits: g.Inits, Meta: g.Meta, Unknown: g.Unknown}
 }
 

@@ -1,0 +1,69 @@
+package app
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"fettle/internal/fail"
+	"fettle/model"
+	"fettle/ops"
+	"fettle/optimizer"
+)
+
+// ConvertRequest says how a file becomes another.
+type ConvertRequest struct {
+	In, Out string
+	Shapes  map[string][]int // inputs to fix
+	Opset   int              // least ai.onnx opset, 0: as it is
+	Extract string           // A..B: the part from value A to value B; several joined by commas
+}
+
+// Convert writes a model in another form.
+func (a *App) Convert(ctx context.Context, q ConvertRequest) (*Inspection, error) {
+	for _, f := range []string{q.In, q.Out} {
+		if ext := strings.ToLower(filepath.Ext(f)); ext == ".tflite" {
+			return nil, fail.New(fail.Unsupported, "TensorFlow Lite files are neither read nor written yet").At(fail.Where{File: f}).Try("use ONNX")
+		}
+	}
+	m, err := a.Load(ctx, q.In)
+	if err != nil {
+		return nil, err
+	}
+	if m, err = m.WithInputShapes(q.Shapes); err != nil {
+		return nil, fail.In(err, "convert", fail.Where{File: q.In})
+	}
+	if q.Extract != "" {
+		from, to, ok := strings.Cut(q.Extract, "..")
+		if !ok || to == "" {
+			return nil, fail.New(fail.Usage, "%q is no part", q.Extract).Try("write --extract A..B with the names of values")
+		}
+		if m, err = extract(m, from, to); err != nil {
+			return nil, fail.In(err, "extract", fail.Where{File: q.In})
+		}
+	}
+	if q.Opset > 0 {
+		if m, err = optimizer.Upgrade(m, q.Opset, 0); err != nil {
+			return nil, fail.In(err, "raise the opset", fail.Where{File: q.In})
+		}
+	}
+	in, err := Describe(m)
+	if err != nil {
+		return nil, fail.In(err, "check the converted model", fail.Where{})
+	}
+	return in, a.Save(q.Out, m)
+}
+
+func extract(m *model.Model, from, to string) (*model.Model, error) {
+	inf, _, err := ops.Infer(m, nil)
+	if err != nil {
+		return nil, err
+	}
+	list := func(s string) []string {
+		if s == "" {
+			return nil
+		}
+		return strings.Split(s, ",")
+	}
+	return m.Extract(list(from), list(to), inf.Types)
+}
