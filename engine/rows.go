@@ -12,6 +12,11 @@ var rows = []row{
 	{"", "Conv", lowerConv},
 	{"fettle", "Conv", lowerConv},
 
+	{"", "Gemm", lowerGemm},
+	{"fettle", "Gemm", lowerGemm},
+	{"", "MatMul", lowerMatMul},
+	{"fettle", "MatMul", lowerMatMul},
+
 	{"", "Reshape", viewOf},
 	{"", "Flatten", viewOf},
 	{"", "Squeeze", viewOf},

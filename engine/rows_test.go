@@ -37,6 +37,24 @@ func TestRows(t *testing.T) {
 			  e = Add (c, d)
 			  y = Add (e, x) }`},
 
+		{"gemm", "f32_gemm", `g (float[3, 24] x) => (float[3, 37] y) <float[24, 37] w = random(1), float[37] b = random(2)> { y = Gemm (x, w, b) }`},
+		{"gemm, B and A transposed, alpha, beta", "f32_gemm", `g (float[24, 5] x) => (float[5, 10] y) <float[10, 24] w = random(1), float[1, 10] b = random(2)>
+			{ y = Gemm <transA = 1, transB = 1, alpha = 0.5, beta = 2.0> (x, w, b) }`},
+		{"gemm with a bias of rows", "f32_gemm", `g (float[3, 24] x) => (float[3, 7] y) <float[24, 7] w = random(1), float[3, 1] b = random(2)> { y = Gemm <beta = 0.5> (x, w, b) }`},
+		{"gemm with a scalar bias", "f32_gemm", `g (float[3, 24] x) => (float[3, 7] y) <float[24, 7] w = random(1), float b = {0.5}> { y = Gemm (x, w, b) }`},
+		{"gemm of two inputs and a third", "f32_gemm", `g (float[3, 24] x, float[24, 7] w, float[3, 7] c) => (float[3, 7] y) { y = Gemm (x, w, c) }`},
+		{"gemm of two inputs with alpha", "reference", `g (float[3, 24] x, float[24, 7] w) => (float[3, 7] y) { y = Gemm <alpha = 2.0> (x, w) }`},
+		{"gemm without rows", "f32_gemm", `g (float[0, 4] x) => (float[0, 7] y) <float[4, 7] w = random(1)> { y = Gemm (x, w) }`},
+		{"gemm without a sum", "f32_gemm", `g (float[2, 0] x) => (float[2, 7] y) <float[0, 7] w = {}, float[7] b = random(1)> { y = Gemm (x, w, b) }`},
+		{"matmul by a weight", "f32_gemm", `g (float[2, 3, 24] x) => (float[2, 3, 17] y) <float[24, 17] w = random(1)> { y = MatMul (x, w) }`},
+		{"matmul, batches", "f32_gemm", `g (float[2, 3, 5, 8] x, float[2, 3, 8, 7] z) => (float[2, 3, 5, 7] y) { y = MatMul (x, z) }`},
+		{"matmul, batches broadcast", "f32_gemm", `g (float[2, 1, 5, 8] x, float[3, 8, 7] z) => (float[2, 3, 5, 7] y) { y = MatMul (x, z) }`},
+		{"matmul, one A for many B", "f32_gemm", `g (float[5, 8] x, float[3, 8, 7] z) => (float[3, 5, 7] y) { y = MatMul (x, z) }`},
+		{"matmul of a vector", "f32_gemm", `g (float[8] x, float[3, 8, 7] z) => (float[3, 7] y) { y = MatMul (x, z) }`},
+		{"matmul by a vector", "f32_gemm", `g (float[3, 5, 8] x, float[8] z) => (float[3, 5] y) { y = MatMul (x, z) }`},
+		{"matmul, constant batches", "f32_gemm", `g (float[3, 5, 8] x) => (float[3, 5, 7] y) <float[3, 8, 7] w = random(1)> { y = MatMul (x, w) }`},
+		{"matmul of integers", "reference", `g (int64[3, 5] x, int64[5, 2] z) => (int64[3, 2] y) { y = MatMul (x, z) }`},
+
 		{"relu", "f32_relu", `g (float[2, 37] x) => (float[2, 37] y) { y = Relu (x) }`},
 		{"leaky relu", "f32_leakyrelu", `g (float[3, 5] x) => (float[3, 5] y) { y = LeakyRelu <alpha = 0.3> (x) }`},
 		{"clip", "f32_clip", `g (float[3, 5] x) => (float[3, 5] y) <float lo = {-0.5}, float hi = {0.25}> { y = Clip (x, lo, hi) }`},
