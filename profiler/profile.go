@@ -22,7 +22,10 @@ type Profile struct {
 	Layers         []Layer        `json:"layers"`
 	UnattributedNs float64        `json:"unattributed_ns"` // clean p50 less the layers; may be negative
 	Closure        float64        `json:"closure"`         // |sum of layers - clean| / clean
+	ClosureRaw     float64        `json:"closure_raw"`     // the same with the instrumented times as they were read
 	ObserverCost   float64        `json:"observer_cost"`   // how much longer an instrumented inference is, as a share
+	Unit           string         `json:"unit"`            // what units_ns of the layers are: "launch", or "block" of one launch
+	Schedule       string         `json:"schedule,omitempty"`
 	Conditions     Conditions     `json:"conditions"`
 	Memory         trace.Memory   `json:"memory"`
 	Complete       bool           `json:"complete"`
@@ -52,6 +55,8 @@ type LaunchResult struct {
 	P50Ns  float64 `json:"p50_ns"`
 	Canary float64 `json:"canary_ns"`
 	Taint  bool    `json:"tainted"`
+	Used   bool    `json:"used"` // its samples are those of clean, in this order; tainted launches are left out where others remain
+	Why    string  `json:"why,omitempty"`
 }
 
 // Layer is one executed step with its share of the clean total.
@@ -72,6 +77,9 @@ type Layer struct {
 	Bytes    int64      `json:"bytes"`
 	FloorNs  *float64   `json:"floor_ns"` // nil: no floor is known for this target
 	FloorWhy string     `json:"floor_why,omitempty"`
+	UnitsNs  []float64  `json:"units_ns,omitempty"` // one median a launch (or block), scaled: what verdicts are made from
+	Window   []int      `json:"window,omitempty"`   // kernel height and width of a convolution
+	Strides  []int      `json:"strides,omitempty"`
 }
 
 // Seals of a run.
@@ -89,6 +97,7 @@ type Conditions struct {
 	Throttled    *bool     `json:"throttled"`
 	Load         *float64  `json:"load"`
 	CoreIDs      []int     `json:"core_ids"`
+	Moved        bool      `json:"clock_moved,omitempty"` // a clock differed by more than 2 % between blocks
 	Seal         string    `json:"seal"`
 	Why          []string  `json:"why"` // one sentence each for what keeps the seal from green, with the fix
 }
@@ -112,7 +121,13 @@ type Comparison struct {
 	DeltaNs    float64    `json:"delta_ns"` // B less A; the bars add up to it
 	Bars       []Bar      `json:"bars"`
 	Conditions []string   `json:"conditions"` // what differed between the runs besides the model
+	Method     string     `json:"method"`     // "paired launches", "launches" or "blocks of one launch"
+	// Inconclusive says why no interval could be made; the ends of ratio and detectable are then Unbounded.
+	Inconclusive string `json:"inconclusive,omitempty"`
 }
+
+// Unbounded stands in a comparison for an end that nothing measured bounds: JSON has no infinity.
+const Unbounded = 1e9
 
 // RunRef names a side of a comparison.
 type RunRef struct {

@@ -67,6 +67,28 @@ func MeanInterval(v []float64) Interval {
 	return Interval{m - h, m + h}
 }
 
+// Difference is the mean of B less the mean of A with its standard error.
+type Difference struct {
+	Diff, SE float64
+	DF       int // rounded down, which makes intervals wider, never narrower
+}
+
+// Welch compares two samples of unequal spread (Welch 1947). DF is 0 where a side has fewer than two values.
+func Welch(a, b []float64) Difference {
+	d := Difference{Diff: Mean(b) - Mean(a)}
+	if len(a) < 2 || len(b) < 2 {
+		return d
+	}
+	na, nb := float64(len(a)), float64(len(b))
+	va, vb := Std(a)*Std(a)/na, Std(b)*Std(b)/nb
+	d.SE = math.Sqrt(va + vb)
+	d.DF = len(a) + len(b) - 2 // no spread at all: any number does
+	if va+vb > 0 {
+		d.DF = max(1, int((va+vb)*(va+vb)/(va*va/(na-1)+vb*vb/(nb-1))))
+	}
+	return d
+}
+
 // TQuantile is the p-quantile of Student's t distribution with df degrees of freedom, by bisection on TCDF.
 func TQuantile(p float64, df int) float64 {
 	lo, hi := -1e4, 1e4

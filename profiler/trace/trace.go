@@ -22,7 +22,8 @@ type Trace struct {
 	Plan     Plan     `json:"plan"`
 	Steps    []Step   `json:"steps"`
 	Launches []Launch `json:"launches"`
-	End      *End     `json:"end,omitempty"` // nil: the stream was cut, this is an interrupted run
+	Schedule string   `json:"schedule,omitempty"` // names the interleaved order that this trace shares with another; launch i of both is a pair
+	End      *End     `json:"end,omitempty"`      // nil: the stream was cut, this is an interrupted run
 }
 
 // Model names what ran.
@@ -33,16 +34,20 @@ type Model struct {
 
 // Target names where it ran.
 type Target struct {
-	Name     string   `json:"name"`
-	SoC      string   `json:"soc"`
-	Arch     string   `json:"arch"`
-	ISA      []string `json:"isa"`
-	CPU      string   `json:"cpu"`
-	Cores    int      `json:"cores"`
-	OS       string   `json:"os"`
-	Kernel   string   `json:"kernel"`
-	MemoryB  int64    `json:"memory_bytes"`
-	AgentSHA string   `json:"agent_sha256,omitempty"`
+	Name    string   `json:"name"`
+	SoC     string   `json:"soc"`
+	Arch    string   `json:"arch"`
+	ISA     []string `json:"isa"`
+	CPU     string   `json:"cpu"`
+	Cores   int      `json:"cores"`
+	OS      string   `json:"os"`
+	Kernel  string   `json:"kernel"`
+	MemoryB int64    `json:"memory_bytes"`
+	// MaxHz is the highest clock of the cores that run; 0: the system does not say.
+	MaxHz int64 `json:"max_hz,omitempty"`
+	// NoiseFloor is the change that identical code shows on this target, as a share; nil: never measured.
+	NoiseFloor *float64 `json:"noise_floor,omitempty"`
+	AgentSHA   string   `json:"agent_sha256,omitempty"`
 }
 
 // Runtime names the engine.
@@ -70,6 +75,8 @@ type Step struct {
 	Threads int      `json:"threads"`
 	MACs    int64    `json:"macs"`
 	Bytes   int64    `json:"bytes"`
+	Window  []int    `json:"window,omitempty"`  // kernel height and width of a convolution; empty: not known
+	Strides []int    `json:"strides,omitempty"` // of the same
 }
 
 // Launch is one start of the program on the target. Times are nanoseconds.

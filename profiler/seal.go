@@ -1,0 +1,183 @@
+package profiler
+
+import (
+	"fmt"
+	"math"
+
+	"fettle/internal/stats"
+	"fettle/profiler/trace"
+)
+
+const (
+	canaryMove = 0.02 // a canary that moves more than this taints its launch
+	quietLoad  = 0.1  // load a core below which a target counts as idle
+	clockMove  = 0.02 // clocks that differ more than this did not stand still
+)
+
+// judge says of each launch what it gave and whether the machine held still for it: the canary within the launch, and
+// against the fastest launch of the run, because a board that throttles before the launch has a steady, slow canary.
+func judge(t *trace.Trace, warm [][]float64) []LaunchResult {
+	out := make([]LaunchResult, len(t.Launches))
+	best := math.Inf(1)
+	for i := range t.Launches {
+		out[i].N = len(warm[i])
+		if m, ok := median(warm[i]); ok {
+			out[i].P50Ns = m
+		}
+		if m, ok := median(floats(t.Launches[i].CanaryNs)); ok {
+			out[i].Canary = m
+			best = min(best, m)
+		}
+	}
+	clean := 0
+	for i := range out {
+		r, l := &out[i], &t.Launches[i]
+		switch within := drift(floats(l.CanaryNs)); {
+		case throttled(l.Before) || throttled(l.After):
+			r.Taint, r.Why = true, "throttled"
+		case within > canaryMove:
+			r.Taint, r.Why = true, fmt.Sprintf("the canary moved %.1f %% within the launch", 100*within)
+		case r.Canary > best*(1+canaryMove):
+			r.Taint, r.Why = true, fmt.Sprintf("the canary was %.1f %% slower than in the fastest launch", 100*(r.Canary/best-1))
+		}
+		if !r.Taint && r.N > 0 {
+			clean++
+		}
+	}
+	for i := range out {
+		out[i].Used = out[i].N > 0 && (clean == 0 || !out[i].Taint)
+	}
+	return out
+}
+
+// drift is how far the canary moved from the first half of the launch to the second; one slow canary moves no median of three.
+func drift(canary []float64) float64 {
+	n := len(canary)
+	if n < 2 {
+		return 0
+	}
+	a, b := stats.Median(canary[:(n+1)/2]), stats.Median(canary[n/2:])
+	if lo := min(a, b); lo > 0 {
+		return max(a, b)/lo - 1
+	}
+	return 0
+}
+
+func throttled(c trace.Conditions) bool { return c.Throttled != nil && *c.Throttled }
+
+// seal gathers the conditions of the run, and one sentence with its fix for each thing that keeps the seal from green.
+func seal(t *trace.Trace, launches []LaunchResult) Conditions {
+	c := Conditions{Seal: Green, Why: []string{}}
+	red := func(format string, args ...any) {
+		c.Seal = Red
+		c.Why = append(c.Why, fmt.Sprintf(format, args...))
+	}
+	amber := func(format string, args ...any) {
+		if c.Seal == Green {
+			c.Seal = Amber
+		}
+		c.Why = append(c.Why, fmt.Sprintf(format, args...))
+	}
+	if len(t.Launches) == 0 {
+		red("nothing ran; run it again")
+		return c
+	}
+	c.gather(t)
+	tainted, used, hot, why := 0, 0, "", ""
+	for i, r := range launches {
+		l := &t.Launches[i]
+		if r.Used {
+			used++
+			if throttled(l.Before) || throttled(l.After) {
+				hot = "throttled"
+				for _, s := range []string{l.Before.ThrottleWhy, l.After.ThrottleWhy} {
+					if s != "" {
+						hot = "throttled (" + s + ")"
+					}
+				}
+			}
+		}
+		if r.Taint {
+			tainted++
+			why = r.Why
+		}
+	}
+	switch {
+	case hot != "":
+		red("the target was %s while the samples were taken; let it cool down, check its fan and power supply, then run again", hot)
+	case tainted > 0 && tainted == len(launches):
+		red("the machine changed in every launch (%s); stop other work on the target and run again", why)
+	case tainted > 0:
+		amber("%d of %d launches were left out (%s); run again with nothing else on the target", tainted, len(launches), why)
+	}
+	if !hasCanary(t) {
+		amber("no canary ran, so a change of the machine would not have been seen; update the agent")
+	}
+	c.clock(amber)
+	switch {
+	case c.Load == nil:
+		amber("the load of the target is not known; make sure that nothing else runs on it")
+	case *c.Load >= quietLoad:
+		amber("other work was running: load %.2f a core where below %.1f counts as idle; stop it and run again", *c.Load, quietLoad)
+	}
+	if c.Throttled == nil {
+		amber("the target does not say whether it throttles; watch its temperature")
+	}
+	return c
+}
+
+// gather takes what was the case at the end, but the load from before the first launch: afterwards it is our own.
+func (c *Conditions) gather(t *trace.Trace) {
+	first, last := &t.Launches[0], &t.Launches[len(t.Launches)-1]
+	c.Load = first.Before.Load
+	for _, s := range []trace.Conditions{last.Before, last.After} {
+		if s.Governor != "" {
+			c.Governor = s.Governor
+		}
+		if len(s.Hz) > 0 {
+			c.Hz = s.Hz
+		}
+		if len(s.TemperatureC) > 0 {
+			c.TemperatureC = s.TemperatureC
+		}
+		if len(s.CoreIDs) > 0 {
+			c.CoreIDs = s.CoreIDs
+		}
+	}
+	for i := range t.Launches {
+		for _, s := range []trace.Conditions{t.Launches[i].Before, t.Launches[i].After} {
+			if s.Throttled != nil && (c.Throttled == nil || *s.Throttled) {
+				v := *s.Throttled
+				c.Throttled = &v
+			}
+			for k := range s.Hz {
+				if k < len(c.Hz) && c.Hz[k] > 0 && math.Abs(float64(s.Hz[k]-c.Hz[k])) > clockMove*float64(c.Hz[k]) {
+					c.Moved = true
+				}
+			}
+		}
+	}
+}
+
+// clock adds the sentence about the clock.
+func (c *Conditions) clock(amber func(string, ...any)) {
+	switch c.Governor {
+	case "performance", "userspace":
+		if c.Moved {
+			amber("the clock moved although the governor is %q; look at temperature and power supply", c.Governor)
+		}
+	case "":
+		amber("the target does not say whether its clock is fixed; times may follow the clock")
+	default:
+		amber("the governor %q lets the clock move; set it to \"performance\" for the run", c.Governor)
+	}
+}
+
+func hasCanary(t *trace.Trace) bool {
+	for i := range t.Launches {
+		if len(t.Launches[i].CanaryNs) < 2 {
+			return false
+		}
+	}
+	return true
+}
