@@ -171,6 +171,11 @@ func (m *Model) WithGraph(g *Graph) *Model {
 func (m *Model) addDeclarations(p *Patch) {
 	for _, f := range p.Functions {
 		if m.Function(f.Domain, f.Name, f.Overload) == nil {
+			if len(f.Opsets) == 0 { // its nodes mean what the same nodes in this graph would
+				c := *f
+				c.Opsets = []Opset{{Version: int64(m.Opset(""))}}
+				f = &c
+			}
 			m.Functions = append(m.Functions, f)
 		}
 	}

@@ -291,3 +291,8 @@ func (c *Call) fromFloat64(d model.DType, dims []int, v []float64) (*model.Tenso
 	}
 	return t, nil
 }
+
+// tooBig is a fail.TooBig at the node.
+func (c *Call) tooBig(format string, args ...any) error {
+	return fail.New(fail.TooBig, format+" would take too much memory", args...).At(fail.Where{Node: string(c.Node.ID), Op: c.Node.Op})
+}

@@ -127,6 +127,9 @@ var families = []func() []*Def{
 	indexOps,
 	scatterOps,
 	padOps,
+	reduceOps,
+	searchOps,
+	fusedOps,
 }
 
 type key struct{ domain, name string }

@@ -143,30 +143,6 @@ func shapeOps() []*Def {
 	}
 }
 
-// pick describes an output by an input and, for each output dimension, the stride in the input; start is the first element.
-type pick struct {
-	src     *model.Tensor
-	dims    []int
-	strides []int
-	start   int
-}
-
-// gather makes output 0 by walking the input.
-func (c *Call) gather(p pick) error {
-	y, err := c.make(p.src.DType, p.dims)
-	if err != nil {
-		return err
-	}
-	w := newWalk(p.dims, p.strides)
-	w.off[0] = p.start
-	for i := range y.Len() {
-		copyElem(y, i, p.src, w.off[0])
-		w.next()
-	}
-	c.Out[0] = y
-	return nil
-}
-
 func permuted(x *model.Tensor, perm []int) pick {
 	st := strideOf(x.Shape)
 	p := pick{src: x, dims: make([]int, len(perm)), strides: make([]int, len(perm))}
@@ -494,22 +470,6 @@ func (c *Call) concat(in []*model.Tensor, axisAttr int64) error {
 	}
 	c.Out[0] = y
 	return nil
-}
-
-// copyRun copies n elements in a row.
-func copyRun(dst *model.Tensor, i int, src *model.Tensor, k, n int) {
-	bits := src.DType.Bits()
-	switch {
-	case src.DType == model.String:
-		copy(dst.Strs[i:i+n], src.Strs[k:k+n])
-	case bits%8 != 0:
-		for j := range n {
-			dst.SetInt64(i+j, src.Int64At(k+j))
-		}
-	default:
-		e := bits / 8
-		copy(dst.Raw[i*e:(i+n)*e], src.Raw[k*e:(k+n)*e])
-	}
 }
 
 var splitDef = &Def{Name: "Split", Since: []int{1, 2, 11, 13, 18}, In: []Port{{Name: "input", Type: "T"}, {Name: "split", Type: "int64", Opt: true}}, Out: []Port{{Name: "outputs", Many: true}},
