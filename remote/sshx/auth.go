@@ -1,11 +1,14 @@
 package sshx
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -28,7 +31,7 @@ func (a *authSet) close() {
 }
 
 // methods gathers keys before dialling: a wrong passphrase is said before the board is bothered.
-func methods(ctx context.Context, t Target, o Options) (*authSet, error) {
+func methods(ctx context.Context, t Target, o Options, clock *deadline) (*authSet, error) {
 	a := &authSet{}
 	var signers []ssh.Signer
 	for _, file := range t.Identity {
@@ -51,13 +54,11 @@ func methods(ctx context.Context, t Target, o Options) (*authSet, error) {
 			a.skipped = append(a.skipped, "ssh agent ("+err.Error()+")")
 		} else {
 			a.agent = conn
-			if dl, ok := ctx.Deadline(); ok {
-				_ = conn.SetDeadline(dl) // an agent that hangs must not hang us
-			}
+			_ = conn.SetDeadline(time.Now().Add(o.Connect)) // an agent that hangs must not hang us
 			if list, err := agent.NewClient(conn).Signers(); err != nil {
 				a.skipped = append(a.skipped, "ssh agent ("+err.Error()+")")
 			} else {
-				signers = append(signers, list...)
+				signers = append(signers, chosen(list, t)...)
 				a.tried = append(a.tried, "ssh agent")
 			}
 		}
@@ -66,7 +67,11 @@ func methods(ctx context.Context, t Target, o Options) (*authSet, error) {
 		a.methods = append(a.methods, ssh.PublicKeys(signers...))
 	}
 	if o.Password != nil {
-		asked := func() (string, error) { return o.Password(ctx, t.User, t.Addr()) }
+		asked := sync.OnceValues(func() (string, error) {
+			clock.stop() // a person is typing
+			defer clock.start()
+			return o.Password(ctx, t.User, t.Addr())
+		})
 		a.methods = append(a.methods, ssh.PasswordCallback(asked), ssh.KeyboardInteractive(func(_, _ string, questions []string, echos []bool) ([]string, error) {
 			if len(questions) == 0 {
 				return nil, nil
@@ -84,6 +89,30 @@ func methods(ctx context.Context, t Target, o Options) (*authSet, error) {
 		return nil, fail.New(fail.Denied, "there is no key and no password to log in with%s", list("; skipped: ", a.skipped)).Try("give a key with --identity, load one into the ssh agent, or use --password-stdin")
 	}
 	return a, nil
+}
+
+// chosen leaves out keys of the agent that the target does not name: a server closes the door after a few wrong ones.
+func chosen(all []ssh.Signer, t Target) []ssh.Signer {
+	if !t.OnlyThem {
+		return all
+	}
+	var out []ssh.Signer
+	for _, file := range t.Identity {
+		b, err := os.ReadFile(file + ".pub")
+		if err != nil {
+			continue // only the private half is there; it is tried itself
+		}
+		key, _, _, _, err := ssh.ParseAuthorizedKey(b)
+		if err != nil {
+			continue
+		}
+		for _, s := range all {
+			if bytes.Equal(s.PublicKey().Marshal(), key.Marshal()) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
 }
 
 // readKey gives nil for an encrypted file when there is nobody to ask.
@@ -119,6 +148,24 @@ func readKey(ctx context.Context, file string, o Options) (ssh.Signer, error) {
 		return nil, fail.New(fail.Invalid, "it is not a private key that this program can read: %v", err).At(where)
 	}
 	return s, nil
+}
+
+// once asks for the passphrase of a file only once, however often a host is dialled and whatever hops need the same key.
+func once(ask func(context.Context, string) (string, error)) func(context.Context, string) (string, error) {
+	if ask == nil {
+		return nil
+	}
+	known := map[string]string{}
+	return func(ctx context.Context, file string) (string, error) {
+		if pass, ok := known[file]; ok {
+			return pass, nil
+		}
+		pass, err := ask(ctx, file)
+		if err == nil {
+			known[file] = pass
+		}
+		return pass, err
+	}
 }
 
 // explain says what of a login failed.

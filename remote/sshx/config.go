@@ -15,7 +15,8 @@ import (
 	"fettle/internal/fail"
 )
 
-// Config is a user's ~/.ssh/config. Of it Host, HostName, User, Port, IdentityFile and ProxyJump are used.
+// Config is a user's ~/.ssh/config. Of it Host, HostName, User, Port, IdentityFile, IdentitiesOnly and ProxyJump are
+// used.
 type Config struct {
 	cfg     *ssh_config.Config
 	home    string
@@ -35,25 +36,29 @@ func ReadConfig(file, home string) (*Config, error) {
 	if len(b) > 4<<20 {
 		return nil, fail.New(fail.TooBig, "it has %d bytes", len(b)).At(fail.Where{File: file})
 	}
-	b = c.withoutMatch(b)
+	b = c.without(b, "match")
 	if c.cfg, err = ssh_config.DecodeBytes(b); err != nil {
+		c.cfg, err = ssh_config.DecodeBytes(c.without(b, "include")) // an included file may hold what the parser refuses
+	}
+	if err != nil {
 		return nil, fail.New(fail.Invalid, "%v", err).At(fail.Where{File: file}).Try("mend the line, or name user, port and key on the command line")
 	}
 	return c, nil
 }
 
-// withoutMatch drops Match blocks: one that runs a command makes the whole file an error in the parser, and none is
-// ever run for us.
-func (c *Config) withoutMatch(b []byte) []byte {
+// without drops Match blocks or Include lines: a Match that runs a command makes the whole file an error in the parser,
+// and none is ever run for us.
+func (c *Config) without(b []byte, keyword string) []byte {
 	var out [][]byte
 	skip := false
 	for i, raw := range bytes.Split(b, []byte("\n")) {
-		word, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(strings.ReplaceAll(string(raw), "=", " "))), " ")
-		switch word {
-		case "match":
-			skip = true
-			c.Ignored = append(c.Ignored, "line "+strconv.Itoa(i+1)+": Match blocks are not used")
-		case "host":
+		word, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(strings.NewReplacer("=", " ", "\t", " ").Replace(string(raw)))), " ")
+		switch {
+		case word == keyword:
+			c.Ignored = append(c.Ignored, "line "+strconv.Itoa(i+1)+": "+keyword+" is not used")
+			skip = word == "match"
+			raw = nil
+		case word == "host":
 			skip = false
 		}
 		if skip {
@@ -130,6 +135,7 @@ func parseTarget(s string, c *Config, user string, depth int) (Target, error) {
 		return bad("the user has characters that no user has")
 	}
 	t.Identity = c.identities(alias)
+	t.OnlyThem = strings.EqualFold(c.get(alias, "IdentitiesOnly"), "yes")
 	if jump := c.get(alias, "ProxyJump"); jump != "" && !strings.EqualFold(jump, "none") {
 		for _, j := range strings.Split(jump, ",") {
 			hop, err := parseTarget(strings.TrimSpace(j), c, user, depth+1)
@@ -147,16 +153,13 @@ func parseTarget(s string, c *Config, user string, depth int) (Target, error) {
 	return t, nil
 }
 
-// plain accepts letters, digits and the extra characters; nothing starts with a dash, which would be an option.
+// plain accepts ASCII letters, digits and the extra characters; nothing starts with a dash, which would be an option.
 func plain(s, extra string) bool {
 	if s == "" || len(s) > 255 || s[0] == '-' {
 		return false
 	}
 	for _, r := range s {
-		if (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r < 0x80 && !strings.ContainsRune(extra, r) {
-			return false
-		}
-		if r == 0xfffd || r >= 0x80 {
+		if (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune(extra, r) {
 			return false
 		}
 	}

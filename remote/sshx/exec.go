@@ -23,19 +23,20 @@ type Result struct {
 // outputLimit bounds what Run keeps of a command's output.
 const outputLimit = 1 << 20
 
+// least is how many bytes of an upload have to pass in one step's time: more than keepalives make.
+const least = 4 << 10
+
 // Run runs a command and collects its output. The words reach the command as they are. stdin may be nil. The step's
-// time limit starts anew with each piece of stdin that was taken. A non-zero exit is not an error here.
+// time limit starts anew as long as stdin travels. A non-zero exit is not an error here.
 func (c *Client) Run(ctx context.Context, stdin io.Reader, argv ...string) (Result, error) {
 	line, err := Quote(argv...)
 	if err != nil {
 		return Result{}, err
 	}
-	done := make(chan struct{})
-	defer close(done)
-	late := time.AfterFunc(c.opt.Step, func() {
+	late := watch(c.opt.Step, least, c.raw.sent, func() {
 		c.kill(fail.New(fail.Unreachable, "the board did not answer within %v", c.opt.Step).Try("see whether it is overloaded, then try again"))
 	})
-	defer late.Stop()
+	defer late.stop()
 	stop := context.AfterFunc(ctx, func() { c.kill(fail.From(ctx.Err())) })
 	defer stop()
 	s, err := c.ssh.NewSession()
@@ -44,10 +45,7 @@ func (c *Client) Run(ctx context.Context, stdin io.Reader, argv ...string) (Resu
 	}
 	defer s.Close()
 	var stdout, stderr limited
-	s.Stdout, s.Stderr = &stdout, &stderr
-	if stdin != nil {
-		s.Stdin = &paced{stdin, late, c.opt.Step}
-	}
+	s.Stdout, s.Stderr, s.Stdin = &stdout, &stderr, stdin
 	err = s.Run(line)
 	r := Result{Stdout: stdout.b.Bytes(), Stderr: stderr.b.String()}
 	var exit *ssh.ExitError
@@ -65,22 +63,6 @@ func (c *Client) Run(ctx context.Context, stdin io.Reader, argv ...string) (Resu
 		return r, c.reason(err)
 	}
 	return r, nil
-}
-
-// paced restarts the time limit whenever a piece was taken, so that a long upload is not a late one.
-type paced struct {
-	r     io.Reader
-	timer *time.Timer
-	step  time.Duration
-}
-
-// Read gives at most 32 KiB.
-func (p *paced) Read(b []byte) (int, error) {
-	n, err := p.r.Read(b[:min(len(b), 32<<10)])
-	if n > 0 {
-		p.timer.Reset(p.step)
-	}
-	return n, err
 }
 
 type limited struct {
@@ -154,12 +136,17 @@ func (s *Stream) Stderr() string {
 	return s.stderr.b.String()
 }
 
-// Close ends the command. A peer that does not take the message in a second loses the connection, as Close must not
-// wait for it.
+// closing is how long a command may take to end after its input was closed.
+const closing = 3 * time.Second
+
+// Close ends the command and waits for its end. A peer that does not say so in time loses the connection, as a reader
+// must not wait for it.
 func (s *Stream) Close() error {
 	s.once.Do(func() {
-		late := time.AfterFunc(time.Second, func() { s.c.kill(fail.New(fail.Unreachable, "the board takes nothing more")) })
-		_ = s.s.Close() // the connection may be gone
+		late := time.AfterFunc(closing, func() { s.c.kill(fail.New(fail.Unreachable, "the board did not end the command")) })
+		_ = s.in.Close() // the connection may be gone
+		_ = s.s.Close()
+		_ = s.s.Wait() // how the command ended does not matter any more
 		late.Stop()
 	})
 	return nil

@@ -24,9 +24,10 @@ import (
 // HostKeys is what is known of host keys: the user's known_hosts files, which are only read, and one of our own, which
 // grows when a key is accepted.
 //
-// Rules: a @revoked key is refused always. A key that a line of the host names is right. A certificate is right if a
-// @cert-authority line of the host signed it and it is valid for the host. A host with lines but none for this key has
-// changed: a hard stop. A host without lines is unknown: the user is asked once.
+// Rules, as OpenSSH's: a @revoked key is refused always. A key that a line of the host names is right, and so is one that
+// a line without port names for the same host. A certificate is right if a @cert-authority line of the host signed it
+// and it is valid for the host; one of another authority counts as its plain key. A host with lines but none for this
+// key has changed: a hard stop. A host without lines is unknown: the user is asked once.
 type HostKeys struct {
 	own   string
 	files []string // own first
@@ -59,7 +60,10 @@ func AcceptFingerprint(fp string) AskHostKey {
 }
 
 // UnknownHostKey is the cause of the Denied error for a host that nobody has accepted yet.
-type UnknownHostKey struct{ Key HostKey }
+type UnknownHostKey struct {
+	Key HostKey
+	key ssh.PublicKey
+}
 
 // Error names host and fingerprint.
 func (u *UnknownHostKey) Error() string {
@@ -210,41 +214,62 @@ func (h *HostKeys) algorithms(addr string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var certs, keys []string
+	authority := false
+	var keys, hints []string
 	for _, l := range all {
-		if !l.matches(addr) {
+		here := l.matches(addr)
+		if !here && !l.matches(portless(addr)) {
 			continue
 		}
-		switch l.marker {
-		case markRevoked:
-		case markCA:
-			certs = []string{ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01, ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01}
-		default:
-			kinds := []string{l.key.Type()}
-			if l.key.Type() == ssh.KeyAlgoRSA {
-				kinds = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256} // the same key, never with SHA-1
-			}
-			for _, k := range kinds {
-				if !slices.Contains(keys, k) {
-					keys = append(keys, k)
-				}
+		into := &keys
+		switch {
+		case l.marker == markRevoked:
+			continue
+		case l.marker == markCA:
+			authority = true
+			continue
+		case !here:
+			into = &hints // another server of the same host may have other kinds
+		}
+		kinds := []string{l.key.Type()}
+		if l.key.Type() == ssh.KeyAlgoRSA {
+			kinds = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256} // the same key, never with SHA-1
+		}
+		for _, k := range kinds {
+			if !slices.Contains(*into, k) {
+				*into = append(*into, k)
 			}
 		}
 	}
-	if len(certs)+len(keys) == 0 {
-		return nil, nil
+	if len(keys) == 0 {
+		if len(hints) == 0 || authority {
+			return nil, nil // the library's own list has certificates first
+		}
+		for _, k := range ssh.SupportedAlgorithms().HostKeys {
+			if !slices.Contains(hints, k) {
+				hints = append(hints, k)
+			}
+		}
+		return hints, nil
 	}
-	if len(certs) > 0 && len(keys) == 0 {
-		return certs, nil
+	if authority {
+		keys = append([]string{ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01, ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01}, keys...)
 	}
-	return append(certs, keys...), nil
+	return keys, nil
+}
+
+// portless is the same host on the usual port.
+func portless(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	return net.JoinHostPort(host, "22")
 }
 
 // hostCheck is one host key check; err is what it decided, in full.
 type hostCheck struct {
 	keys *HostKeys
-	ask  AskHostKey
-	ctx  context.Context
 	addr string
 	err  error
 }
@@ -259,79 +284,89 @@ func (c *hostCheck) check(key ssh.PublicKey) error {
 	if err != nil {
 		return err
 	}
-	host := HostKey{c.addr, key.Type(), ssh.FingerprintSHA256(key)}
 	if cert, ok := key.(*ssh.Certificate); ok {
-		return c.certificate(all, cert, host)
+		signed, err := c.certificate(all, cert)
+		if signed || err != nil {
+			return err
+		}
+		key = cert.Key // nobody known signed it: it is worth what its plain key is worth
+	}
+	return c.plain(all, key)
+}
+
+func (c *hostCheck) plain(all []line, key ssh.PublicKey) error {
+	host := HostKey{c.addr, key.Type(), ssh.FingerprintSHA256(key)}
+	if l := revoked(all, c.addr, key); l != nil {
+		return fail.New(fail.Denied, "the host key %s is revoked by %s:%d", host.Fingerprint, l.file, l.number).Try("do not connect: somebody declared this key stolen or invalid")
 	}
 	var known []string
-	authority := false
+	elsewhere := false
 	for _, l := range all {
-		if l.marker == markRevoked && bytes.Equal(l.key.Marshal(), key.Marshal()) && l.matches(c.addr) {
-			return fail.New(fail.Denied, "the host key %s is revoked by %s:%d", host.Fingerprint, l.file, l.number).Try("do not connect: somebody declared this key stolen or invalid")
+		if l.marker != "" {
+			continue
 		}
+		same := bytes.Equal(l.key.Marshal(), key.Marshal())
+		if l.matches(c.addr) {
+			if same {
+				return nil
+			}
+			known = append(known, l.file+":"+strconv.Itoa(l.number)+" "+l.key.Type()+" "+ssh.FingerprintSHA256(l.key))
+		}
+		elsewhere = elsewhere || same && l.matches(portless(c.addr))
 	}
-	for _, l := range all {
-		if l.marker == markRevoked || !l.matches(c.addr) {
-			continue
-		}
-		if l.marker == markCA {
-			authority = true
-			continue
-		}
-		if bytes.Equal(l.key.Marshal(), key.Marshal()) {
-			return nil
-		}
-		known = append(known, l.file+":"+strconv.Itoa(l.number)+" "+l.key.Type()+" "+ssh.FingerprintSHA256(l.key))
+	if elsewhere {
+		return nil
 	}
 	if len(known) > 0 {
 		return fail.New(fail.Denied, "%v", &ChangedHostKey{host, known}).
 			Try("if the board was installed anew, check its fingerprint there and remove the old line; else somebody may be listening in")
 	}
-	if authority {
-		return fail.New(fail.Denied, "a certificate authority is known for %s, but it shows a plain key %s", c.addr, host.Fingerprint).Try("give the board its host certificate, or remove the @cert-authority line")
-	}
-	return c.unknown(key, host)
+	return fail.New(fail.Denied, "%v", &UnknownHostKey{host, key}).Try("compare the fingerprint with the board's and accept it: --accept-host-key %s", host.Fingerprint)
 }
 
-// unknown asks once and stores what was accepted.
-func (c *hostCheck) unknown(key ssh.PublicKey, host HostKey) error {
-	if c.ask == nil {
-		e := fail.New(fail.Denied, "%v", &UnknownHostKey{host})
-		return e.Try("compare the fingerprint with the board's and accept it: --accept-host-key %s", host.Fingerprint)
-	}
-	if err := c.ask(c.ctx, host); err != nil {
-		if fail.KindOf(err) == fail.Internal {
-			return fail.New(fail.Denied, "%v", err)
+// revoked gives the line that forbids a key for a host, on any of its ports.
+func revoked(all []line, addr string, key ssh.PublicKey) *line {
+	for i, l := range all {
+		if l.marker == markRevoked && bytes.Equal(l.key.Marshal(), key.Marshal()) && (l.matches(addr) || l.matches(portless(addr))) {
+			return &all[i]
 		}
-		return err
 	}
-	return c.keys.add(c.addr, key)
+	return nil
 }
 
-func (c *hostCheck) certificate(all []line, cert *ssh.Certificate, host HostKey) error {
-	revoked := func(k ssh.PublicKey) bool {
+// certificate reports whether an authority that is known for the host signed cert. A revoked or wrong certificate of
+// such an authority, and any that holds a revoked key, is an error.
+func (c *hostCheck) certificate(all []line, cert *ssh.Certificate) (bool, error) {
+	if revoked(all, c.addr, cert.SignatureKey) != nil || revoked(all, c.addr, cert.Key) != nil {
+		return false, fail.New(fail.Denied, "the host certificate %s, or who signed it, is revoked", ssh.FingerprintSHA256(cert.Key)).Try("do not connect: somebody declared the key stolen or invalid")
+	}
+	authority := func(auth ssh.PublicKey, addr string) bool {
 		for _, l := range all {
-			if l.marker == markRevoked && l.matches(c.addr) && bytes.Equal(l.key.Marshal(), k.Marshal()) {
+			if l.marker == markCA && (l.matches(addr) || l.matches(portless(addr))) && bytes.Equal(l.key.Marshal(), auth.Marshal()) {
 				return true
 			}
 		}
 		return false
 	}
-	check := ssh.CertChecker{
-		IsRevoked: func(x *ssh.Certificate) bool { return revoked(x.SignatureKey) || revoked(x.Key) },
-		IsHostAuthority: func(auth ssh.PublicKey, addr string) bool {
-			for _, l := range all {
-				if l.marker == markCA && l.matches(addr) && bytes.Equal(l.key.Marshal(), auth.Marshal()) {
-					return true
-				}
-			}
-			return false
-		},
+	if !authority(cert.SignatureKey, c.addr) {
+		return false, nil
 	}
+	check := ssh.CertChecker{IsHostAuthority: authority}
 	if err := check.CheckHostKey(c.addr, nil, cert); err != nil {
-		return fail.New(fail.Denied, "the host certificate %s is not accepted: %v", host.Fingerprint, err).Try("ask who signs the host certificates of this network")
+		return false, fail.New(fail.Denied, "the host certificate %s is not accepted: %v", ssh.FingerprintSHA256(cert.Key), err).Try("ask who signs the host certificates of this network")
 	}
-	return nil
+	return true, nil
+}
+
+// accept asks about an unknown key and stores it if the answer is yes.
+func (h *HostKeys) accept(ctx context.Context, u *UnknownHostKey, ask AskHostKey) error {
+	if err := ask(ctx, u.Key); err != nil {
+		if fail.KindOf(err) == fail.Internal {
+			return fail.New(fail.Denied, "%v", err)
+		}
+		return err
+	}
+	return h.add(u.Key.Host, u.key)
 }
 
 // add appends one line to our own file.

@@ -22,13 +22,14 @@ import (
 	"fettle/internal/task"
 )
 
-// Target is where to log in. ParseTarget and Config.Resolve make one.
+// Target is where to log in. ParseTarget makes one.
 type Target struct {
 	User     string
 	Host     string   // name or address to dial
 	Port     int      // 1 to 65535
 	Alias    string   // name in ~/.ssh/config, "" if none
 	Identity []string // private key files, tried in order
+	OnlyThem bool     // of an ssh agent, use only the keys whose public half lies beside an Identity file
 	Jump     []Target // hosts to go through, nearest to the desk first
 }
 
@@ -74,23 +75,32 @@ type Client struct {
 	Target Target
 	opt    Options
 	ssh    *ssh.Client
-	raw    net.Conn
+	raw    *counted
 	via    *Client // hop before this one, nil for none
 	group  *task.Group
 	mu     sync.Mutex
 	dead   error // why the connection ended
 }
 
-// Dial logs in. Errors: Unreachable (no answer in time), Denied (host key or login refused), Invalid (a known_hosts or
-// key file cannot be read).
+// Dial logs in. An unknown host key is asked about with no connection open, so that a person may take all the time that
+// comparing a fingerprint needs; then the host is dialled again and has to show the accepted key. Errors: Unreachable
+// (no answer in time), Denied (host key or login refused), Invalid (a known_hosts or key file cannot be read).
 func Dial(ctx context.Context, t Target, o Options) (*Client, error) {
 	o = o.withDefaults()
+	o.Passphrase = once(o.Passphrase)
 	if o.Keys == nil {
 		return nil, fail.New(fail.Internal, "sshx.Dial was called without host keys")
 	}
 	var via *Client
-	for _, hop := range t.Jump {
+	for _, hop := range append(append([]Target(nil), t.Jump...), t) {
 		c, err := dialOne(ctx, hop, o, via)
+		var unknown *UnknownHostKey
+		if errors.As(err, &unknown) && o.Ask != nil {
+			if err = o.Keys.accept(ctx, unknown, o.Ask); err == nil {
+				c, err = dialOne(ctx, hop, o, via)
+			}
+			err = fail.In(err, "check the host key", fail.Where{Board: hop.Addr()})
+		}
 		if err != nil {
 			if via != nil {
 				via.Close()
@@ -99,35 +109,33 @@ func Dial(ctx context.Context, t Target, o Options) (*Client, error) {
 		}
 		via = c
 	}
-	c, err := dialOne(ctx, t, o, via)
-	if err != nil && via != nil {
-		via.Close()
-	}
-	return c, err
+	return via, nil
 }
 
 func dialOne(ctx context.Context, t Target, o Options, via *Client) (*Client, error) {
 	where := fail.Where{Board: t.Addr()}
-	step, cancel := context.WithTimeout(ctx, o.Connect)
+	algos, err := o.Keys.algorithms(t.Addr())
+	if err != nil {
+		return nil, fail.In(err, "check the host key", where)
+	}
+	step, cancel := context.WithCancel(ctx)
 	defer cancel()
-	auth, err := methods(step, t, o)
+	clock := &deadline{limit: o.Connect, late: cancel}
+	auth, err := methods(ctx, t, o, clock)
 	if err != nil {
 		return nil, fail.In(err, "log in", where)
 	}
 	defer auth.close()
-	conn, err := dialConn(step, t, o, via)
+	clock.start()
+	defer clock.stop()
+	plain, err := dialConn(step, t, o, via)
 	if err != nil {
 		return nil, unreachable(ctx, step, err, t, o)
 	}
+	conn := &counted{Conn: plain}
 	// closing the connection is the only thing that ends every call of x/crypto/ssh
 	stop := context.AfterFunc(step, func() { conn.Close() })
-	check := &hostCheck{keys: o.Keys, ask: o.Ask, ctx: step, addr: t.Addr()}
-	algos, err := o.Keys.algorithms(t.Addr())
-	if err != nil {
-		stop()
-		conn.Close()
-		return nil, fail.In(err, "check the host key", where)
-	}
+	check := &hostCheck{keys: o.Keys, addr: t.Addr()}
 	cfg := &ssh.ClientConfig{User: t.User, Auth: auth.methods, HostKeyCallback: check.callback, HostKeyAlgorithms: algos,
 		ClientVersion: "SSH-2.0-Fettle", BannerCallback: func(string) error { return nil }}
 	cc, chans, reqs, err := ssh.NewClientConn(conn, t.Addr(), cfg)
@@ -139,6 +147,10 @@ func dialOne(ctx context.Context, t Target, o Options, via *Client) (*Client, er
 		}
 		if !inTime || step.Err() != nil {
 			return nil, unreachable(ctx, step, err, t, o)
+		}
+		if algos != nil && strings.Contains(err.Error(), "no common algorithm for host key") {
+			return nil, fail.New(fail.Denied, "the host key has changed: the board has none of the kinds that are known of it (%s)", strings.Join(algos, ", ")).
+				Try("if the board was installed anew, check its fingerprint there and remove the old line; else somebody may be listening in").Doing("check the host key").At(where)
 		}
 		return nil, fail.In(auth.explain(err, t), "log in", where)
 	}
@@ -154,7 +166,11 @@ func dialOne(ctx context.Context, t Target, o Options, via *Client) (*Client, er
 
 func dialConn(ctx context.Context, t Target, o Options, via *Client) (net.Conn, error) {
 	if via == nil {
-		return o.Dial(ctx, t.Addr())
+		c, err := o.Dial(ctx, t.Addr())
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetWriteBuffer(sendBuffer) // a hint
+		}
+		return c, err
 	}
 	return via.ssh.DialContext(ctx, "tcp", t.Addr())
 }
@@ -195,7 +211,8 @@ func refuse(g *task.Group, in <-chan ssh.NewChannel) <-chan ssh.NewChannel {
 	return out
 }
 
-// keepalive asks the server something at each interval and ends the connection if it does not answer in two of them.
+// keepalive asks the server something at each interval and ends the connection if for two of them neither an answer
+// nor anything else moves: behind an upload over a slow link the answer is late, and the board is not dead.
 func (c *Client) keepalive(ctx context.Context) error {
 	tick := time.NewTicker(c.opt.Keepalive)
 	defer tick.Stop()
@@ -205,11 +222,11 @@ func (c *Client) keepalive(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		late := time.AfterFunc(2*c.opt.Keepalive, func() {
+		late := watch(2*c.opt.Keepalive, 1, c.raw.moved, func() {
 			c.kill(fail.New(fail.Unreachable, "the board did not answer for %v", 3*c.opt.Keepalive).Try("check its power and network, then connect again; what arrived is kept"))
 		})
 		_, _, err := c.ssh.SendRequest("keepalive@openssh.com", true, nil)
-		late.Stop()
+		late.stop()
 		if err != nil {
 			c.kill(fail.New(fail.Unreachable, "the connection was cut").Try("connect again; what arrived is kept"))
 			return nil
