@@ -67,6 +67,16 @@ func (c *Call) cast(to model.DType) error {
 		for i := range n {
 			y.Strs[i] = formatElem(x, i)
 		}
+	case x.DType.Float() && to == model.BFloat16 && c.Opset > 0 && c.Opset < 19:
+		// Before opset 19 the specification names no rounding and its test cases cut the bits off.
+		d := model.Data[uint16](y)
+		for i := range n {
+			if v := x.Float64At(i); v != v {
+				y.SetFloat64(i, v)
+			} else {
+				d[i] = uint16(math.Float32bits(float32(v)) >> 16)
+			}
+		}
 	case x.DType.Float():
 		for i := range n {
 			storeFloat(y, i, x.Float64At(i), saturate)

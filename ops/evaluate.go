@@ -101,6 +101,9 @@ func (e *Evaluator) Subgraph(ctx context.Context, m *model.Model, g *model.Graph
 		return nil, fail.New(fail.TooBig, "subgraphs or functions are nested more than 64 deep")
 	}
 	defer func() { e.depth-- }()
+	if err := ctx.Err(); err != nil { // a body without nodes would not ask
+		return nil, err
+	}
 	env := make(map[string]*model.Tensor, len(scope)+len(g.Nodes))
 	for k, v := range scope {
 		env[k] = v

@@ -118,6 +118,10 @@ var families = []func() []*Def{
 	quantOps,
 	castOps,
 	recurrentOps,
+	loopOps,
+	sequenceOps,
+	lossOps,
+	randomOps,
 	eltwiseOps,
 	activationOps,
 	convOps,
@@ -130,6 +134,7 @@ var families = []func() []*Def{
 	reduceOps,
 	searchOps,
 	fusedOps,
+	normOps,
 }
 
 type key struct{ domain, name string }
