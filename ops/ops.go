@@ -135,6 +135,7 @@ var families = []func() []*Def{
 	searchOps,
 	fusedOps,
 	normOps,
+	resizeOps,
 }
 
 type key struct{ domain, name string }
