@@ -168,11 +168,16 @@ func signOp(name string, set Set, since []int, fi func(int64) int64, ff func(flo
 		}}
 }
 
+// preluDef: the slope broadcasts; before opset 7 a list is one slope a channel.
 var preluDef = &Def{Name: "PRelu", Since: []int{1, 6, 7, 9, 16}, In: []Port{{Name: "X", Type: "T"}, {Name: "slope", Type: "T"}}, Out: []Port{{Name: "Y"}},
 	Types: map[string]Set{"T": Numeric}, Exact: Rounding,
 	Infer: func(f *Inference) error {
 		if f.In[0].Ranked && f.In[1].Ranked {
-			s, err := broadcastShape(f, f.In[0].Shape, f.In[1].Shape)
+			slope := f.In[1].Shape
+			if f.Opset < 7 && len(slope) == 1 && len(f.In[0].Shape) > 2 {
+				slope = append(append(model.Shape{}, slope...), model.FixedShape(ones(len(f.In[0].Shape)-2)...)...)
+			}
+			s, err := broadcastShape(f, f.In[0].Shape, slope)
 			if err != nil {
 				return err
 			}
@@ -183,6 +188,11 @@ var preluDef = &Def{Name: "PRelu", Since: []int{1, 6, 7, 9, 16}, In: []Port{{Nam
 		return inferSame(f)
 	},
 	Eval: func(c *Call) error {
+		if s := c.In[1]; c.Opset < 7 && len(s.Shape) == 1 && len(c.In[0].Shape) > 2 {
+			old := *c
+			old.In = []*model.Tensor{c.In[0], s.Reshaped(append([]int{s.Shape[0]}, ones(len(c.In[0].Shape)-2)...)...)}
+			c = &old // one slope a channel; the outputs are shared
+		}
 		return binary(c, func(a, b int64) (int64, bool) {
 			if a < 0 {
 				return a * b, true
@@ -195,6 +205,14 @@ var preluDef = &Def{Name: "PRelu", Since: []int{1, 6, 7, 9, 16}, In: []Port{{Nam
 			return a
 		})
 	}}
+
+func ones(n int) []int {
+	v := make([]int, n)
+	for i := range v {
+		v[i] = 1
+	}
+	return v
+}
 
 // clipDef: limits are attributes before opset 11 and inputs since.
 var clipDef = &Def{Name: "Clip", Since: []int{1, 6, 11, 12, 13}, In: []Port{{Name: "input", Type: "T"}, {Name: "min", Type: "T", Opt: true}, {Name: "max", Type: "T", Opt: true}},

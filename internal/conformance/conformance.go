@@ -156,14 +156,29 @@ func dataSet(ctx context.Context, m *model.Model, set string, run Runner) error 
 	return nil
 }
 
-// random reports whether value comes straight from an operator that draws, so that only its form can be compared.
+// random reports whether value hangs on an operator that draws, so that only its form can be compared.
 func random(m *model.Model, value string) bool {
-	n := m.Graph.Producer(value)
-	if n == nil {
+	seen := map[string]bool{}
+	var walk func(string) bool
+	walk = func(v string) bool {
+		n := m.Graph.Producer(v)
+		if n == nil || seen[v] {
+			return false
+		}
+		seen[v] = true
+		d, err := ops.Lookup(n.Domain, n.Op, 0)
+		// Dropout draws only where it is told to train.
+		if err == nil && d.Exact == ops.Random || n.Op == "Dropout" && len(n.Inputs) > 2 && n.Inputs[2] != "" {
+			return true
+		}
+		for _, in := range n.Inputs {
+			if walk(in) {
+				return true
+			}
+		}
 		return false
 	}
-	d, err := ops.Lookup(n.Domain, n.Op, 0)
-	return err == nil && d.Exact == ops.Random
+	return walk(value)
 }
 
 func count(set, prefix string) int {
