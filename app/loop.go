@@ -15,17 +15,23 @@ type Studio struct {
 	app    *App
 	group  *task.Group
 	inbox  chan func(*State)
-	mu     sync.Mutex
-	now    *State
-	subs   []func(*State)
-	cancel map[int64]context.CancelFunc
-	nextID int64
+	passes []PassInfo
+
+	mu   sync.Mutex
+	now  *State
+	subs []func(*State)
+
+	// Only the loop's goroutine touches these.
+	cancel   map[int64]context.CancelFunc // of running jobs
+	nextID   int64
+	applyJob int64     // that derives the version at the cursor, 0: none
+	answer   chan bool // to the host key question that is shown, nil: none
 }
 
 // NewStudio starts the loop. Close ends it and every job.
 func (a *App) NewStudio(ctx context.Context) *Studio {
-	s := &Studio{app: a, group: task.NewGroup(ctx), inbox: make(chan func(*State), 64), cancel: map[int64]context.CancelFunc{}}
-	s.now = &State{Screen: "start", Settings: a.loadSettings(), Recent: a.loadRecent(), Boards: a.loadBoards()}
+	s := &Studio{app: a, group: task.NewGroup(ctx), inbox: make(chan func(*State), 64), passes: a.Passes(), cancel: map[int64]context.CancelFunc{}}
+	s.now = &State{Screen: "start", Settings: a.loadSettings(), Recent: a.loadRecent(), Boards: a.loadBoards(), Samples: a.Samples()}
 	s.group.Go("studio", s.loop)
 	return s
 }
@@ -105,11 +111,11 @@ func (s *Studio) fail(err error) {
 	s.edit(func(st *State) { s.notify(st, err) })
 }
 
-// Say shows good news.
-func (s *Studio) say(text string) {
+// say shows good news; text is a format and a key of the translations.
+func (s *Studio) say(text string, args ...any) {
 	s.edit(func(st *State) {
 		s.nextID++
-		st.Notices = append(append([]*Notice(nil), st.Notices...), &Notice{ID: s.nextID, Text: text})
+		st.Notices = append(append([]*Notice(nil), st.Notices...), &Notice{ID: s.nextID, Text: text, Args: args})
 	})
 }
 
@@ -126,43 +132,64 @@ func (s *Studio) CloseNotice(id int64) {
 	})
 }
 
-// job starts slow work. work gets a context that Cancel ends and a progress to report to; it changes the state only
+// job starts slow work. work gets a context that CancelJob ends and a progress to report to; it changes the state only
 // through edit.
 func (s *Studio) job(title, detail string, work func(ctx context.Context, p task.Progress) error) {
-	s.edit(func(st *State) {
-		s.nextID++
-		id := s.nextID
-		ctx, cancel := context.WithCancel(s.group.Context())
-		s.cancel[id] = cancel
-		j := &Job{ID: id, Title: title, Detail: detail, Started: time.Now()}
-		st.Jobs = append(recentJobs(st.Jobs), j)
-		s.group.Go(title, func(context.Context) error {
-			defer cancel()
-			var last time.Time
-			err := task.Safely(title, func() error {
-				return work(ctx, func(done, total int64, what string) {
-					if t := time.Now(); t.Sub(last) > 50*time.Millisecond || done == total {
-						last = t
-						s.edit(func(st *State) { s.update(st, id, func(j *Job) { j.Done, j.Total, j.What = done, total, what }) })
-					}
-				})
-			})
-			s.edit(func(st *State) {
-				delete(s.cancel, id)
-				s.update(st, id, func(j *Job) {
-					j.Ended = time.Now()
-					if err != nil {
-						j.Err = fail.From(err)
-					}
-				})
-				if err != nil && !fail.Is(err, fail.Cancelled) {
-					s.notify(st, err)
+	s.edit(func(st *State) { s.begin(st, title, detail, work) })
+}
+
+// begin is job for the loop's own goroutine; it gives the job's id.
+func (s *Studio) begin(st *State, title, detail string, work func(ctx context.Context, p task.Progress) error) int64 {
+	s.nextID++
+	id := s.nextID
+	ctx, cancel := context.WithCancel(s.group.Context())
+	s.cancel[id] = cancel
+	st.Jobs = append(recentJobs(st.Jobs), &Job{ID: id, Title: title, Detail: detail, Started: time.Now()})
+	st.log(LogLine{At: time.Now(), Text: title, Args: detail})
+	s.group.Go(title, func(context.Context) error {
+		defer cancel()
+		var last time.Time
+		err := task.Safely(title, func() error {
+			return work(ctx, func(done, total int64, what string) {
+				if t := time.Now(); t.Sub(last) > progressEvery || done == total {
+					last = t
+					s.edit(func(st *State) { s.update(st, id, func(j *Job) { j.Done, j.Total, j.What = done, total, what }) })
 				}
 			})
-			return nil // the window lives on
 		})
+		s.edit(func(st *State) { s.end(st, id, err) })
+		return nil // the window lives on
 	})
+	return id
 }
+
+// progressEvery bounds how often a job redraws the window: it must not disturb a measurement on the same computer.
+const progressEvery = 100 * time.Millisecond
+
+// end closes a job. A failure is shown; a job that was stopped on request says so in its row only.
+func (s *Studio) end(st *State, id int64, err error) {
+	delete(s.cancel, id)
+	s.update(st, id, func(j *Job) {
+		j.Ended = time.Now()
+		if err != nil {
+			j.Err = fail.From(err)
+			st.log(LogLine{At: j.Ended, Text: j.Title, Args: j.Detail, Err: j.Err})
+		}
+	})
+	if err != nil && !fail.Is(err, fail.Cancelled) {
+		s.notify(st, err)
+	}
+}
+
+// log appends a line; the oldest go.
+func (st *State) log(l LogLine) {
+	st.Log = append(append([]LogLine(nil), st.Log...), l)
+	if n := len(st.Log); n > logLimit {
+		st.Log = st.Log[n-logLimit:]
+	}
+}
+
+const logLimit = 500
 
 // recentJobs drops the oldest ended jobs so that the panel stays short.
 func recentJobs(jobs []*Job) []*Job {

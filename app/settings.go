@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,8 +86,29 @@ func systemLanguage() string {
 func (a *App) loadSettings() Settings { return a.readSettings().Settings }
 func (a *App) loadRecent() []Recent   { return a.readSettings().Recent }
 
+// recent is what is known of the model at path; a zero one where it was never open.
+func (a *App) recent(path string) Recent {
+	for _, r := range a.loadRecent() {
+		if r.Path == path {
+			return r
+		}
+	}
+	return Recent{Path: path}
+}
+
+// forget takes a model out of the recent ones.
+func (a *App) forget(path string) ([]Recent, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f := a.readSettings()
+	f.Recent = slices.DeleteFunc(f.Recent, func(r Recent) bool { return r.Path == path })
+	return f.Recent, a.writeSettings(f)
+}
+
 // remember puts a model at the top of the recent ones.
 func (a *App) remember(r Recent) ([]Recent, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	f := a.readSettings()
 	r.Opened = time.Now()
 	list := []Recent{r}
@@ -100,6 +122,8 @@ func (a *App) remember(r Recent) ([]Recent, error) {
 }
 
 func (a *App) saveSettings(s Settings) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	f := a.readSettings()
 	f.Settings = s
 	return a.writeSettings(f)
