@@ -294,6 +294,8 @@ type Run struct {
 	Profile *profiler.Profile
 	Partial bool // samples still arrive
 	Started time.Time
+	Live    []float64 // clean samples in ns while they arrive, newest last
+	Launch  int       // which launch they come from, from 1
 }
 
 // Comparison is two runs side by side.
