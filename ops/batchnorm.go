@@ -9,8 +9,8 @@ import (
 // batchNormDef over its versions: before opset 7 is_test tells inference from training, up to 13 training is what has more
 // outputs than one, since 14 training_mode says it. Up to opset 8, spatial = 0 has parameters for each place of a picture.
 var batchNormDef = &Def{Name: "BatchNormalization", Since: []int{1, 6, 7, 9, 14, 15}, Exact: Rounding,
-	In: []Port{{Name: "X", Type: "T"}, {Name: "scale", Type: "T1"}, {Name: "B", Type: "T1"}, {Name: "input_mean", Type: "T2"}, {Name: "input_var", Type: "T2"}},
-	Out: []Port{{Name: "Y"}, {Name: "running_mean", Opt: true}, {Name: "running_var", Opt: true}, {Name: "saved_mean", Opt: true}, {Name: "saved_var", Opt: true}},
+	In:    []Port{{Name: "X", Type: "T"}, {Name: "scale", Type: "T1"}, {Name: "B", Type: "T1"}, {Name: "input_mean", Type: "T2"}, {Name: "input_var", Type: "T2"}},
+	Out:   []Port{{Name: "Y"}, {Name: "running_mean", Opt: true}, {Name: "running_var", Opt: true}, {Name: "saved_mean", Opt: true}, {Name: "saved_var", Opt: true}},
 	Types: map[string]Set{"T": Floats, "T1": Floats, "T2": Floats},
 	Attrs: []AttrSpec{{Name: "epsilon", Type: model.AttrFloat, Default: float32(1e-5)}, {Name: "momentum", Type: model.AttrFloat, Default: float32(0.9)},
 		{Name: "training_mode", Type: model.AttrInt, Default: int64(0)}, {Name: "is_test", Type: model.AttrInt, Default: int64(0), Until: 7},

@@ -44,23 +44,88 @@ func eltwiseOps() []*Def {
 		return &Def{Name: name, Since: []int{1, 6, 8, 12, 13}, In: []Port{{Name: "data_0", Type: "T", Many: true}}, Out: []Port{{Name: "out"}},
 			Types: map[string]Set{"T": set}, Exact: Rounding, Infer: inferBroadcast, Eval: func(c *Call) error { return variadic(c, fold, mean) }}
 	}
-	return []*Def{
+	defs := []*Def{
 		arith("Add", Numeric, ok(func(a, b int64) int64 { return a + b }), func(a, b float64) float64 { return a + b }),
 		arith("Sub", Numeric, ok(func(a, b int64) int64 { return a - b }), func(a, b float64) float64 { return a - b }),
 		arith("Mul", Numeric, ok(func(a, b int64) int64 { return a * b }), func(a, b float64) float64 { return a * b }),
-		arith("Div", Numeric, div, func(a, b float64) float64 { return a / b }),
-		powDef, modDef, bitShiftDef, notDef, bitwiseNotDef, whereDef, isNaNDef, isInfDef,
+		arith("Div", Numeric, div, func(a, b float64) float64 { return a / b }), powDef,
 		compare("Equal", []int{1, 7, 11, 13, 19}, func(a, b int64) bool { return a == b }, func(a, b float64) bool { return a == b }),
 		compare("Greater", []int{1, 7, 9, 13}, func(a, b int64) bool { return a > b }, func(a, b float64) bool { return a > b }),
 		compare("Less", []int{1, 7, 9, 13}, func(a, b int64) bool { return a < b }, func(a, b float64) bool { return a < b }),
+		logic("And", func(a, b bool) bool { return a && b }), logic("Or", func(a, b bool) bool { return a || b }), logic("Xor", func(a, b bool) bool { return a != b }),
+	}
+	for i, d := range defs {
+		defs[i] = unidirectional(d)
+	}
+	return append(defs,
+		modDef, bitShiftDef, notDef, bitwiseNotDef, whereDef, isNaNDef, isInfDef,
 		compare("GreaterOrEqual", []int{12, 16}, func(a, b int64) bool { return a >= b }, func(a, b float64) bool { return a >= b }),
 		compare("LessOrEqual", []int{12, 16}, func(a, b int64) bool { return a <= b }, func(a, b float64) bool { return a <= b }),
-		logic("And", func(a, b bool) bool { return a && b }), logic("Or", func(a, b bool) bool { return a || b }), logic("Xor", func(a, b bool) bool { return a != b }),
 		bitwise("BitwiseAnd", ok(func(a, b int64) int64 { return a & b })), bitwise("BitwiseOr", ok(func(a, b int64) int64 { return a | b })),
 		bitwise("BitwiseXor", ok(func(a, b int64) int64 { return a ^ b })),
 		many("Sum", Floats, func(a, b float64) float64 { return a + b }, false), many("Mean", Floats, func(a, b float64) float64 { return a + b }, true),
 		many("Max", Numeric, floatMax, false), many("Min", Numeric, func(a, b float64) float64 { return -floatMax(-a, -b) }, false),
+	)
+}
+
+// unidirectional adds what the operators had before opset 7: B broadcasts to A and not the other way, and with attribute
+// broadcast its dimensions lie from attribute axis on (at the end where it is absent).
+func unidirectional(d *Def) *Def {
+	c := *d
+	c.Attrs = append(append([]AttrSpec{}, d.Attrs...), AttrSpec{Name: "axis", Type: model.AttrInt, Until: 7}, AttrSpec{Name: "broadcast", Type: model.AttrInt, Default: int64(0), Until: 7})
+	c.Infer = func(f *Inference) error {
+		if f.Opset < 1 || f.Opset >= 7 || !f.In[0].Ranked || !f.In[1].Ranked {
+			return d.Infer(f)
+		}
+		a, b := f.In[0].Shape, f.In[1].Shape
+		ones, ok := trailing(f.Node, len(a), len(b))
+		if !ok {
+			return f.BadAttr("axis", "shapes %s and %s do not go together", a, b)
+		}
+		g := *f
+		b = append(model.Shape{}, b...)
+		for range ones {
+			b = append(b, model.Fixed(1))
+		}
+		g.In = []model.Type{f.In[0], model.TensorType(f.In[1].DType, b)}
+		if err := d.Infer(&g); err != nil {
+			return err
+		}
+		if len(g.Out[0].Shape) != len(a) {
+			return f.Bad("shape %s does not broadcast to %s", f.In[1].Shape, a)
+		}
+		for i, k := range g.Out[0].Shape {
+			if k.Known() && a[i].Known() && k.N != a[i].N {
+				return f.Bad("shape %s does not broadcast to %s", f.In[1].Shape, a)
+			}
+		}
+		return nil
 	}
+	c.Eval = func(c *Call) error {
+		if c.Opset < 1 || c.Opset >= 7 {
+			return d.Eval(c)
+		}
+		ones, ok := trailing(c.Node, len(c.In[0].Shape), len(c.In[1].Shape))
+		if !ok {
+			return c.badAttr("axis", "shapes %v and %v do not go together", c.In[0].Shape, c.In[1].Shape)
+		}
+		dims := append([]int{}, c.In[1].Shape...)
+		for range ones {
+			dims = append(dims, 1)
+		}
+		c.In = []*model.Tensor{c.In[0], c.In[1].Reshaped(dims...)}
+		return d.Eval(c)
+	}
+	return &c
+}
+
+// trailing is how many dimensions of A come after those of B.
+func trailing(n *model.Node, a, b int) (int, bool) {
+	if n.Attr("axis") == nil || n.Int("broadcast", 0) == 0 {
+		return 0, a >= b
+	}
+	axis, ok := axisOf(n.Int("axis", 0), a+1)
+	return a - axis - b, ok && a-axis-b >= 0
 }
 
 func floatMax(a, b float64) float64 {

@@ -122,6 +122,8 @@ var families = []func() []*Def{
 	sequenceOps,
 	lossOps,
 	randomOps,
+	einsumOps,
+	signalOps,
 	eltwiseOps,
 	activationOps,
 	convOps,
@@ -136,6 +138,7 @@ var families = []func() []*Def{
 	fusedOps,
 	normOps,
 	resizeOps,
+	imageOps,
 }
 
 type key struct{ domain, name string }
