@@ -203,10 +203,16 @@ func Holm(p []float64, alpha float64) []bool {
 	for i := range order {
 		order[i] = i
 	}
-	sort.Slice(order, func(i, j int) bool { return p[order[i]] < p[order[j]] })
+	rank := func(i int) float64 {
+		if math.IsNaN(p[i]) {
+			return math.Inf(1) // no p value is no proof
+		}
+		return p[i]
+	}
+	sort.Slice(order, func(i, j int) bool { return rank(order[i]) < rank(order[j]) })
 	out := make([]bool, len(p))
 	for k, i := range order {
-		if p[i] > alpha/float64(len(p)-k) {
+		if rank(i) > alpha/float64(len(p)-k) {
 			break
 		}
 		out[i] = true
