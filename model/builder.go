@@ -102,6 +102,18 @@ func (b *Builder) Output(value string, d DType, shape Shape) {
 	b.m.Graph.Outputs = append(b.m.Graph.Outputs, Value{Name: value, Type: TensorType(d, shape)})
 }
 
+// Add adds a node as it is: its outputs keep their names.
+func (b *Builder) Add(n *Node) {
+	b.n++
+	for _, o := range n.Outputs {
+		b.used[o] = true
+	}
+	b.m.Graph.Nodes = append(b.m.Graph.Nodes, n)
+}
+
+// OutputOf declares an output whose type may be unknown.
+func (b *Builder) OutputOf(v Value) { b.m.Graph.Outputs = append(b.m.Graph.Outputs, v) }
+
 // Model assigns ids, checks the graph and returns the model. The builder must not be used again.
 func (b *Builder) Model() (*Model, error) {
 	AssignIDs(b.m.Graph, "")
