@@ -1,8 +1,8 @@
 // Package cas owns a content-addressed store in one folder: a chunk is found by the SHA-256 of its bytes.
 //
-// A chunk is written to a temporary name, flushed to the disk, checked, renamed into place, and its folder flushed:
-// after a power cut it is there whole or not at all. Every read checks the hash again, so bad storage never gives
-// wrong bytes. The store knows nothing of what the chunks mean. Start reading at Store.
+// A chunk is written to a temporary name, checked, flushed to the disk and renamed into place: after a power cut it is
+// there whole or not at all. Sync then makes the names of many chunks last at once. Every read checks the hash again, so
+// bad storage never gives wrong bytes. The store knows nothing of what the chunks mean. Start reading at Store.
 package cas
 
 import (
@@ -12,8 +12,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -118,7 +120,8 @@ func (s *Store) Has(h Hash, n int64) bool {
 	return err == nil && st.Mode().IsRegular() && st.Size() == n
 }
 
-// Put stores n bytes of r under h. fail.Corrupt: the bytes are not those of h; nothing is stored then.
+// Put stores n bytes of r under h. Until Sync a power cut may lose the chunk, never cut it. fail.Corrupt: the bytes are
+// not those of h; nothing is stored then.
 func (s *Store) Put(h Hash, n int64, r io.Reader) (err error) {
 	if !h.Valid() {
 		return badHash(h)
@@ -153,14 +156,22 @@ func (s *Store) Put(h Hash, n int64, r io.Reader) (err error) {
 	if err == nil {
 		err = s.fs.Rename(name, s.path(h))
 	}
-	if err == nil {
-		err = s.fs.SyncDir(s.folder(h))
-	}
-	if err == nil {
-		err = s.fs.SyncDir(s.dir)
-	}
 	if err != nil {
 		return explain(err)
+	}
+	return nil
+}
+
+// Sync makes chunks last: whoever relies on them calls it first. Folders that nothing was renamed into cost little.
+func (s *Store) Sync(chunks map[Hash]bool) error {
+	folders := map[string]bool{s.dir: true}
+	for h := range chunks {
+		folders[s.folder(h)] = true
+	}
+	for _, dir := range slices.Sorted(maps.Keys(folders)) {
+		if err := s.fs.SyncDir(dir); err != nil {
+			return explain(err)
+		}
 	}
 	return nil
 }
@@ -201,10 +212,11 @@ func (s *Store) GC(keep map[Hash]bool, age time.Duration) (int64, error) {
 		if err != nil {
 			return nil // gone meanwhile
 		}
-		if time.Since(st.ModTime()) < age || filepath.Dir(p) != s.temp() && keep[Hash(d.Name())] {
+		// a board whose clock was set back has files of the future: they are not kept for ever
+		if age > 0 && time.Since(st.ModTime()).Abs() < age || filepath.Dir(p) != s.temp() && keep[Hash(d.Name())] {
 			return nil
 		}
-		if err := s.fs.Remove(p); err != nil {
+		if err := s.fs.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		freed += st.Size()
@@ -219,7 +231,7 @@ func (s *Store) GC(keep map[Hash]bool, age time.Duration) (int64, error) {
 // WriteFile replaces name by b in one step that survives a power cut: temporary file, flush, rename, flush of the folder.
 func WriteFile(disk FS, name string, b []byte) error {
 	dir := filepath.Dir(name)
-	if err := disk.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(disk, dir); err != nil {
 		return explain(err)
 	}
 	f, err := disk.CreateTemp(dir, ".tmp-*")
@@ -244,6 +256,17 @@ func WriteFile(disk FS, name string, b []byte) error {
 		return explain(err)
 	}
 	return nil
+}
+
+// makeDir makes dir; a new one has to last itself before what is in it can.
+func makeDir(disk FS, dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := disk.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return disk.SyncDir(filepath.Dir(dir))
 }
 
 // explain names the cause of a failed write in words that say what to do.

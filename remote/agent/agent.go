@@ -231,8 +231,12 @@ func (a *Agent) have(r *wire.Request) (any, error) {
 	}
 	free, ok := cas.Free(a.dir)
 	if ok && free < need+need/10 {
-		if unlock, err := a.store.lock(); err == nil {
-			_, _ = a.store.gc(0) // nothing is under way but this: orphans go before giving up
+		if unlock, err := a.store.lock(lockDeployments); err == nil {
+			keep := map[cas.Hash]bool{} // what arrived before a cut is worth more than room
+			for _, c := range h.Chunks {
+				keep[cas.Hash(c.SHA256)] = true
+			}
+			_, _ = a.store.gc(keep, busyAge) // orphans go before giving up
 			unlock()
 			m.Missing = a.store.Missing(h.Chunks)
 			need = 0

@@ -16,6 +16,7 @@ import (
 	"fettle/internal/fail"
 	"fettle/model"
 	"fettle/model/onnx"
+	"fettle/profiler/trace"
 	"fettle/remote/board"
 	"fettle/remote/wire"
 	"fettle/runtimes"
@@ -232,7 +233,7 @@ func (c *child) block(r *wire.Request, m *meter) error {
 		return fail.New(fail.Internal, "%v", err)
 	}
 	b := usage()
-	b.Launch, b.CanaryNS, b.Conditions = m.launch, canary(), cond
+	b.Launch, b.CanaryNS, b.Conditions = m.launch, m.sink.canary(), cond
 	return r.Item(wire.Event{Block: &b})
 }
 
@@ -243,6 +244,7 @@ type meter struct {
 	launch  int
 	steps   []int64
 	samples []wire.Sample
+	sink    sunk
 }
 
 func (m *meter) once(ns []int64) (int64, error) {
@@ -335,20 +337,11 @@ func (m *meter) send(r *wire.Request) error {
 	return nil
 }
 
-// canary is a fixed piece of integer and fused multiply-add work, about 1 ms on a board: if it gets slower, the board
-// did.
-func canary() int64 {
+// sunk keeps the canary's result, so that the compiler keeps its work.
+type sunk struct{ v float64 }
+
+func (s *sunk) canary() int64 {
 	start := time.Now()
-	x, acc := uint64(88172645463325252), 1.0
-	for range 200_000 {
-		x ^= x << 13
-		x ^= x >> 7
-		x ^= x << 17
-		acc = math.FMA(acc, 0.999999, float64(x&1))
-	}
-	ns := time.Since(start).Nanoseconds()
-	if acc < 0 {
-		return 0 // never: acc is a sum of positive terms, and using it keeps the loop
-	}
-	return ns
+	s.v = trace.Canary()
+	return time.Since(start).Nanoseconds()
 }

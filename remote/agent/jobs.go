@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"time"
 
 	"fettle/internal/fail"
 	"fettle/internal/sandbox"
@@ -28,6 +29,12 @@ type childJob struct {
 	Run      *wire.RunJob     `json:"run,omitempty"`
 	Profile  *wire.ProfileJob `json:"profile,omitempty"`
 }
+
+// Files that a second agent on the same store finds locked.
+const (
+	lockDeployments = "lock"
+	lockMeasure     = "measure.lock"
+)
 
 const (
 	verbChildRun     = "child-run"
@@ -82,6 +89,8 @@ func (a *Agent) inChild(ctx context.Context, verb string, job childJob, inputs [
 	err = a.talk(ctx, p, verb, job, inputs, take, result)
 	if err != nil {
 		if fail.Is(err, fail.Unreachable) || fail.Is(err, fail.Corrupt) {
+			late := time.AfterFunc(2*time.Second, p.Kill) // one that hangs does not end by itself
+			defer late.Stop()
 			if werr := p.Wait(); werr != nil && !fail.Is(werr, fail.Cancelled) {
 				return fail.In(werr, "", fail.Where{Field: "the process that ran the model"})
 			}
@@ -157,6 +166,11 @@ func (a *Agent) profile(ctx context.Context, r *wire.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	unlock, err := a.store.lock(lockMeasure)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	sum := sha256.New()
 	var seq int64
 	for i := range job.Launches {

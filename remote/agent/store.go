@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,9 @@ const keepVersions = 5
 // measuring the same model again.
 const orphanAge = 24 * time.Hour
 
+// busyAge is how long chunks stay when room is needed: another desk may be sending them.
+const busyAge = 10 * time.Minute
+
 // Store is the agent's folder: chunks, and for each deployment its versions and a file that names the active one.
 //
 //	chunks/ab/<sha256>            content, internal/cas
@@ -38,8 +42,15 @@ type Store struct {
 	chunks *cas.Store
 }
 
-// OpenStore uses dir, making it with mode 0700.
+// OpenStore uses dir, making it with mode 0700. One that others may write, or that is a link, is refused: it may be a
+// trap of another user of the board.
 func OpenStore(dir string, disk cas.FS) (*Store, error) {
+	if err := disk.MkdirAll(dir, 0o700); err != nil {
+		return nil, fail.In(cas.Explain(err), "open the store", fail.Where{File: dir})
+	}
+	if err := ours(dir); err != nil {
+		return nil, fail.In(err, "open the store", fail.Where{File: dir})
+	}
 	chunks, err := cas.Open(filepath.Join(dir, "chunks"), disk)
 	if err != nil {
 		return nil, err
@@ -127,7 +138,7 @@ func (s *Store) Commit(raw []byte) (wire.Deployment, error) {
 	if err := s.verify(m); err != nil {
 		return wire.Deployment{}, fail.In(err, "commit "+m.Name, fail.Where{})
 	}
-	unlock, err := s.lock()
+	unlock, err := s.lock(lockDeployments)
 	if err != nil {
 		return wire.Deployment{}, err
 	}
@@ -144,6 +155,9 @@ func (s *Store) Commit(raw []byte) (wire.Deployment, error) {
 		if old, err := os.ReadFile(s.manifestPath(m.Name, cur.Version)); err == nil && cas.Of(old) == cas.Of(raw) {
 			return s.describe(m.Name)
 		}
+	}
+	if err := s.chunks.Sync(m.Hashes()); err != nil {
+		return wire.Deployment{}, err
 	}
 	next := current{Version: 1, Previous: cur.Version}
 	if n := len(versions); n > 0 {
@@ -174,7 +188,7 @@ func (s *Store) tidy(name string, versions []int, cur current) {
 			_ = s.disk.Remove(s.manifestPath(name, v)) // found again next time
 		}
 	}
-	_, _ = s.gc(orphanAge) // as above
+	_, _ = s.gc(nil, orphanAge) // as above
 }
 
 // Rollback returns to the version before the active one.
@@ -182,7 +196,7 @@ func (s *Store) Rollback(name string) (wire.Deployment, error) {
 	if err := bundle.CheckName(name); err != nil {
 		return wire.Deployment{}, err
 	}
-	unlock, err := s.lock()
+	unlock, err := s.lock(lockDeployments)
 	if err != nil {
 		return wire.Deployment{}, err
 	}
@@ -312,7 +326,7 @@ func (s *Store) Remove(name string) (wire.Freed, error) {
 	if err := bundle.CheckName(name); err != nil {
 		return wire.Freed{}, err
 	}
-	unlock, err := s.lock()
+	unlock, err := s.lock(lockDeployments)
 	if err != nil {
 		return wire.Freed{}, err
 	}
@@ -326,7 +340,7 @@ func (s *Store) Remove(name string) (wire.Freed, error) {
 	if err := os.RemoveAll(s.deployment(name)); err != nil {
 		return wire.Freed{}, cas.Explain(err)
 	}
-	n, err := s.gc(0)
+	n, err := s.gc(nil, busyAge)
 	return wire.Freed{Bytes: n}, err
 }
 
@@ -347,10 +361,13 @@ func (s *Store) RemoveAll() (wire.Freed, error) {
 	return wire.Freed{Bytes: n}, nil
 }
 
-// gc removes chunks that no version of any deployment names. A manifest that cannot be read stops it: its chunks are
-// not known.
-func (s *Store) gc(age time.Duration) (int64, error) {
-	keep := map[cas.Hash]bool{}
+// gc removes chunks older than age that neither keep nor a version of any deployment names. A manifest that cannot be
+// read stops it: its chunks are not known.
+func (s *Store) gc(keep map[cas.Hash]bool, age time.Duration) (int64, error) {
+	keep = maps.Clone(keep)
+	if keep == nil {
+		keep = map[cas.Hash]bool{}
+	}
 	names, err := os.ReadDir(filepath.Join(s.dir, "deployments"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, cas.Explain(err)
@@ -369,9 +386,7 @@ func (s *Store) gc(age time.Duration) (int64, error) {
 			if err != nil {
 				return 0, err
 			}
-			for _, c := range m.Chunks {
-				keep[c.SHA256] = true
-			}
+			maps.Copy(keep, m.Hashes())
 		}
 	}
 	return s.chunks.GC(keep, age)

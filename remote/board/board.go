@@ -111,8 +111,12 @@ func Read(dir string) Facts {
 		f.SoC = clean(m)
 	}
 	for i := range f.Cores {
-		if khz, ok := r.number(cpus, fmt.Sprintf("cpu%d", i), "cpufreq/scaling_max_freq"); ok && khz > 0 {
-			f.Cores[i].MaxHz = khz * 1000
+		// what the core can do, before what a policy that may itself be throttled allows
+		for _, file := range []string{"cpuinfo_max_freq", "scaling_max_freq"} {
+			if khz, ok := r.number(cpus, fmt.Sprintf("cpu%d", i), "cpufreq", file); ok && khz > 0 {
+				f.Cores[i].MaxHz = khz * 1000
+				break
+			}
 		}
 	}
 	if v, ok := meminfo(r, "MemTotal"); ok {
@@ -133,7 +137,7 @@ func Read(dir string) Facts {
 		f.Absent = append(f.Absent, "temperature: no thermal zone in /sys")
 	}
 	if f.Throttled == nil {
-		f.Absent = append(f.Absent, "throttling: neither firmware flags nor throttle counters in /sys")
+		f.Absent = append(f.Absent, "throttling: neither firmware flags nor a cooling device of the processor in /sys")
 	}
 	return f
 }

@@ -94,6 +94,15 @@ func (b *Bundle) Bytes(i int) []byte {
 	return b.data[s.Offset : s.Offset+s.Len]
 }
 
+// Hashes gives the chunks that m names.
+func (m *Manifest) Hashes() map[cas.Hash]bool {
+	out := make(map[cas.Hash]bool, len(m.Chunks))
+	for _, c := range m.Chunks {
+		out[c.SHA256] = true
+	}
+	return out
+}
+
 // CheckName accepts 1 to 64 letters, digits, dots, dashes and underscores that do not start with a dot or dash: safe as
 // a folder's name everywhere.
 func CheckName(name string) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/kevinburke/ssh_config"
 
 	"fettle/internal/fail"
+	"fettle/internal/task"
 )
 
 // Config is a user's ~/.ssh/config. Of it Host, HostName, User, Port, IdentityFile, IdentitiesOnly and ProxyJump are
@@ -37,13 +38,19 @@ func ReadConfig(file, home string) (*Config, error) {
 		return nil, fail.New(fail.TooBig, "it has %d bytes", len(b)).At(fail.Where{File: file})
 	}
 	b = c.without(b, "match")
-	if c.cfg, err = ssh_config.DecodeBytes(b); err != nil {
-		c.cfg, err = ssh_config.DecodeBytes(c.without(b, "include")) // an included file may hold what the parser refuses
+	if c.cfg, err = decode(b); err != nil {
+		c.cfg, err = decode(c.without(b, "include")) // an included file may hold what the parser refuses
 	}
 	if err != nil {
 		return nil, fail.New(fail.Invalid, "%v", err).At(fail.Where{File: file}).Try("mend the line, or name user, port and key on the command line")
 	}
 	return c, nil
+}
+
+// decode is the parser behind a guard: a file of the user never ends the program.
+func decode(b []byte) (cfg *ssh_config.Config, err error) {
+	err = task.Safely("read the SSH configuration", func() (err error) { cfg, err = ssh_config.DecodeBytes(b); return err })
+	return cfg, err
 }
 
 // without drops Match blocks or Include lines: a Match that runs a command makes the whole file an error in the parser,
@@ -137,20 +144,33 @@ func parseTarget(s string, c *Config, user string, depth int) (Target, error) {
 	t.Identity = c.identities(alias)
 	t.OnlyThem = strings.EqualFold(c.get(alias, "IdentitiesOnly"), "yes")
 	if jump := c.get(alias, "ProxyJump"); jump != "" && !strings.EqualFold(jump, "none") {
-		for _, j := range strings.Split(jump, ",") {
-			hop, err := parseTarget(strings.TrimSpace(j), c, user, depth+1)
-			if err != nil {
-				return Target{}, err
-			}
-			t.Jump = append(t.Jump, hop.Jump...)
-			hop.Jump = nil
-			t.Jump = append(t.Jump, hop)
+		if err := t.through(jump, c, user, depth); err != nil {
+			return Target{}, err
 		}
 	}
-	if len(t.Jump) > maxJumps {
-		return bad("its chain of jump hosts has no end")
-	}
 	return t, nil
+}
+
+// Through sets the hosts to go through, as ProxyJump writes them: one or more addresses with commas between.
+func (t *Target) Through(jump string, c *Config, user string) error {
+	t.Jump = nil
+	return t.through(jump, c, user, 0)
+}
+
+func (t *Target) through(jump string, c *Config, user string, depth int) error {
+	for _, j := range strings.Split(jump, ",") {
+		hop, err := parseTarget(strings.TrimSpace(j), c, user, depth+1)
+		if err != nil {
+			return err
+		}
+		t.Jump = append(t.Jump, hop.Jump...)
+		hop.Jump = nil
+		t.Jump = append(t.Jump, hop)
+	}
+	if len(t.Jump) > maxJumps {
+		return fail.New(fail.Usage, "the chain of jump hosts of %s has no end", t.Alias).Try("mend ProxyJump in ~/.ssh/config")
+	}
+	return nil
 }
 
 // plain accepts ASCII letters, digits and the extra characters; nothing starts with a dash, which would be an option.

@@ -179,7 +179,7 @@ type Sample struct {
 // Block is what the board was like around some samples. Conditions is board.Conditions.
 type Block struct {
 	Launch     int             `json:"launch"`
-	CanaryNS   int64           `json:"canary_ns"` // a fixed piece of integer and FMA work
+	CanaryNS   int64           `json:"canary_ns"` // trace.Canary
 	Faults     int64           `json:"page_faults"`
 	Switches   int64           `json:"context_switches"` // not asked for by the process
 	RSS        int64           `json:"rss"`
