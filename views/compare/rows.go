@@ -1,0 +1,194 @@
+package compare
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+
+	"fettle/profiler"
+)
+
+// Ways to group the bars of the waterfall.
+const (
+	byMove  = "move"
+	byLayer = "layer"
+	byKind  = "kind"
+)
+
+// move is one column of the waterfall: bars of a comparison that belong together. Times are nanoseconds.
+type move struct {
+	keys  []string
+	label string
+	count int
+	ns    float64
+	rest  bool // what no layer explains
+}
+
+// moves groups the bars. They add up to the difference, whatever the grouping.
+func moves(c *profiler.Comparison, by string) []move {
+	var out []move
+	at := map[string]int{}
+	rest := move{rest: true}
+	for i := range c.Bars {
+		b := &c.Bars[i]
+		if b.Kind == "unattributed" {
+			rest.ns += b.DeltaNs
+			rest.count++
+			continue
+		}
+		name := b.Label
+		switch by {
+		case byKind:
+			name = b.Op
+		case byMove:
+			name = b.Why
+			if name == "" {
+				name = b.Op
+			}
+		}
+		k, ok := at[name]
+		if !ok || by == byLayer {
+			k = len(out)
+			at[name] = k
+			out = append(out, move{label: name})
+		}
+		out[k].keys = append(out[k].keys, keys(b)...)
+		out[k].count++
+		out[k].ns += b.DeltaNs
+	}
+	if by != byLayer {
+		slices.SortStableFunc(out, func(a, b move) int { return cmp.Compare(a.ns, b.ns) })
+	}
+	if rest.count > 0 {
+		out = append(out, rest)
+	}
+	return out
+}
+
+// keys are what a bar selects: imported nodes, or its layers where nothing of the import is left in it.
+func keys(b *profiler.Bar) []string {
+	if len(b.Origin) > 0 {
+		return b.Origin
+	}
+	return append(slices.Clone(b.From), b.To...)
+}
+
+// aligned is one row of the layer table.
+type aligned struct {
+	keys     []string
+	name     string
+	from     string // "Conv + BatchNormalization" of A
+	a, b     *float64
+	delta    float64
+	share    *float64 // change against A; nil: there is nothing in A
+	verdict  string
+	lo, hi   float64
+	why      string
+	order    int
+	added    bool
+	gone     bool
+	rest     bool
+	interval [2]float64
+}
+
+// rows are the bars as rows of the table, sorted by how much they moved or in the order of the run.
+func rows(c *profiler.Comparison, a *profiler.Profile, sort, filter string) []aligned {
+	ops := map[string]string{}
+	if a != nil {
+		for _, l := range a.Layers {
+			ops[l.ID] = l.Op
+		}
+	}
+	var out []aligned
+	f := strings.ToLower(filter)
+	for i := range c.Bars {
+		b := &c.Bars[i]
+		r := aligned{keys: keys(b), name: b.Label, delta: b.DeltaNs, verdict: b.Verdict, why: b.Why, order: i, rest: b.Kind == "unattributed",
+			interval: b.Interval}
+		var from []string
+		for _, id := range b.From {
+			from = append(from, cmp.Or(ops[id], id))
+		}
+		r.from = strings.Join(from, " + ")
+		if len(b.From) > 0 || r.rest {
+			v := b.FromNs
+			r.a = &v
+			if v > 0 {
+				s := b.DeltaNs / v
+				r.share = &s
+			}
+		}
+		if len(b.To) > 0 || r.rest {
+			v := b.ToNs
+			r.b = &v
+		}
+		r.added, r.gone = len(b.From) == 0 && !r.rest, len(b.To) == 0 && !r.rest
+		if f != "" && !strings.Contains(strings.ToLower(r.name+" "+r.from+" "+r.why), f) {
+			continue
+		}
+		out = append(out, r)
+	}
+	if sort == "delta" {
+		slices.SortStableFunc(out, func(x, y aligned) int { return cmp.Compare(math.Abs(y.delta), math.Abs(x.delta)) })
+	}
+	return out
+}
+
+// block is a part of the network with what it gained or lost.
+type block struct {
+	name  string
+	keys  []string
+	delta float64
+	added bool // all of it is new in B
+	gone  bool // all of it is gone in B
+}
+
+// blocks sums the bars by the scope of their names, in the order of the run.
+func blocks(c *profiler.Comparison) []block {
+	var out []block
+	at := map[string]int{}
+	for i := range c.Bars {
+		b := &c.Bars[i]
+		if b.Kind == "unattributed" {
+			continue
+		}
+		name := scope(b.Label)
+		k, ok := at[name]
+		if !ok {
+			k = len(out)
+			at[name] = k
+			out = append(out, block{name: name, added: true, gone: true})
+		}
+		out[k].keys = append(out[k].keys, keys(b)...)
+		out[k].delta += b.DeltaNs
+		out[k].added = out[k].added && len(b.From) == 0
+		out[k].gone = out[k].gone && len(b.To) == 0
+	}
+	return out
+}
+
+// scope is a name without its last part: "layer2.0" of "layer2.0.conv1".
+func scope(name string) string {
+	name = strings.Trim(name, "/")
+	if i := strings.LastIndexAny(name, "./"); i > 0 {
+		return name[:i]
+	}
+	return name
+}
+
+// widest is the largest change of rows, for the scale of their bars.
+func widest(list []aligned) float64 {
+	m := 0.0
+	for _, r := range list {
+		m = max(m, math.Abs(r.delta))
+	}
+	return m
+}
+
+// condition is one line of what was alike and what was not.
+type condition struct {
+	name   string
+	a, b   string
+	differ bool
+}

@@ -1,0 +1,82 @@
+package compare
+
+import (
+	"math"
+	"testing"
+
+	"fettle/profiler"
+)
+
+func comparison() *profiler.Comparison {
+	return &profiler.Comparison{DeltaNs: -112, Bars: []profiler.Bar{
+		{Label: "layer1.0.conv1", Op: "Conv", Origin: []string{"c1", "b1"}, From: []string{"0", "1"}, To: []string{"0"}, FromNs: 60, ToNs: 20, DeltaNs: -40, Why: "int8", Verdict: "faster"},
+		{Label: "layer1.0.conv2", Op: "Conv", Origin: []string{"c2"}, From: []string{"2"}, To: []string{"1"}, FromNs: 90, ToNs: 20, DeltaNs: -70, Why: "int8", Verdict: "faster"},
+		{Label: "cast", Op: "Cast", To: []string{"2"}, ToNs: 4, DeltaNs: 4, Verdict: "slower"},
+		{Label: "relu", Op: "Relu", Origin: []string{"r"}, From: []string{"3"}, FromNs: 4, DeltaNs: -4, Why: "fused", Verdict: "faster"},
+		{Kind: "unattributed", FromNs: 4, ToNs: 2, DeltaNs: -2, Verdict: "none"},
+	}}
+}
+
+// However the bars are grouped, they add up to the difference.
+func TestMovesAddUp(t *testing.T) {
+	c := comparison()
+	for by, n := range map[string]int{byMove: 4, byLayer: 5, byKind: 4} {
+		m := moves(c, by)
+		sum := 0.0
+		for _, x := range m {
+			sum += x.ns
+		}
+		if math.Abs(sum-c.DeltaNs) > 1e-9 || len(m) != n || !m[len(m)-1].rest {
+			t.Errorf("by %s: %d moves that sum to %g, want %d and %g, the unexplained one last", by, len(m), sum, n, c.DeltaNs)
+		}
+	}
+	if m := moves(c, byMove); m[0].label != "int8" || m[0].count != 2 || len(m[0].keys) != 3 {
+		t.Errorf("first move %+v, want the two int8 layers with their three nodes", m[0])
+	}
+}
+
+func TestRows(t *testing.T) {
+	a := &profiler.Profile{Layers: []profiler.Layer{{ID: "0", Op: "Conv"}, {ID: "1", Op: "BatchNormalization"}, {ID: "2", Op: "Conv"}, {ID: "3", Op: "Relu"}}}
+	r := rows(comparison(), a, "delta", "")
+	if r[0].name != "layer1.0.conv2" || r[1].from != "Conv + BatchNormalization" {
+		t.Errorf("first rows %q and %q from %q", r[0].name, r[1].name, r[1].from)
+	}
+	var cast, relu, rest aligned
+	for _, x := range r {
+		switch {
+		case x.rest:
+			rest = x
+		case x.name == "cast":
+			cast = x
+		case x.name == "relu":
+			relu = x
+		}
+	}
+	if !cast.added || cast.a != nil || cast.share != nil || cast.keys[0] != "2" {
+		t.Errorf("new layer %+v: absent in A is not zero", cast)
+	}
+	if !relu.gone || relu.b != nil || relu.share == nil {
+		t.Errorf("gone layer %+v: absent in B is not zero", relu)
+	}
+	if rest.added || rest.gone || rest.a == nil {
+		t.Errorf("unexplained row %+v", rest)
+	}
+	if got := rows(comparison(), a, "order", "batchnorm"); len(got) != 1 || got[0].name != "layer1.0.conv1" {
+		t.Errorf("filter by an operator of A found %v", got)
+	}
+	if got := rows(comparison(), nil, "order", ""); got[0].from != "0 + 1" {
+		t.Errorf("without A's profile: %q", got[0].from)
+	}
+}
+
+func TestBlocks(t *testing.T) {
+	b := blocks(comparison())
+	if len(b) != 3 || b[0].name != "layer1.0" || b[0].delta != -110 || !b[1].added || !b[2].gone {
+		t.Errorf("blocks %+v", b)
+	}
+	for in, want := range map[string]string{"layer2.0.conv1": "layer2.0", "/encoder/0/MatMul": "encoder/0", "conv1": "conv1", ".x": ".x"} {
+		if got := scope(in); got != want {
+			t.Errorf("scope(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package deploy
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"fettle/app"
+)
+
+// version is one deployment of a board as a row.
+type version struct {
+	app.Deployment
+	current  bool // this is the model that is open
+	back     int  // version that a roll back returns to, 0: none
+	titleSHA string
+}
+
+// versions are the deployments of a board, by name.
+func versions(s *app.State, board string) []version {
+	var out []version
+	hash := ""
+	if s.Doc != nil && s.Doc.Model != nil {
+		hash = s.Doc.Hash()
+	}
+	for _, d := range s.Deploys {
+		if d.Target == board {
+			out = append(out, version{Deployment: d, current: hash != "" && d.SHA256 == hash, back: d.Previous, titleSHA: short(d.SHA256)})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b version) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), cmp.Compare(b.Version, a.Version))
+	})
+	return out
+}
+
+// short is a hash as it is written between other words.
+func short(hash string) string {
+	h := strings.TrimPrefix(hash, "sha256:")
+	if len(h) <= 12 {
+		return h
+	}
+	return h[:8] + "…" + h[len(h)-2:]
+}
+
+// part is a line of what a bundle holds. bytes < 0: not known before it is packed.
+type part struct {
+	name  string // a key of the translations
+	bytes int64
+	note  string
+}
+
+// contents are what would be deployed, from the model after the last step.
+func contents(d *app.Doc) []part {
+	if d == nil || d.Info == nil {
+		return nil
+	}
+	rest := d.Info.FileBytes - d.Info.WeightBytes
+	out := []part{{"weights", d.Info.WeightBytes, "cut at the tensors: only changed ones travel"}}
+	if rest >= 0 {
+		out = append(out, part{"graph", rest, "nodes, names, expansions of fused operators"})
+	}
+	return out
+}
+
+// total is the size of the model file.
+func total(d *app.Doc) int64 {
+	if d == nil || d.Info == nil {
+		return -1
+	}
+	return d.Info.FileBytes
+}
+
+// nameFor proposes a name for a deployment: that of the file, with letters a board accepts.
+func nameFor(d *app.Doc) string {
+	if d == nil {
+		return ""
+	}
+	name := strings.TrimSuffix(d.Name, ".onnx")
+	name = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
+			return r
+		}
+		return '-'
+	}, name)
+	name = strings.Trim(name, "-.")
+	if len(name) > 64 {
+		name = name[:64]
+	}
+	return name
+}
+
+// steps of a deployment, in order.
+const (
+	pack = iota
+	send
+	swap
+	done
+)
+
+// progress is the newest job that deploys, and how far it came; nil where none is known.
+func progress(jobs []*app.Job) (*app.Job, int) {
+	for i := len(jobs) - 1; i >= 0; i-- {
+		j := jobs[i]
+		if j.Title != "Deploy" {
+			continue
+		}
+		switch {
+		case !j.Running() && j.Err == nil:
+			return j, done
+		case j.Total > 0 && j.Done >= j.Total:
+			return j, swap
+		case j.Total > 0:
+			return j, send
+		}
+		return j, pack
+	}
+	return nil, pack
+}

@@ -1,0 +1,298 @@
+package profile
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+
+	"fettle/app"
+	"fettle/profiler"
+)
+
+// rowKind says what a row of the layer table stands for.
+type rowKind uint8
+
+const (
+	layerRow   rowKind = iota // one executed step
+	groupRow                  // several of one kind, summed
+	restRow                   // time that no layer explains
+	sumRow                    // all of it
+	absentRow                 // a layer that has no number yet
+	columnName = "name"
+	columnKind = "kind"
+	columnMs   = "ms"
+	columnRun  = "run"
+	columnPeak = "peak"
+)
+
+// row is one line of the layer table. Times are nanoseconds.
+type row struct {
+	kind   rowKind
+	keys   []string // imported nodes it stands for
+	name   string
+	op     string
+	note   string // kernel, threads
+	dtype  string
+	count  int // layers summed
+	ns     float64
+	lo, hi float64
+	floor  *float64
+	why    string // of the floor
+	share  float64
+	order  int // place in the run
+}
+
+// ofPeak is how near a layer runs to its floor; nil where no floor is known.
+func (r row) ofPeak() *float64 {
+	if r.floor == nil || !(r.ns > 0) {
+		return nil
+	}
+	v := *r.floor / r.ns
+	return &v
+}
+
+// listing is how the table is shown.
+type listing struct {
+	mode   string // "largest", "all", "kind"
+	sort   string
+	up     bool
+	filter string
+}
+
+// layers are the rows of a profile, one a layer, in the order of the run.
+func layers(p *profiler.Profile) []row {
+	out := make([]row, len(p.Layers))
+	for i, l := range p.Layers {
+		out[i] = row{kind: layerRow, keys: l.Origin, name: l.Name, op: l.Op, note: l.Kernel, dtype: l.DType, count: 1, ns: l.P50Ns,
+			lo: l.Interval[0], hi: l.Interval[1], floor: l.FloorNs, why: l.FloorWhy, share: l.Share, order: i}
+		if out[i].name == "" {
+			out[i].name = l.ID
+		}
+		if len(l.Origin) == 0 {
+			out[i].keys = []string{l.ID}
+		}
+		if !(l.P50Ns > 0) {
+			out[i].kind = absentRow
+		}
+	}
+	return out
+}
+
+// smallShare is below which a layer is summed with others of its kind.
+const smallShare = 0.01
+
+// list is the table: the layers as asked for, then sums of small kinds, what no layer explains, and the sum of all.
+func list(p *profiler.Profile, v listing) []row {
+	all := layers(p)
+	if v.filter != "" {
+		all = slices.DeleteFunc(all, func(r row) bool { return !r.matches(v.filter) })
+		order(all, v)
+		return all
+	}
+	switch v.mode {
+	case "kind":
+		all = groups(all)
+		order(all, v)
+	case "all":
+		order(all, v)
+	default:
+		big, small := split(all)
+		order(big, v)
+		all = append(big, groups(small)...)
+	}
+	return append(all, totals(p)...)
+}
+
+func (r row) matches(filter string) bool {
+	f := strings.ToLower(filter)
+	for _, s := range []string{r.name, r.op, r.note, r.dtype} {
+		if strings.Contains(strings.ToLower(s), f) {
+			return true
+		}
+	}
+	return false
+}
+
+// split takes out the layers that are small, but never so many that only sums are left.
+func split(all []row) (big, small []row) {
+	byTime := slices.Clone(all)
+	slices.SortStableFunc(byTime, func(a, b row) int { return cmp.Compare(b.ns, a.ns) })
+	for i, r := range byTime {
+		if i < 8 || r.share >= smallShare {
+			big = append(big, r)
+		} else {
+			small = append(small, r)
+		}
+	}
+	if len(small) < 3 {
+		return byTime, nil
+	}
+	return big, small
+}
+
+// groups sums rows by operator, the largest first. Floors add up only where every layer has one.
+func groups(rows []row) []row {
+	var out []row
+	at := map[string]int{}
+	for _, r := range rows {
+		i, ok := at[r.op]
+		if !ok {
+			i = len(out)
+			at[r.op] = i
+			out = append(out, row{kind: groupRow, name: r.op, op: r.op, floor: new(float64), order: r.order})
+		}
+		g := &out[i]
+		g.keys = append(g.keys, r.keys...)
+		g.count++
+		g.ns += r.ns
+		g.share += r.share
+		if r.floor == nil || g.floor == nil {
+			g.floor = nil
+		} else {
+			*g.floor += *r.floor
+		}
+	}
+	slices.SortStableFunc(out, func(a, b row) int { return cmp.Compare(b.ns, a.ns) })
+	return out
+}
+
+// totals are the last two rows.
+func totals(p *profiler.Profile) []row {
+	if p.Clean.P50Ns == nil {
+		return nil
+	}
+	all := *p.Clean.P50Ns
+	return []row{
+		{kind: restRow, ns: p.UnattributedNs, share: p.UnattributedNs / all},
+		{kind: sumRow, ns: all, lo: p.Clean.IntervalP50[0], hi: p.Clean.IntervalP50[1], share: 1},
+	}
+}
+
+func order(rows []row, v listing) {
+	by := func(a, b row) int {
+		switch v.sort {
+		case columnName:
+			return strings.Compare(a.name, b.name)
+		case columnKind:
+			return cmp.Or(strings.Compare(a.op, b.op), cmp.Compare(b.ns, a.ns))
+		case columnRun:
+			return cmp.Compare(a.order, b.order)
+		case columnPeak:
+			return cmp.Compare(orZero(a.ofPeak()), orZero(b.ofPeak()))
+		}
+		return cmp.Compare(a.ns, b.ns)
+	}
+	slices.SortStableFunc(rows, func(a, b row) int {
+		if v.up {
+			return by(a, b)
+		}
+		return by(b, a)
+	})
+}
+
+func orZero(v *float64) float64 {
+	if v == nil {
+		return -1
+	}
+	return *v
+}
+
+// longest is the largest time of single layers, for the scale of the bars: sums beyond it are cut there.
+func longest(rows []row) float64 {
+	hi := 0.0
+	for _, r := range rows {
+		if r.kind == layerRow {
+			hi = max(hi, r.ns, r.hi, orZero(r.floor))
+		}
+	}
+	if hi == 0 {
+		for _, r := range rows {
+			if r.kind == groupRow {
+				hi = max(hi, r.ns, orZero(r.floor))
+			}
+		}
+	}
+	return hi
+}
+
+// percentile is one of the numbers above the table. A nil value needs more samples.
+type percentile struct {
+	name string
+	ns   *float64
+	need int
+}
+
+// percentiles are p50, p90 and p99: one is given only where ten samples lie beyond it.
+func percentiles(p *profiler.Profile) []percentile {
+	if p == nil {
+		return []percentile{{"p50", nil, 20}, {"p90", nil, 100}, {"p99", nil, 1000}}
+	}
+	return []percentile{{"p50", p.Clean.P50Ns, 20}, {"p90", p.Clean.P90Ns, 100}, {"p99", p.Clean.P99Ns, 1000}}
+}
+
+// drift is how far the canary moved between launches, as a share; nil where it did not run twice.
+func drift(p *profiler.Profile) *float64 {
+	lo, hi := math.Inf(1), 0.0
+	n := 0
+	for _, l := range p.Launches {
+		if l.Canary > 0 {
+			lo, hi, n = min(lo, l.Canary), max(hi, l.Canary), n+1
+		}
+	}
+	if n < 2 {
+		return nil
+	}
+	d := (hi - lo) / lo
+	return &d
+}
+
+// fact is one number of the conditions strip. An empty value is absent.
+type fact struct {
+	name, value string
+	broken      bool
+}
+
+// shown picks the run that the screen is about: the one that was picked, else the one that is arriving, else the newest.
+func shown(s *app.State, picked string) *app.Run {
+	for i := len(s.Runs) - 1; i >= 0; i-- {
+		if s.Runs[i].Partial {
+			return s.Runs[i]
+		}
+	}
+	if r := s.Run(picked); r != nil {
+		return r
+	}
+	for i := len(s.Runs) - 1; i >= 0; i-- {
+		if s.Runs[i].Profile != nil {
+			return s.Runs[i]
+		}
+	}
+	return nil
+}
+
+// spot is a layer in the roofline: work for each byte moved, and how fast that work went.
+type spot struct {
+	keys      []string
+	name, op  string
+	intensity float64 // MAC for each byte
+	rate      float64 // GMAC each second
+	ns        float64
+	share     float64
+}
+
+// roofline gives the layers that compute, and the roofs that their floors stand for: the highest rate and the highest
+// bandwidth any floor assumes. A roof is 0 where no floor is known.
+func roofline(p *profiler.Profile) (spots []spot, peak, bandwidth float64) {
+	for _, l := range p.Layers {
+		if l.MACs <= 0 || l.Bytes <= 0 || !(l.P50Ns > 0) {
+			continue
+		}
+		spots = append(spots, spot{l.Origin, l.Name, l.Op, float64(l.MACs) / float64(l.Bytes), float64(l.MACs) / l.P50Ns, l.P50Ns, l.Share})
+		if l.FloorNs != nil && *l.FloorNs > 0 {
+			peak = max(peak, float64(l.MACs) / *l.FloorNs)
+			bandwidth = max(bandwidth, float64(l.Bytes) / *l.FloorNs)
+		}
+	}
+	return spots, peak, bandwidth
+}
