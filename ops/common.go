@@ -10,7 +10,18 @@ import (
 // outLimit bounds the bytes of one output, so that a hostile attribute cannot ask for all memory.
 const outLimit = min(1<<31, math.MaxInt)
 
-// make allocates an output: fail.TooBig beyond outLimit, fail.Invalid for a negative dimension.
+// maxDim bounds dimensions that come from values, so that sums and products with sizes fit an int.
+const maxDim = min(model.MaxElems, math.MaxInt>>4)
+
+// limit is the most bytes that one output, or one table on the way to it, may take.
+func (c *Call) limit() int {
+	if c.Limit > 0 {
+		return c.Limit
+	}
+	return outLimit
+}
+
+// make allocates an output: fail.TooBig beyond the limit, fail.Invalid for a negative dimension.
 func (c *Call) make(d model.DType, dims []int) (*model.Tensor, error) {
 	n, err := model.Count(dims)
 	if err != nil {
@@ -20,8 +31,8 @@ func (c *Call) make(d model.DType, dims []int) (*model.Tensor, error) {
 	if d == model.String {
 		size = 16 * n
 	}
-	if size > outLimit {
-		return nil, fail.New(fail.TooBig, "an output of %s%v has more than 2 GB", d, dims).At(fail.Where{Node: string(c.Node.ID), Op: c.Node.Op})
+	if size > c.limit() {
+		return nil, fail.New(fail.TooBig, "an output of %s%v has more than %d bytes", d, dims, c.limit()).At(fail.Where{Node: string(c.Node.ID), Op: c.Node.Op})
 	}
 	return model.NewTensor(d, dims...), nil
 }

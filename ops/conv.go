@@ -17,107 +17,6 @@ var convAttrs = []AttrSpec{
 	{Name: "pads", Type: model.AttrInts}, {Name: "strides", Type: model.AttrInts},
 }
 
-// spatial is the geometry of a sliding window over k spatial dimensions.
-type spatial struct {
-	kernel, stride, dilation []int
-	begin, end               []int // padding
-	in, out                  []int
-}
-
-// window reads strides, dilations, pads and auto_pad of a node for the given kernel and input sizes. ceil rounds the output
-// size up. Unknown input sizes (-1) give unknown output sizes.
-func window(n *model.Node, bad func(attr, format string, args ...any) error, kernel, in []int, ceil bool) (*spatial, error) {
-	k := len(kernel)
-	s := &spatial{kernel: kernel, in: in, begin: make([]int, k), end: make([]int, k), out: make([]int, k)}
-	list := func(name string, least int64) ([]int, error) {
-		out := make([]int, k)
-		v := n.Ints(name)
-		if v != nil && len(v) != k {
-			return nil, bad(name, "has %d numbers, the window has %d dimensions", len(v), k)
-		}
-		for i := range out {
-			out[i] = 1
-			if v != nil {
-				if v[i] < least || v[i] > 1<<30 {
-					return nil, bad(name, "%v: want numbers from %d on", v, least)
-				}
-				out[i] = int(v[i])
-			}
-		}
-		return out, nil
-	}
-	var err error
-	if s.stride, err = list("strides", 1); err != nil {
-		return nil, err
-	}
-	if s.dilation, err = list("dilations", 1); err != nil {
-		return nil, err
-	}
-	for i, x := range kernel {
-		if x < 1 {
-			return nil, bad("kernel_shape", "dimension %d of the window is %d", i, x)
-		}
-	}
-	auto := n.Str("auto_pad", "NOTSET")
-	if p := n.Ints("pads"); p != nil && auto == "NOTSET" {
-		if len(p) != 2*k {
-			return nil, bad("pads", "has %d numbers, want %d", len(p), 2*k)
-		}
-		for i := range k {
-			if p[i] > 1<<30 || p[k+i] > 1<<30 || p[i] < -(1<<30) || p[k+i] < -(1<<30) {
-				return nil, bad("pads", "%v is out of range", p)
-			}
-			s.begin[i], s.end[i] = int(p[i]), int(p[k+i])
-		}
-	}
-	for i := range k {
-		if in[i] < 0 {
-			s.out[i] = -1
-			continue
-		}
-		span := (kernel[i]-1)*s.dilation[i] + 1
-		switch auto {
-		case "SAME_UPPER", "SAME_LOWER":
-			s.out[i] = (in[i] + s.stride[i] - 1) / s.stride[i]
-			total := max(0, (s.out[i]-1)*s.stride[i]+span-in[i])
-			s.begin[i], s.end[i] = total/2, total-total/2
-			if auto == "SAME_LOWER" {
-				s.begin[i], s.end[i] = s.end[i], s.begin[i]
-			}
-		default:
-			room := in[i] + s.begin[i] + s.end[i] - span
-			if room < 0 {
-				return nil, bad("kernel_shape", "a window of %d does not fit the padded size %d of dimension %d", span, in[i]+s.begin[i]+s.end[i], i)
-			}
-			s.out[i] = room/s.stride[i] + 1
-			if ceil && room%s.stride[i] != 0 && s.out[i]*s.stride[i] < in[i]+s.begin[i] {
-				s.out[i]++ // a window that would begin in the end padding is left out
-			}
-		}
-	}
-	return s, nil
-}
-
-// sizes gives the numbers of a shape from axis on, -1 where they are not known.
-func sizes(s model.Shape, from int) []int {
-	out := make([]int, 0, len(s))
-	for _, d := range s[from:] {
-		if d.Known() {
-			out = append(out, d.N)
-		} else {
-			out = append(out, -1)
-		}
-	}
-	return out
-}
-
-func dimOf(n int) model.Dim {
-	if n < 0 {
-		return model.Sym("")
-	}
-	return model.Fixed(n)
-}
-
 func inferConv(f *Inference) error { return inferConvAt(f, 0, 1, 2, f.In[0].DType) }
 
 // inferConvAt infers a convolution whose data and weights are inputs xi and wi and whose bias, if any, is input bi.
@@ -173,44 +72,6 @@ func inferConvAt(f *Inference, xi, wi, bi int, out model.DType) error {
 	return nil
 }
 
-// slide calls f(o, i, k) for every output position o, kernel position k and the input position i under it, as flat indices;
-// positions in the padding are left out.
-func (s *spatial) slide(f func(o, i, k int)) {
-	n := len(s.kernel)
-	outs, kers := product(s.out), product(s.kernel)
-	oi, ki := make([]int, n), make([]int, n)
-	st := strideOf(s.in)
-	for o := range outs {
-		unflatten(o, s.out, oi)
-	taps:
-		for k := range kers {
-			unflatten(k, s.kernel, ki)
-			at := 0
-			for d := range n {
-				p := oi[d]*s.stride[d] + ki[d]*s.dilation[d] - s.begin[d]
-				if p < 0 || p >= s.in[d] {
-					continue taps
-				}
-				at += p * st[d]
-			}
-			f(o, at, k)
-		}
-	}
-}
-
-func unflatten(i int, dims, at []int) {
-	for d := len(dims) - 1; d >= 0; d-- {
-		at[d] = i % dims[d]
-		i /= dims[d]
-	}
-}
-
-// taps lists slide's triples once, so that channels can share them.
-func (s *spatial) taps() (o, i, k []int32) {
-	s.slide(func(a, b, c int) { o, i, k = append(o, int32(a)), append(i, int32(b)), append(k, int32(c)) })
-	return
-}
-
 func (c *Call) badAttr(attr, format string, args ...any) error {
 	f := Inference{Node: c.Node}
 	return f.BadAttr(attr, format, args...)
@@ -227,12 +88,15 @@ func convolve(c *Call, x []float64, xs []int, w []float64, ws []int) (y []float6
 		return nil, nil, err
 	}
 	dims = append([]int{xs[0], ws[0]}, s.out...)
-	if n, err := model.Count(dims); err != nil || n > outLimit/8 {
-		return nil, nil, c.Bad("the output %v is too big", dims)
+	if n, err := model.Count(dims); err != nil || n > c.limit()/8 || len(w) > 0 && s.rows() > int64(c.limit())/32 {
+		return nil, nil, c.tooBig("an output of %v with a window of %v", dims, s.kernel)
 	}
 	ins, outs, kers := product(s.in), product(s.out), product(s.kernel)
 	y = make([]float64, product(dims))
-	to, ti, tk := s.taps()
+	if len(y) == 0 || len(w) == 0 {
+		return y, dims, nil
+	}
+	rows, step := s.segments(), s.stride[len(s.stride)-1]
 	cg, mg := ws[1], ws[0]/group
 	for n := range xs[0] {
 		for m := range ws[0] {
@@ -240,8 +104,12 @@ func convolve(c *Call, x []float64, xs []int, w []float64, ws []int) (y []float6
 			for ci := range cg {
 				src := x[(n*xs[1]+m/mg*cg+ci)*ins:][:ins]
 				wk := w[(m*cg+ci)*kers:][:kers]
-				for t := range to {
-					dst[to[t]] += src[ti[t]] * wk[tk[t]]
+				for k, v := range wk {
+					for _, g := range rows[k] {
+						for j := range dst[g.o:][:g.n] {
+							dst[g.o+j] += src[g.i+j*step] * v
+						}
+					}
 				}
 			}
 		}
@@ -360,21 +228,29 @@ var convTransposeDef = &Def{Name: "ConvTranspose", Since: []int{1, 11, 22}, In: 
 		}
 		m := ws[1] * g
 		dims := append([]int{xs[0], m}, s.in...)
-		if n, err := model.Count(dims); err != nil || n > outLimit/8 {
-			return c.Bad("the output %v is too big", dims)
-		}
 		x, w := toFloat64(c.In[0]), toFloat64(c.In[1])
+		if n, err := model.Count(dims); err != nil || n > c.limit()/8 || len(x) > 0 && len(w) > 0 && s.rows() > int64(c.limit())/32 {
+			return c.tooBig("an output of %v with a window of %v", dims, s.kernel)
+		}
 		y := make([]float64, product(dims))
 		ins, outs, kers := product(s.out), product(s.in), product(s.kernel)
-		to, ti, tk := s.taps()
+		var rows [][]segment
+		if len(x) > 0 && len(w) > 0 {
+			rows = s.segments()
+		}
+		step := s.stride[len(s.stride)-1]
 		for n := range xs[0] {
 			for ch := range xs[1] {
 				src := x[(n*xs[1]+ch)*ins:][:ins]
 				for mo := range ws[1] {
 					dst := y[(n*m+ch/(ws[0]/g)*ws[1]+mo)*outs:][:outs]
 					wk := w[(ch*ws[1]+mo)*kers:][:kers]
-					for t := range to {
-						dst[ti[t]] += src[to[t]] * wk[tk[t]]
+					for k, v := range wk {
+						for _, g := range rows[k] {
+							for j, e := range src[g.o:][:g.n] {
+								dst[g.i+j*step] += e * v
+							}
+						}
 					}
 				}
 			}

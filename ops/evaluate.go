@@ -26,6 +26,7 @@ func Evaluate(ctx context.Context, m *model.Model, inputs map[string]*model.Tens
 type Evaluator struct {
 	Model *model.Model
 	Visit func(n *model.Node, out []*model.Tensor)
+	Limit int // most bytes of one value that a node makes; 0: 2 GB
 	depth int
 }
 
@@ -88,7 +89,7 @@ func (e *Evaluator) Node(ctx context.Context, m *model.Model, n *model.Node, in 
 			return nil, fail.In(err, "", where)
 		}
 	}
-	c := &Call{Node: n, Def: d, Opset: opset, In: in, Out: make([]*model.Tensor, len(n.Outputs)), Sub: sub}
+	c := &Call{Node: n, Def: d, Opset: opset, In: in, Out: make([]*model.Tensor, len(n.Outputs)), Sub: sub, Limit: e.Limit}
 	if err := d.Eval(c); err != nil {
 		return nil, fail.In(err, "", where)
 	}

@@ -134,7 +134,7 @@ func fusedAdd(c *Call) ([]float64, []int, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if n, err := model.Count(dims); err != nil || n > outLimit/8 {
+	if n, err := model.Count(dims); err != nil || n > c.limit()/8 {
 		return nil, nil, c.tooBig("the output %v", dims)
 	}
 	a, b := toFloat64(c.In[0]), toFloat64(c.In[1])

@@ -14,7 +14,7 @@ func dimsOf(t *model.Tensor, least int64) ([]int, bool) {
 	out := make([]int, t.Len())
 	for i := range out {
 		v := t.Int64At(i)
-		if v < least || v > model.MaxElems {
+		if v < least || v > maxDim {
 			return nil, false
 		}
 		out[i] = int(v)
@@ -62,7 +62,7 @@ var col2imDef = &Def{Name: "Col2Im", Since: []int{18}, In: []Port{{Name: "input"
 		}
 		ch := x.Shape[1] / per
 		dims := append([]int{x.Shape[0], ch}, s.in...)
-		if n, err := model.Count(dims); err != nil || n > outLimit/8 {
+		if n, err := model.Count(dims); err != nil || n > c.limit()/8 {
 			return c.tooBig("an output of %v", dims)
 		}
 		y := make([]float64, product(dims))

@@ -79,7 +79,7 @@ func product2(c *Call, a []float64, as []int, b []float64, bs []int) ([]float64,
 		dims = append(dims, n)
 	}
 	total, err := model.Count(append(append([]int(nil), lead...), m, n))
-	if err != nil || total > outLimit/8 {
+	if err != nil || total > c.limit()/8 {
 		return nil, nil, c.Bad("the output %v is too big", dims)
 	}
 	y := make([]float64, total)

@@ -124,6 +124,9 @@ var families = []func() []*Def{
 	randomOps,
 	einsumOps,
 	signalOps,
+	detectOps,
+	gridSampleOps,
+	textOps,
 	eltwiseOps,
 	activationOps,
 	convOps,
@@ -205,6 +208,7 @@ type Call struct {
 	Out   []*model.Tensor
 	Sub   Runner // runs subgraphs; nil outside an evaluator
 	Train bool   // BatchNormalization and Dropout in training mode
+	Limit int    // most bytes of one output; 0: 2 GB
 }
 
 // Runner runs a subgraph of the node with the given inputs; outer names are resolved by the runner.

@@ -115,7 +115,7 @@ func padsOf(n *model.Node, has func(int) bool, value func(int) *model.Tensor, ra
 	begin, end = make([]int, rank), make([]int, rank)
 	for i, a := range axes {
 		b, e := pads[i], pads[len(axes)+i]
-		if b > model.MaxElems || e > model.MaxElems || b < -model.MaxElems || e < -model.MaxElems {
+		if b > maxDim || e > maxDim || b < -maxDim || e < -maxDim {
 			return nil, nil, "a pad is out of range"
 		}
 		begin[a], end[a] = int(b), int(e)
@@ -177,7 +177,7 @@ var centerCropPadDef = &Def{Name: "CenterCropPad", Since: []int{18}, In: []Port{
 		for i, a := range axes {
 			if out[a] = model.Sym(""); t != nil {
 				v := t.Int64At(i)
-				if v < 0 || v > model.MaxElems {
+				if v < 0 || v > maxDim {
 					return f.Bad("the wanted size %d", v)
 				}
 				out[a] = model.Fixed(int(v))

@@ -139,7 +139,7 @@ func pool(c *Call) (*spatial, [][]int32, []int, error) {
 		return nil, nil, nil, err
 	}
 	dims := append([]int{x[0], x[1]}, s.out...)
-	if n, err := model.Count(dims); err != nil || n > outLimit/8 || product(s.out)*product(s.kernel) > outLimit/8 {
+	if n, err := model.Count(dims); err != nil || n > c.limit()/8 || product(s.out)*product(s.kernel) > c.limit()/8 {
 		return nil, nil, nil, c.Bad("the output %v is too big", dims)
 	}
 	at := make([][]int32, product(s.out))

@@ -71,7 +71,7 @@ func resizingOf(n *model.Node, has func(int) bool, value func(int) *model.Tensor
 			}
 			continue
 		}
-		if sizes[i] < 0 || sizes[i] > model.MaxElems {
+		if sizes[i] < 0 || sizes[i] > maxDim {
 			return nil, "a size is negative or out of range"
 		}
 		r.out[a] = int(sizes[i])
@@ -158,7 +158,7 @@ func (r *resizing) keepAspect(policy string, dims, axes []int) string {
 	for _, a := range axes {
 		r.scale[a] = k
 		n := math.Floor(float64(k)*float64(dims[a]) + 0.5)
-		if n > model.MaxElems {
+		if n > maxDim {
 			return "a size is out of range"
 		}
 		r.out[a] = int(n)
@@ -262,7 +262,7 @@ func resize(c *Call) error {
 func (c *Call) resample(v []float64, dims []int, a int, taps [][]tap) ([]float64, []int, error) {
 	out := append([]int{}, dims...)
 	out[a] = len(taps)
-	if n, err := model.Count(out); err != nil || n > outLimit/8 {
+	if n, err := model.Count(out); err != nil || n > c.limit()/8 {
 		return nil, nil, c.tooBig("%v between two axes", out)
 	}
 	outer, inner, n := product(dims[:a]), product(dims[a+1:]), dims[a]

@@ -152,7 +152,7 @@ func depthOf(t *model.Tensor) (int, string) {
 		return 0, "the depth is no single number"
 	}
 	v := t.Float64At(0)
-	if !(v >= 0 && v <= model.MaxElems) {
+	if !(v >= 0 && v <= maxDim) {
 		return 0, "the depth is not in the range of dimensions"
 	}
 	return int(v), ""
@@ -185,7 +185,7 @@ var topKDef = &Def{Name: "TopK", Since: []int{1, 10, 11}, In: []Port{{Name: "X",
 		switch {
 		case !known:
 			s[a] = model.Sym("")
-		case k < 0 || k > model.MaxElems || s[a].Known() && k > int64(s[a].N):
+		case k < 0 || k > maxDim || s[a].Known() && k > int64(s[a].N):
 			return f.Bad("k is %d, dimension %d is %s", k, a, s[a])
 		default:
 			s[a] = model.Fixed(int(k))
@@ -277,7 +277,7 @@ var uniqueDef = &Def{Name: "Unique", Since: []int{11}, In: []Port{{Name: "X", Ty
 			}
 		}
 		n, inner, outer := x.Shape[a], product(x.Shape[a+1:]), product(x.Shape[:a])
-		if n > outLimit/8 {
+		if n > c.limit()/8 {
 			return c.tooBig("%d slices", n)
 		}
 		compare := func(i, k int) int {

@@ -200,7 +200,7 @@ func reshaped(in []int, want []int64, zero bool) ([]int, error) {
 				return nil, fail.New(fail.Invalid, "shape %v keeps dimension %d of rank %d", want, i, len(in))
 			}
 			out[i] = in[i]
-		case d < 0 || d > model.MaxElems:
+		case d < 0 || d > maxDim:
 			return nil, fail.New(fail.Invalid, "shape %v has the dimension %d", want, d)
 		default:
 			out[i] = int(d)
@@ -579,7 +579,7 @@ var expandDef = &Def{Name: "Expand", Since: []int{8, 13}, In: []Port{{Name: "inp
 		if t := f.Value(1); t != nil && f.In[0].Ranked {
 			var s model.Shape
 			for _, d := range ints64(t) {
-				if d < 0 || d > model.MaxElems {
+				if d < 0 || d > maxDim {
 					return f.Bad("shape has the dimension %d", d)
 				}
 				s = append(s, model.Fixed(int(d)))
@@ -668,7 +668,7 @@ var constantOfShapeDef = &Def{Name: "ConstantOfShape", Since: []int{9, 20, 21}, 
 		if t := f.Value(0); t != nil {
 			var s model.Shape
 			for _, v := range ints64(t) {
-				if v < 0 || v > model.MaxElems {
+				if v < 0 || v > maxDim {
 					return f.Bad("shape has the dimension %d", v)
 				}
 				s = append(s, model.Fixed(int(v)))
