@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"fettle/history"
 	"fettle/internal/fail"
 	"fettle/model"
 	"fettle/model/onnx"
@@ -29,7 +30,8 @@ type App struct {
 	cache  *optimizer.Cache
 	self   []string // how to start this program as an agent; nil: the embedded one
 
-	mu sync.Mutex
+	mu    sync.Mutex
+	store *history.Store
 }
 
 // Options say where an App keeps its things and what it may use.
@@ -70,7 +72,14 @@ func (a *App) Home() string { return a.home }
 
 // Close ends what runs in the background.
 func (a *App) Close() error {
-	return nil
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.store == nil {
+		return nil
+	}
+	err := a.store.Close()
+	a.store = nil
+	return err
 }
 
 // ensureHome creates the home folder, readable by the user only.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"os"
 
 	"fettle/dataset"
 	"fettle/internal/fail"
@@ -237,3 +238,24 @@ func (e *engineSession) Run(ctx context.Context, in map[string]*model.Tensor) ([
 
 // Close frees the session.
 func (e *engineSession) Close() error { return e.s.Close() }
+
+// FileSizes completes a report with the sizes of the files on both ends.
+func (a *App) FileSizes(o *Optimized, before, after string) error {
+	size := func(path string) (*int64, error) {
+		st, err := os.Stat(path)
+		if err != nil {
+			return nil, fail.New(fail.NotFound, "%v", err).At(fail.Where{File: path})
+		}
+		n := st.Size()
+		return &n, nil
+	}
+	if len(o.Report.Steps) == 0 {
+		return nil
+	}
+	var err error
+	if o.Report.Steps[0].Before.FileBytes, err = size(before); err != nil {
+		return err
+	}
+	o.Report.Steps[len(o.Report.Steps)-1].After.FileBytes, err = size(after)
+	return err
+}

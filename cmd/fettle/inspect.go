@@ -20,7 +20,7 @@ func (inspectCmd) Help() string {
 
 // Run prints what is in the model.
 func (c inspectCmd) Run(e *env) error {
-	in, err := e.app.Inspect(e.ctx, c.Model, c.Board)
+	in, err := e.app.Inspect(e.ctx, c.Model)
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type cli struct {
 	Doctor      doctorCmd      `cmd:"" help:"Say what this computer lacks, and how to get it."`
 	Demo        demoCmd        `cmd:"" help:"Do the main job on this computer with the sample."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
+	Docs        docsCmd        `cmd:"" hidden:"" help:"Write the documents that are made from tables."`
 }
 
 // env is what a command works with.
@@ -174,4 +175,11 @@ type versionCmd struct{}
 func (versionCmd) Run(e *env) error {
 	fmt.Fprintln(e.out, "fettle", app.Version)
 	return nil
+}
+
+// note says something that is no result.
+func (e *env) note(format string, args ...any) {
+	if !e.quiet || !e.json {
+		fmt.Fprintf(e.errOut, "fettle: "+format+"\n", args...)
+	}
 }

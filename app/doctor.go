@@ -1,0 +1,80 @@
+package app
+
+import (
+	"context"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"fettle/kernels/cpu"
+	"fettle/remote/agentbin"
+)
+
+// Doctor says what this computer lacks for Fettle's work, and how to get it.
+func (a *App) Doctor(context.Context) []TargetFinding {
+	var out []TargetFinding
+	add := func(name string, ok bool, why, fix string) {
+		if ok {
+			fix = ""
+		}
+		out = append(out, TargetFinding{Name: name, OK: ok, Why: why, Fix: fix})
+	}
+	add("processor", true, runtime.GOARCH+", "+cpu.Detect().String(), "")
+	err := a.ensureHome()
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(a.home, ".probe-*"); err == nil {
+			f.Close()
+			err = os.Remove(f.Name())
+		}
+	}
+	why := a.home + " can be written"
+	if err != nil {
+		why = err.Error()
+	}
+	add("home", err == nil, why, "set FETTLE_HOME to a folder that can be written")
+	if _, err := a.history(); err != nil {
+		add("history", false, err.Error(), "move the file away: a new one is made")
+	} else {
+		add("history", true, "runs are kept in "+filepath.Join(a.home, "history.db"), "")
+	}
+	for _, arch := range agentbin.Arches() {
+		_, err := agentbin.For(arch)
+		why := "the board agent for " + arch + " is built in"
+		if err != nil {
+			why = err.Error()
+		}
+		add("agent "+arch, err == nil, why, "make agents, then build again")
+	}
+	keys := sshKeys()
+	switch {
+	case os.Getenv("SSH_AUTH_SOCK") != "":
+		add("ssh", true, "an ssh agent is running", "")
+	case len(keys) > 0:
+		add("ssh", true, "key "+strings.Join(keys, ", "), "")
+	default:
+		add("ssh", false, "no ssh agent and no key in ~/.ssh: boards will ask for a password", "ssh-keygen -t ed25519")
+	}
+	if runtime.GOOS == "linux" {
+		display := os.Getenv("DISPLAY") + os.Getenv("WAYLAND_DISPLAY")
+		add("display", display != "", map[bool]string{true: "there is a display", false: "no display: the studio cannot open here"}[display != ""],
+			"use the command line, or set DISPLAY")
+	}
+	return out
+}
+
+func sshKeys() []string {
+	u, err := user.Current()
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, n := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
+		if _, err := os.Stat(filepath.Join(u.HomeDir, ".ssh", n)); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}

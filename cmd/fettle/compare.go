@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"fettle/app"
+)
+
+type compareCmd struct {
+	A    string `arg:"" help:"Profile: a JSON file, or the id of a run."`
+	B    string `arg:"" help:"Profile that is compared with it."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// Help gives an example that works.
+func (compareCmd) Help() string {
+	return "Example:\n  fettle profile a.onnx -o a.json && fettle profile b.onnx -o b.json && fettle compare a.json b.json"
+}
+
+// Run compares.
+func (c compareCmd) Run(e *env) error {
+	r, err := e.app.CompareRuns(e.ctx, c.A, c.B)
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, r, func(w io.Writer) { printComparison(w, r) })
+}
+
+func printComparison(w io.Writer, r *app.ProfileComparison) {
+	verdict := map[string]string{"faster": "B is faster", "slower": "B is slower", "none": "no difference shown"}[r.Verdict]
+	fmt.Fprintf(w, "%s: %s -> %s, time ratio %.3f (%.3f to %.3f), could have seen %.1f %%\n", verdict, ms(r.A.P50Ns), ms(r.B.P50Ns), r.Ratio[1], r.Ratio[0], r.Ratio[2], 100*r.Detectable)
+	for i, b := range r.Bars {
+		if i == 25 {
+			fmt.Fprintf(w, "  … %d more\n", len(r.Bars)-i)
+			break
+		}
+		fmt.Fprintf(w, "  %-32.32s %10s -> %10s  %+.4f ms  %-6s %s\n", b.Label, ms(b.FromNs), ms(b.ToNs), b.DeltaNs/1e6, b.Verdict, b.Why)
+	}
+	for _, s := range r.Conditions {
+		fmt.Fprintln(w, "  note:", s)
+	}
+}
+
+type exportCmd struct {
+	Source string `arg:"" name:"run" help:"Profile: a JSON file, or the id of a run; two joined by a comma for a comparison."`
+	Format string `required:"" enum:"html,csv,json,svg,png,pdf,perfetto,pprof" help:"html, csv, json, svg, png, pdf, perfetto or pprof."`
+	Out    string `short:"o" required:"" help:"File to write."`
+	Lang   string `default:"en" enum:"en,zh" help:"Language of a report."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+// Help gives an example that works.
+func (exportCmd) Help() string {
+	return "Example:\n  fettle profile a.onnx -o a.json && fettle export a.json --format svg -o layers.svg"
+}
+
+// Run writes the export.
+func (c exportCmd) Run(e *env) error {
+	if err := e.app.Export(e.ctx, app.ExportRequest{Run: c.Source, Format: c.Format, Out: c.Out, Lang: c.Lang}); err != nil {
+		return err
+	}
+	return e.print(c.JSON, map[string]string{"file": c.Out, "format": c.Format}, func(w io.Writer) { fmt.Fprintln(w, "wrote", c.Out) })
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sort"
+
+	"fettle/app"
+)
+
+type profileCmd struct {
+	Model    string   `arg:"" help:"ONNX file."`
+	Target   string   `default:"local" help:"Where to measure."`
+	Runtime  string   `default:"fettle" help:"Engine."`
+	Threads  int      `default:"1" help:"Workers that share each layer."`
+	Optimize bool     `help:"Apply the recipe standard first."`
+	Warmup   string   `default:"auto" help:"Inferences before the measurement; auto: until the times settle."`
+	Runs     int      `default:"50" help:"Inferences a launch, clean and instrumented each."`
+	Launches int      `default:"3" help:"Starts of the program: the unit of replication."`
+	Shape    []string `help:"Shape of an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
+	Out      string   `short:"o" help:"Write the profile as JSON."`
+	JSON     bool     `name:"json" help:"Print JSON."`
+	login
+}
+
+// Help gives an example that works.
+func (profileCmd) Help() string {
+	return "Example:\n  fettle sample -o sample.onnx && fettle profile sample.onnx --runs 20 --launches 2"
+}
+
+// Run measures.
+func (c profileCmd) Run(e *env) error {
+	if err := onlyFettle(c.Runtime); err != nil {
+		return err
+	}
+	warm, err := warmup(c.Warmup)
+	if err != nil {
+		return err
+	}
+	shapes, err := parseShapes(c.Shape)
+	if err != nil {
+		return err
+	}
+	m, err := e.app.Load(e.ctx, c.Model)
+	if err != nil {
+		return err
+	}
+	if !c.Optimize {
+		if s := e.app.StandardSaves(e.ctx, m); s != "" {
+			e.note("%s", s)
+		}
+	}
+	p, err := e.app.Profile(e.ctx, app.ProfileRequest{Model: m, Name: app.BaseName(c.Model), Target: c.Target, Threads: c.Threads, Optimize: c.Optimize,
+		Warmup: warm, Runs: c.Runs, Launches: c.Launches, Shapes: shapes, Progress: e.progress, Asks: c.asks(e, "")})
+	if err != nil {
+		return err
+	}
+	if c.Out != "" {
+		if err := e.app.WriteProfile(c.Out, p); err != nil {
+			return err
+		}
+	}
+	return e.print(c.JSON, p, func(w io.Writer) { printProfile(w, p) })
+}
+
+func printProfile(w io.Writer, p *app.Profile) {
+	fmt.Fprintf(w, "%s on %s, %d thread(s), %s\n", p.Model.Name, p.Target.Name, p.Plan.Threads, p.Runtime.Name)
+	row := func(name string, v *float64) {
+		if v == nil {
+			fmt.Fprintf(w, "  %-4s needs more runs\n", name)
+			return
+		}
+		fmt.Fprintf(w, "  %-4s %s\n", name, ms(*v))
+	}
+	row("p50", p.Clean.P50Ns)
+	row("p90", p.Clean.P90Ns)
+	row("p99", p.Clean.P99Ns)
+	fmt.Fprintf(w, "  p50 between %s and %s (95 %%), n = %d in %d launches; first %s, load %s\n", ms(p.Clean.IntervalP50[0]), ms(p.Clean.IntervalP50[1]),
+		p.Clean.N, p.Clean.Launches, ms(p.Clean.FirstNs), ms(p.Clean.LoadNs))
+	fmt.Fprintf(w, "  seal %s", p.Conditions.Seal)
+	for _, why := range p.Conditions.Why {
+		fmt.Fprintf(w, "; %s", why)
+	}
+	fmt.Fprintln(w)
+	layers := append([]app.ProfileLayer(nil), p.Layers...)
+	sort.SliceStable(layers, func(i, j int) bool { return layers[i].P50Ns > layers[j].P50Ns })
+	for i, l := range layers {
+		if i == 20 {
+			fmt.Fprintf(w, "  … %d more\n", len(layers)-i)
+			break
+		}
+		fmt.Fprintf(w, "  %-32.32s %-18s %10s %5.1f %%  %s\n", l.Name, l.Op, ms(l.P50Ns), 100*l.Share, l.Kernel)
+	}
+	fmt.Fprintf(w, "  unattributed %s; layers add up to the total within %.2f %%; watching costs %.2f %%\n", ms(p.UnattributedNs), 100*p.Closure, 100*p.ObserverCost)
+}

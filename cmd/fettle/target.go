@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"fettle/app"
+	"fettle/internal/fail"
+)
+
+type targetCmd struct {
+	Add    targetAddCmd    `cmd:"" help:"Add a board, after its host key was accepted."`
+	List   targetListCmd   `cmd:"" help:"List the targets."`
+	Facts  targetFactsCmd  `cmd:"" help:"Show what a target is and how it is now."`
+	Doctor targetDoctorCmd `cmd:"" help:"Say what of a target spoils measurements, and what to do."`
+	Forget targetForgetCmd `cmd:"" help:"Forget a board; with --remove take the agent and all deployments away."`
+}
+
+// login are the flags of every command that may have to log in.
+type login struct {
+	PasswordStdin bool `help:"Read the password from standard input."`
+}
+
+// asks answers questions of a login from the terminal or standard input.
+func (l login) asks(e *env, accept string) app.Asks {
+	return app.Asks{
+		HostKey: func(ctx context.Context, q app.HostKeyQuestion) (bool, error) {
+			if accept != "" {
+				return false, nil // the fingerprint given was compared already and is another one
+			}
+			if !interactive() {
+				return false, nil
+			}
+			fmt.Fprintf(e.errOut, "The host key of %s is not known:\n  %s %s\nIs it the board's? [yes/no] ", q.Address, q.KeyType, q.Fingerprint)
+			line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+			return err == nil && strings.TrimSpace(line) == "yes", nil
+		},
+		Accept: accept,
+		Password: func(ctx context.Context, user, host string) (string, error) {
+			if l.PasswordStdin {
+				b, err := io.ReadAll(io.LimitReader(os.Stdin, 4096))
+				if err != nil {
+					return "", fail.New(fail.Usage, "the password cannot be read from standard input: %v", err)
+				}
+				return strings.TrimRight(string(b), "\r\n"), nil
+			}
+			return secret(e, fmt.Sprintf("Password of %s@%s: ", user, host))
+		},
+		Passphrase: func(ctx context.Context, file string) (string, error) {
+			return secret(e, "Passphrase of "+file+": ")
+		},
+	}
+}
+
+func interactive() bool { return term.IsTerminal(int(os.Stdin.Fd())) }
+
+func secret(e *env, prompt string) (string, error) {
+	if !interactive() {
+		return "", fail.New(fail.Denied, "nobody is there to ask").Try("use a key, the ssh agent, or --password-stdin")
+	}
+	fmt.Fprint(e.errOut, prompt)
+	b, err := term.ReadPassword(int(os.Stdin.Fd()))
+	fmt.Fprintln(e.errOut)
+	if err != nil {
+		return "", fail.New(fail.Cancelled, "%v", err)
+	}
+	return string(b), nil
+}
+
+type targetAddCmd struct {
+	Name          string   `arg:"" help:"Name to use from now on."`
+	Address       string   `arg:"" help:"ssh://user@host:port, user@host, or a Host of ~/.ssh/config."`
+	Identity      []string `help:"Private key file." type:"path"`
+	AcceptHostKey string   `help:"Fingerprint that the board must show: SHA256:…"`
+	Jump          string   `help:"Host to go through: user@host:port."`
+	JSON          bool     `name:"json" help:"Print JSON."`
+	login
+}
+
+// Help gives an example that works.
+func (targetAddCmd) Help() string {
+	return "Example:\n  fettle target add pi4 ssh://pi@192.168.1.20 --identity ~/.ssh/id_ed25519"
+}
+
+// Run adds the board.
+func (c targetAddCmd) Run(e *env) error {
+	f, err := e.app.AddTarget(e.ctx, app.Target{Name: c.Name, Address: c.Address, Identity: c.Identity, Jump: c.Jump}, c.asks(e, c.AcceptHostKey))
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, f, func(w io.Writer) {
+		fmt.Fprintf(w, "added %s\n", c.Name)
+		printFacts(w, f)
+	})
+}
+
+type targetListCmd struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run lists the targets.
+func (c targetListCmd) Run(e *env) error {
+	list, err := e.app.Targets()
+	if err != nil {
+		return err
+	}
+	list = append([]app.Target{{Name: app.LocalTarget, Address: "this computer"}}, list...)
+	return e.print(c.JSON, list, func(w io.Writer) {
+		for _, t := range list {
+			fmt.Fprintf(w, "%-16s %s\n", t.Name, t.Address)
+		}
+	})
+}
+
+type targetFactsCmd struct {
+	Name string `arg:"" default:"local" help:"Target."`
+	JSON bool   `name:"json" help:"Print JSON."`
+	login
+}
+
+// Run shows the facts.
+func (c targetFactsCmd) Run(e *env) error {
+	f, err := e.app.TargetFacts(e.ctx, c.Name, c.asks(e, ""))
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, f, func(w io.Writer) { printFacts(w, f) })
+}
+
+func printFacts(w io.Writer, f *app.TargetFacts) {
+	fmt.Fprintf(w, "%s, %s, %s, kernel %s\n", f.SoC, f.Arch, f.OS, f.Kernel)
+	for i, c := range f.Cores {
+		if i > 0 && c == f.Cores[i-1] {
+			continue
+		}
+		n := 0
+		for _, o := range f.Cores {
+			if o == c {
+				n++
+			}
+		}
+		fmt.Fprintf(w, "  %d x %s", n, c.Part)
+		if c.MaxHz > 0 {
+			fmt.Fprintf(w, ", %.2f GHz", float64(c.MaxHz)/1e9)
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "  memory %s\n", size(f.MemoryBytes))
+	if f.Governor != "" {
+		fmt.Fprintf(w, "  governor %s\n", f.Governor)
+	}
+	if f.TemperatureC != nil {
+		fmt.Fprintf(w, "  %.1f C\n", *f.TemperatureC)
+	}
+	if f.Throttled != nil && *f.Throttled {
+		fmt.Fprintln(w, "  throttled now")
+	}
+	for _, r := range f.Runtimes {
+		if r.Present {
+			fmt.Fprintf(w, "  runtime %s %s %s\n", r.Name, r.Version, r.Path)
+		}
+	}
+	for _, a := range f.Absent {
+		fmt.Fprintf(w, "  not known: %s\n", a)
+	}
+}
+
+type targetDoctorCmd struct {
+	Name string `arg:"" default:"local" help:"Target."`
+	JSON bool   `name:"json" help:"Print JSON."`
+	login
+}
+
+// Run shows the check-up.
+func (c targetDoctorCmd) Run(e *env) error {
+	rows, err := e.app.TargetDoctor(e.ctx, c.Name, c.asks(e, ""))
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, rows, func(w io.Writer) { printRows(w, rows) })
+}
+
+func printRows(w io.Writer, rows []app.TargetFinding) {
+	for _, r := range rows {
+		mark := "ok  "
+		if !r.OK {
+			mark = "look"
+		}
+		fmt.Fprintf(w, "%s %-12s %s", mark, r.Name, r.Why)
+		if r.Fix != "" {
+			fmt.Fprintf(w, "; %s", r.Fix)
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+type targetForgetCmd struct {
+	Name   string `arg:"" help:"Target."`
+	Remove bool   `help:"Take the agent and all deployments off the board first."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+	login
+}
+
+// Run forgets the board.
+func (c targetForgetCmd) Run(e *env) error {
+	if err := e.app.ForgetTarget(e.ctx, c.Name, c.Remove, c.asks(e, "")); err != nil {
+		return err
+	}
+	return e.print(c.JSON, map[string]any{"name": c.Name, "removed": c.Remove}, func(w io.Writer) { fmt.Fprintln(w, "forgot", c.Name) })
+}
