@@ -35,7 +35,9 @@ func (s *cell) input(x []float64, k int) float64 { return s.fromX(x, k) + s.from
 
 func (s *cell) fromX(x []float64, k int) float64 { return s.wb[k] + dot(s.w[k*s.in:][:s.in], x) }
 
-func (s *cell) fromH(h []float64, k int) float64 { return s.rb[k] + dot(s.r[k*s.hidden:][:s.hidden], h) }
+func (s *cell) fromH(h []float64, k int) float64 {
+	return s.rb[k] + dot(s.r[k*s.hidden:][:s.hidden], h)
+}
 
 // fire clips and applies activation i.
 func (s *cell) fire(i int, v float64) float64 { return s.act[i](clamp(v, -s.clip, s.clip)) }
