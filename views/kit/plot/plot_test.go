@@ -78,7 +78,13 @@ func figures(k *Ink) map[string]Figure {
 	for i, v := range []float64{248, 240, 190, 141, 136} {
 		line.Points = append(line.Points, Point{Key: fmt.Sprint(i), X: float64(i), Y: v, Lo: v - 4, Hi: v + 4, Label: fmt.Sprintf("step %d", i)})
 	}
-	return map[string]Figure{"waterfall": fall(), "bars": bars, "line": line,
+	roof := &Roofline{Peak: 28.8, Bandwidth: 3.9, PeakTag: "direct fp32: 28.8", BandTag: "memory 3.9 GB/s", XTitle: "MAC per byte moved", YTitle: "GMAC/s",
+		Shapes: []string{"1×1, 36 layers", "3×3, 16 layers", ""}, Tick: tick, Selected: func(k []string) bool { return k[0] == "3" }}
+	for i := range 14 {
+		x := 3 + float64(i*i)*.8
+		roof.Spots = append(roof.Spots, Spot{Keys: []string{fmt.Sprint(i)}, Name: fmt.Sprintf("conv%d", i), X: x, Y: min(3.9*x, 28.8) * (.5 + .03*float64(i%9)), Heat: float64(i) / 14, Shape: uint8(i % 2), Radius: 3 + float32(i)/5})
+	}
+	return map[string]Figure{"waterfall": fall(), "roofline": roof, "bars": bars, "line": line,
 		"histogram": &Histogram{Values: samples(67), Mid: 248, MidTag: "p50", Note: "67 samples, 3 outliers kept", Tick: tick, Colour: k.RunA}}
 }
 
@@ -92,6 +98,7 @@ func TestGolden(t *testing.T) {
 	}{
 		{"waterfall-dark", "waterfall", "en", true, 760, 250, 1},
 		{"bars-light-150", "bars", "zh", false, 360, 80, 1.5},
+		{"roofline-dark", "roofline", "en", true, 480, 300, 1},
 		{"line-light", "line", "en", false, 360, 140, 1},
 		{"histogram-dark", "histogram", "en", true, 360, 80, 1},
 	} {
