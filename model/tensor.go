@@ -234,6 +234,8 @@ func (t *Tensor) Int64At(i int) int64 {
 		return int64(t.nibble(i))
 	case Int4:
 		return int64(int8(t.nibble(i)<<4) >> 4)
+	case String, Sequence, Undefined:
+		return 0 // no number; the caller should have asked for the dtype
 	}
 	return int64(t.Float64At(i))
 }
@@ -302,6 +304,7 @@ func (t *Tensor) SetInt64(i int, v int64) {
 		Data[uint64](t)[i] = uint64(v)
 	case Uint4, Int4:
 		t.setNibble(i, byte(v)&15)
+	case String, Sequence, Undefined: // no place for a number
 	default:
 		t.SetFloat64(i, float64(v))
 	}

@@ -127,6 +127,7 @@ var families = []func() []*Def{
 	detectOps,
 	gridSampleOps,
 	textOps,
+	descentOps,
 	eltwiseOps,
 	activationOps,
 	convOps,

@@ -87,6 +87,9 @@ func drawnType(f *Inference, allowed Set) error {
 // source is the generator of a node.
 func (c *Call) source() *rand.Rand {
 	if a := c.Node.Attr("seed"); a != nil {
+		if a.Type == model.AttrInt { // of Dropout
+			return rand.New(rand.NewPCG(uint64(a.I), 0x66657474))
+		}
 		return rand.New(rand.NewPCG(uint64(math.Float32bits(a.F)), 0x66657474))
 	}
 	h := fnv.New64a()

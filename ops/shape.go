@@ -885,11 +885,17 @@ var spaceToDepthDef = &Def{Name: "SpaceToDepth", Since: []int{1, 13}, In: []Port
 		return nil
 	}}
 
-// dropoutDef: inference mode hands the input on; the mask is all true.
-var dropoutDef = &Def{Name: "Dropout", Since: []int{1, 6, 7, 10, 12, 13, 22}, In: []Port{{Name: "data", Type: "T"}, {Name: "ratio", Opt: true}, {Name: "training_mode", Type: "bool", Opt: true}},
-	Out: []Port{{Name: "output"}, {Name: "mask", Opt: true}}, Types: map[string]Set{"T": Floats}, Attrs: []AttrSpec{{Name: "ratio", Type: model.AttrFloat, Default: float32(0.5), Until: 12}, {Name: "seed", Type: model.AttrInt, Default: int64(0)}},
+// dropoutDef: inference mode hands the input on and the mask is all true. In training mode a share of the elements becomes
+// zero and the others grow so that the mean stays; the same seed drops the same.
+var dropoutDef = &Def{Name: "Dropout", Since: []int{1, 6, 7, 10, 12, 13, 22}, In: []Port{{Name: "data", Type: "T"}, {Name: "ratio", Type: "R", Opt: true}, {Name: "training_mode", Type: "bool", Opt: true}},
+	Out: []Port{{Name: "output"}, {Name: "mask", Opt: true}}, Types: map[string]Set{"T": Floats, "R": Floats}, Attrs: []AttrSpec{{Name: "ratio", Type: model.AttrFloat, Default: float32(0.5), Until: 12}, {Name: "seed", Type: model.AttrInt, Default: int64(0)}},
 	Infer: func(f *Inference) error {
 		f.Out[0] = f.In[0]
+		for i := 1; i < 3; i++ {
+			if err := f.single(i); err != nil {
+				return err
+			}
+		}
 		if len(f.Out) > 1 {
 			f.Out[1] = f.In[0]
 			if f.Opset >= 10 {
@@ -899,8 +905,12 @@ var dropoutDef = &Def{Name: "Dropout", Since: []int{1, 6, 7, 10, 12, 13, 22}, In
 		return nil
 	},
 	Eval: func(c *Call) error {
-		if c.Has(2) && c.In[2].Len() == 1 && c.In[2].Raw[0] != 0 && !(c.Has(1) && c.In[1].Len() == 1 && c.In[1].Float64At(0) == 0) {
-			return c.Unsupported("Dropout in training mode")
+		ratio := 0.5
+		if c.Has(1) {
+			ratio = c.In[1].Float64At(0)
+		}
+		if c.Has(2) && c.In[2].Raw[0] != 0 && ratio != 0 {
+			return c.drop(ratio)
 		}
 		c.Out[0] = c.In[0]
 		if c.Wants(1) {
@@ -919,3 +929,30 @@ var dropoutDef = &Def{Name: "Dropout", Since: []int{1, 6, 7, 10, 12, 13, 22}, In
 		}
 		return nil
 	}}
+
+func (c *Call) drop(ratio float64) error {
+	if !(ratio >= 0 && ratio < 1) {
+		return c.Bad("a ratio of %g, want 0 to below 1", ratio)
+	}
+	x := c.In[0]
+	y, err := c.make(x.DType, x.Shape)
+	if err != nil {
+		return err
+	}
+	mask, err := c.make(model.Bool, x.Shape)
+	if err != nil {
+		return err
+	}
+	r := c.source()
+	for i := range x.Len() {
+		if r.Float64() >= ratio {
+			mask.Raw[i] = 1
+			y.SetFloat64(i, x.Float64At(i)/(1-ratio))
+		}
+	}
+	c.Out[0] = y
+	if len(c.Out) > 1 {
+		c.Out[1] = mask
+	}
+	return nil
+}
