@@ -15,18 +15,20 @@ import (
 // it needs of its inputs; conversions between layouts are added where a need is not met. Addresses and borders are
 // settled after the last node, when every need is known.
 type lowering struct {
-	ctx   context.Context
-	m     *model.Model
-	inf   *ops.Inferred
-	opt   Options
-	given map[string]model.Type
-	vals  map[string]*value
-	bufs  []*buffer
-	steps []*step
-	packs int64
-	done  map[model.NodeID]bool // nodes that an earlier row covered
-	cur   *model.Node           // node being lowered: conversions between layouts are made for it
-	free  []Free
+	ctx     context.Context
+	m       *model.Model
+	inf     *ops.Inferred
+	opt     Options
+	given   map[string]model.Type
+	vals    map[string]*value
+	bufs    []*buffer
+	steps   []*step
+	packs   int64
+	done    map[model.NodeID]bool    // nodes that an earlier row covered
+	islands map[model.NodeID]*island // nodes that run on integers
+	zeros   map[string]int           // zero point of each 8-bit value that an island reads
+	cur     *model.Node              // node being lowered: conversions between layouts are made for it
+	free    []Free
 }
 
 // value is an edge of the graph with the forms in which it lies in memory.
@@ -36,8 +38,10 @@ type value struct {
 	dims    []int // nil: the shape is known only at run time
 	data    *model.Tensor
 	plain   *buffer // row-major
-	blocked *buffer // channel blocks, float32
-	dynamic bool    // made by a reference kernel with a shape that is not known before
+	blocked *buffer // channel blocks: float32, or the u8 form of an 8-bit tensor
+	from    *edge   // a float32 value that nobody has made yet: the dequantized form of an 8-bit value
+	fromBy  *model.Node
+	dynamic bool // made by a reference kernel with a shape that is not known before
 	slot    int
 }
 
@@ -107,6 +111,7 @@ func (l *lowering) run() error {
 			}
 		}
 	}
+	l.findIslands()
 	for _, n := range l.m.Graph.Nodes {
 		if err := l.ctx.Err(); err != nil {
 			return err
@@ -115,6 +120,12 @@ func (l *lowering) run() error {
 			continue
 		}
 		l.cur = n
+		if isl := l.islands[n.ID]; isl != nil {
+			if err := l.lowerIsland(isl); err != nil {
+				return fail.In(err, "", fail.Where{Node: string(n.ID), Op: n.Op})
+			}
+			continue
+		}
 		if err := l.node(n); err != nil {
 			return fail.In(err, "", fail.Where{Node: string(n.ID), Op: n.Op})
 		}
@@ -128,6 +139,11 @@ func (l *lowering) run() error {
 			l.cur = l.m.Graph.Producer(o.Name)
 			l.needPlain(v)
 			v.plain.pinned = true
+		}
+	}
+	for _, v := range l.vals {
+		if v.from != nil { // nobody asked for the floats
+			l.free = append(l.free, Free{v.fromBy.ID, "view"})
 		}
 	}
 	return nil
@@ -309,6 +325,10 @@ func (l *lowering) needPlain(v *value) *buffer {
 		v.plain = &buffer{what: v.name, size: len(v.data.Raw), ext: ext[:len(v.data.Raw)]}
 		return v.plain
 	}
+	if v.from != nil {
+		l.dequantize(v)
+		return v.plain
+	}
 	v.plain = l.newPlain(v)
 	l.unblock(v)
 	return v.plain
@@ -327,7 +347,7 @@ func dims4(d []int) (n, c, h, w int, ok bool) {
 	return n, c, h, w, n > 0 && c > 0 && h > 0 && w > 0
 }
 
-// needBlocked gives v's blocked float32 buffer with at least the border asked for.
+// needBlocked gives v's blocked buffer with at least the border asked for.
 func (l *lowering) needBlocked(v *value, border cpu.Border) *buffer {
 	if v.blocked == nil {
 		if v.plain == nil {
@@ -345,7 +365,11 @@ func (l *lowering) newBlocked(v *value, border cpu.Border) *buffer {
 	n, c, h, w, _ := dims4(v.dims)
 	b := l.newBuffer(v.name+" (blocked)", 0)
 	b.isBlocked, b.elem = true, 4
-	b.layout = cpu.NewLayout(n, c, h, w, l.opt.Features.BlockF32(), cpu.Border{})
+	block := l.opt.Features.BlockF32()
+	if v.typ.DType.Bits() == 8 {
+		b.elem, block = 1, l.opt.Features.BlockI8()
+	}
+	b.layout = cpu.NewLayout(n, c, h, w, block, cpu.Border{})
 	b.border = border
 	v.blocked = b
 	return b
@@ -356,6 +380,11 @@ func (v *value) prefersBlocks() bool { return v.blocked != nil }
 
 // f32 reports whether v is float32 with a known shape.
 func (v *value) f32() bool { return v != nil && v.typ.DType == model.Float32 && v.dims != nil }
+
+// eight reports whether v is an 8-bit tensor with a known shape that may lie in blocks.
+func (v *value) eight() bool {
+	return v != nil && v.dims != nil && (v.typ.DType == model.Int8 || v.typ.DType == model.Uint8)
+}
 
 // scratch makes a buffer that only the next step uses.
 func (l *lowering) scratch(bytes int) *buffer { return l.newBuffer("scratch", bytes) }

@@ -80,12 +80,12 @@ func (l *lowering) elementwise(n *model.Node, kernel string, in []*value, f func
 	l.add(s, n)
 }
 
-// blockRows runs f over the rows of blocked tensors of one shape, leaving borders alone.
-func blockRows(ses *Session, dst *buffer, src []*buffer, f func(dst []float32, src [][]float32)) team.Task {
-	d, lay := ses.floats(dst), dst.layout
-	ss, lays := make([][]float32, len(src)), make([]cpu.Layout, len(src))
+// blockRows runs f over the rows of blocked tensors of one shape and element, leaving borders alone.
+func blockRows[T float32 | uint8](ses *Session, dst *buffer, src []*buffer, f func(dst []T, src [][]T)) team.Task {
+	d, lay := view[T](ses.bytes(dst)), dst.layout
+	ss, lays := make([][]T, len(src)), make([]cpu.Layout, len(src))
 	for i, b := range src {
-		ss[i], lays[i] = ses.floats(b), b.layout
+		ss[i], lays[i] = view[T](ses.bytes(b)), b.layout
 	}
 	flat := lay.Border() == cpu.Border{} && lay.Gap == 0
 	for i := range lays {
@@ -97,7 +97,7 @@ func blockRows(ses *Session, dst *buffer, src []*buffer, f func(dst []float32, s
 	per := split(lay.H, groups)
 	groups = split(lay.H, per)
 	return pieces{planes * groups, func(i, _ int) {
-		part := make([][]float32, 0, 4)
+		part := make([][]T, 0, 4)
 		p, g := i/groups, i%groups
 		from, to := g*per, min(lay.H, (g+1)*per)
 		at := func(l cpu.Layout, y int) int {

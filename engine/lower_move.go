@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"context"
+
+	"fettle/internal/fail"
 	"fettle/kernels/cpu"
 	"fettle/kernels/team"
 	"fettle/model"
@@ -93,31 +96,101 @@ func gather(d, v []byte, at, stride, elem int) {
 func lowerUpsample(l *lowering, n *model.Node) (bool, error) {
 	x := l.in(n, 0)
 	dims := l.outDims(n, 0)
-	if !x.f32() || x.data != nil || !x.prefersBlocks() || len(dims) != 4 || n.Str("mode", "nearest") != "nearest" ||
+	if !x.f32() && !x.eight() || x.data != nil || !x.prefersBlocks() || len(dims) != 4 || n.Str("mode", "nearest") != "nearest" ||
 		n.Str("coordinate_transformation_mode", "half_pixel") != "asymmetric" || n.Str("nearest_mode", "round_prefer_floor") != "floor" ||
 		dims[0] != x.dims[0] || dims[1] != x.dims[1] || dims[2]%x.dims[2] != 0 || dims[3]%x.dims[3] != 0 || len(n.Ints("axes")) > 0 {
 		return false, nil
 	}
 	fy, fx := dims[2]/x.dims[2], dims[3]/x.dims[3]
 	s := &step{Step: Step{Kernel: "f32_upsample", DType: "float32", Bytes: byteSize(x)}}
+	if x.eight() {
+		s.Kernel, s.DType = "u8_upsample", x.typ.DType.String()
+	}
 	src := l.needBlocked(x, cpu.Border{})
 	out := l.out(n, 0)
 	s.Bytes += byteSize(out)
 	dst := l.newBlocked(out, cpu.Border{})
+	dst.fill = src.fill
 	s.reads, s.writes = []*buffer{src}, []*buffer{dst}
-	s.bind = func(ses *Session) ([]team.Task, error) {
-		d, v, dl, vl := ses.floats(dst), ses.floats(src), dst.layout, src.layout
-		return []team.Task{pieces{dl.N * dl.Blocks(), func(i, _ int) {
-			img, blk := i/dl.Blocks(), i%dl.Blocks()
-			in, to := v[img*vl.Image()+blk*vl.Plane():], d[img*dl.Image()+blk*dl.Plane():]
-			for y := range dl.H {
-				r := in[vl.Pixel(y/fy, 0):]
-				o := to[dl.Pixel(y, 0):][:dl.W*dl.Block]
-				for ox := range dl.W {
-					copy(o[ox*dl.Block:(ox+1)*dl.Block], r[ox/fx*dl.Block:])
-				}
+	if x.eight() {
+		s.bind = func(ses *Session) ([]team.Task, error) {
+			return []team.Task{upsample(ses.bytes(dst), ses.bytes(src), dst.layout, src.layout, fy, fx)}, nil
+		}
+	} else {
+		s.bind = func(ses *Session) ([]team.Task, error) {
+			return []team.Task{upsample(ses.floats(dst), ses.floats(src), dst.layout, src.layout, fy, fx)}, nil
+		}
+	}
+	l.add(s, n)
+	return true, nil
+}
+
+// upsample is the task that repeats each pixel of v fy times downwards and fx times to the right.
+func upsample[T any](d, v []T, dl, vl cpu.Layout, fy, fx int) team.Task {
+	return pieces{dl.N * dl.Blocks(), func(i, _ int) {
+		img, blk := i/dl.Blocks(), i%dl.Blocks()
+		in, to := v[img*vl.Image()+blk*vl.Plane():], d[img*dl.Image()+blk*dl.Plane():]
+		for y := range dl.H {
+			r := in[vl.Pixel(y/fy, 0):]
+			o := to[dl.Pixel(y, 0):][:dl.W*dl.Block]
+			for ox := range dl.W {
+				copy(o[ox*dl.Block:(ox+1)*dl.Block], r[ox/fx*dl.Block:])
 			}
-		}}}, nil
+		}
+	}}
+}
+
+// lowerGather lowers Gather along any axis by constant or computed indices.
+func lowerGather(l *lowering, n *model.Node) (bool, error) {
+	x, idx := l.in(n, 0), l.in(n, 1)
+	dims := l.outDims(n, 0)
+	if x == nil || x.dims == nil || idx == nil || idx.dims == nil || dims == nil || x.typ.DType.Bits()%8 != 0 || x.typ.DType.Bits() == 0 ||
+		idx.typ.DType != model.Int64 && idx.typ.DType != model.Int32 {
+		return false, nil
+	}
+	axis := int(n.Int("axis", 0))
+	if axis < 0 {
+		axis += len(x.dims)
+	}
+	if axis < 0 || axis >= len(x.dims) {
+		return false, nil
+	}
+	outer, _ := model.Count(x.dims[:axis])
+	run, _ := model.Count(x.dims[axis+1:])
+	run *= x.typ.DType.Bits() / 8
+	size, count := x.dims[axis], 1
+	for _, d := range idx.dims {
+		count *= d
+	}
+	s := &step{Step: Step{Kernel: "gather", DType: x.typ.DType.String()}}
+	src, at := l.needPlain(x), l.needPlain(idx)
+	out := l.out(n, 0)
+	out.typ.DType = x.typ.DType
+	out.plain = l.newPlain(out)
+	dst := out.plain
+	s.Bytes = 2*byteSize(out) + byteSize(idx)
+	s.reads, s.writes = []*buffer{src, at}, []*buffer{dst}
+	wide, label := idx.typ.DType == model.Int64, n.Label()
+	s.eval = func(_ context.Context, ses *Session) error { // on the caller's goroutine: an index may be wrong
+		d, v, ix := ses.bytes(dst), ses.bytes(src), ses.bytes(at)
+		for k := range count {
+			var p int64
+			if wide {
+				p = view[int64](ix)[k]
+			} else {
+				p = int64(view[int32](ix)[k])
+			}
+			if p < 0 {
+				p += int64(size)
+			}
+			if p < 0 || p >= int64(size) {
+				return fail.New(fail.Invalid, "index %d is outside of %d", p, size).At(fail.Where{Node: label, Op: "Gather"})
+			}
+			for o := range outer {
+				copy(d[(o*count+k)*run:][:run], v[(o*size+int(p))*run:])
+			}
+		}
+		return nil
 	}
 	l.add(s, n)
 	return true, nil

@@ -1,9 +1,9 @@
 package engine
 
 import (
-	"math"
-
+	"fettle/internal/fail"
 	"fettle/kernels/cpu"
+	"fettle/kernels/pool"
 	"fettle/kernels/team"
 	"fettle/model"
 )
@@ -46,7 +46,13 @@ func poolWindow(n *model.Node, x, y []int) (window, bool) {
 	return w, true
 }
 
-// lowerPool lowers MaxPool and AveragePool on blocks: one line of channels at a time.
+// pool is the shape for the pooling kernels.
+func (w window) pool(in cpu.Layout, average bool) pool.Shape {
+	return pool.Shape{N: in.N, C: in.C, H: in.H, W: in.W, KH: w.kh, KW: w.kw, SH: w.sh, SW: w.sw, DH: w.dh, DW: w.dw,
+		PadT: w.pt, PadL: w.pl, PadB: w.pb, PadR: w.pr, OutH: w.oh, OutW: w.ow, Avg: average, CountPad: w.includePad}
+}
+
+// lowerPool lowers MaxPool and AveragePool on blocks.
 func lowerPool(l *lowering, n *model.Node) (bool, error) {
 	x := l.in(n, 0)
 	dims := l.outDims(n, 0)
@@ -57,95 +63,47 @@ func lowerPool(l *lowering, n *model.Node) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	average := n.Op == "AveragePool"
-	kernel := "f32_maxpool"
-	if average {
-		kernel = "f32_avgpool"
+	b, c, h, wd, _ := dims4(x.dims)
+	shape := w.pool(cpu.Layout{N: b, C: c, H: h, W: wd}, n.Op == "AveragePool")
+	if !l.poolFits(shape) {
+		return false, nil
 	}
-	s := &step{Step: Step{Kernel: kernel, DType: "float32", Bytes: byteSize(x)}}
+	s := &step{Step: Step{DType: "float32", Bytes: byteSize(x)}}
 	src := l.needBlocked(x, cpu.Border{})
 	out := l.out(n, 0)
 	s.Bytes += byteSize(out)
 	dst := l.newBlocked(out, cpu.Border{})
 	s.reads, s.writes = []*buffer{src}, []*buffer{dst}
+	return true, l.pool(s, shape, src, dst, n)
+}
+
+// poolFits reports whether the pooling kernels have the shape: a window that lies in the padding as a whole they have not.
+func (l *lowering) poolFits(p pool.Shape) bool {
+	in := cpu.NewLayout(p.N, p.C, p.H, p.W, p.Block(), cpu.Border{})
+	out := cpu.NewLayout(p.N, p.C, p.OutH, p.OutW, p.Block(), cpu.Border{})
+	_, err := pool.Bind(p, l.opt.Features, in, out, 1)
+	return err == nil
+}
+
+// pool adds the step of a pooling kernel.
+func (l *lowering) pool(s *step, shape pool.Shape, src, dst *buffer, n *model.Node) error {
+	k, err := pool.Bind(shape, l.opt.Features, src.layout, dst.layout, l.opt.Threads)
+	if err != nil {
+		return fail.New(fail.Internal, "%v", err)
+	}
+	s.Kernel = k.Name
+	s.settle = func() (err error) { // again, with the final borders
+		k, err = pool.Bind(shape, l.opt.Features, src.layout, dst.layout, l.opt.Threads)
+		return err
+	}
 	s.bind = func(ses *Session) ([]team.Task, error) {
-		d, v, dl, vl := ses.floats(dst), ses.floats(src), dst.layout, src.layout
-		per := max(1, 2048/(dl.W*dl.Block+1))
-		groups := split(dl.H, per)
-		return []team.Task{pieces{dl.N * dl.Blocks() * groups, func(i, _ int) {
-			p, g := i/groups, i%groups
-			in := v[p/vl.Blocks()*vl.Image()+p%vl.Blocks()*vl.Plane():]
-			to := d[p/dl.Blocks()*dl.Image()+p%dl.Blocks()*dl.Plane():]
-			for y := g * per; y < min(dl.H, (g+1)*per); y++ {
-				for ox := range dl.W {
-					o := to[dl.Pixel(y, ox):][:dl.Block]
-					if average {
-						averageLine(o, in, vl, w, y, ox)
-					} else {
-						maxLine(o, in, vl, w, y, ox)
-					}
-				}
-			}
-		}}}, nil
+		if shape.Int8 {
+			return []team.Task{k.On8(ses.bytes(src), ses.bytes(dst))}, nil
+		}
+		return []team.Task{k.On(ses.floats(src), ses.floats(dst))}, nil
 	}
 	l.add(s, n)
-	return true, nil
-}
-
-func maxLine(o, in []float32, vl cpu.Layout, w window, y, ox int) {
-	first := true
-	for ky := range w.kh {
-		iy := y*w.sh + ky*w.dh - w.pt
-		if iy < 0 || iy >= vl.H {
-			continue
-		}
-		for kx := range w.kw {
-			ix := ox*w.sw + kx*w.dw - w.pl
-			if ix < 0 || ix >= vl.W {
-				continue
-			}
-			line := in[vl.Pixel(iy, ix):][:len(o)]
-			if first {
-				copy(o, line)
-				first = false
-				continue
-			}
-			for c, v := range line {
-				if v > o[c] || v != v {
-					o[c] = v
-				}
-			}
-		}
-	}
-	if first {
-		fillWith(o, float32(math.Inf(-1)))
-	}
-}
-
-func averageLine(o, in []float32, vl cpu.Layout, w window, y, ox int) {
-	fillWith(o, 0)
-	count := 0
-	for ky := range w.kh {
-		iy := y*w.sh + ky*w.dh - w.pt
-		for kx := range w.kw {
-			ix := ox*w.sw + kx*w.dw - w.pl
-			inside := iy >= 0 && iy < vl.H && ix >= 0 && ix < vl.W
-			// Padding that was asked for counts; what a rounded-up size adds beyond it does not.
-			if inside || w.includePad && iy < vl.H+w.pb && ix < vl.W+w.pr {
-				count++
-			}
-			if !inside {
-				continue
-			}
-			addVec(o, o, in[vl.Pixel(iy, ix):][:len(o)])
-		}
-	}
-	if count > 0 {
-		k := float32(1) / float32(count)
-		for c := range o {
-			o[c] *= k
-		}
-	}
+	return nil
 }
 
 // lowerGlobalAverage lowers GlobalAveragePool, and ReduceMean over the two last dimensions, on blocks.

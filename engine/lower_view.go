@@ -22,7 +22,7 @@ func viewOf(l *lowering, n *model.Node) (bool, error) {
 	l.free = append(l.free, Free{n.ID, "view"})
 	out := l.out(n, 0)
 	out.typ.DType = in.typ.DType
-	if same(in.dims, dims) && in.plain == nil {
+	if same(in.dims, dims) && in.plain == nil && in.blocked != nil {
 		out.blocked = in.blocked
 		return true, nil
 	}

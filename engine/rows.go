@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"fettle/kernels/cpu"
+	"fettle/model"
 )
 
 // rows is the table of lowerings: the first row of an operator that accepts a node builds its step; a node that no row
@@ -47,12 +48,53 @@ var rows = []row{
 	{"", "LogSoftmax", lowerSoftmax},
 	{"", "LayerNormalization", lowerLayerNorm},
 
+	{"", "QuantizeLinear", lowerQuantize},
+	{"", "DequantizeLinear", lowerDequantize},
+
 	{"", "MaxPool", lowerPool},
 	{"", "AveragePool", lowerPool},
 	{"", "GlobalAveragePool", lowerGlobalAverage},
 	{"", "ReduceMean", lowerGlobalAverage},
 	{"", "Concat", lowerConcat},
 	{"", "Transpose", lowerTranspose},
+	{"", "Gather", lowerGather},
 	{"", "Resize", lowerUpsample},
 	{"", "Upsample", lowerUpsample},
+}
+
+// islandRow says which nodes between DequantizeLinear and QuantizeLinear run on integers: match reads the pattern, lower
+// builds the step.
+type islandRow struct {
+	op    string
+	match func(*lowering, *model.Node, *island) bool
+	lower func(*lowering, *island) error
+}
+
+var islandRows = []islandRow{
+	{"Conv", matchConv8, lowerConv8},
+	{"Gemm", matchGemm8, lowerGemm8},
+	{"MatMul", matchGemm8, lowerGemm8},
+	{"Add", matchAdd8, lowerAdd8},
+	{"GlobalAveragePool", matchAverage8, lowerAverage8},
+	{"AveragePool", matchAverage8, lowerAverage8},
+	{"Concat", matchConcat8, lowerConcat8},
+	{"MaxPool", matchMove8, lowerMaxPool8},
+	{"Resize", matchMove8, lowerMove8},
+	{"Reshape", matchMove8, lowerMove8},
+	{"Flatten", matchMove8, lowerMove8},
+	{"Transpose", matchMove8, lowerMove8},
+	{"Squeeze", matchMove8, lowerMove8},
+	{"Unsqueeze", matchMove8, lowerMove8},
+	{"Slice", matchMove8, lowerMove8},
+	{"Identity", matchMove8, lowerMove8},
+	{"DepthToSpace", matchMove8, lowerMove8},
+	{"SpaceToDepth", matchMove8, lowerMove8},
+	{"Relu", matchTable8, lowerTable8},
+	{"Clip", matchTable8, lowerTable8},
+	{"LeakyRelu", matchTable8, lowerTable8},
+	{"Sigmoid", matchTable8, lowerTable8},
+	{"HardSigmoid", matchTable8, lowerTable8},
+	{"HardSwish", matchTable8, lowerTable8},
+	{"Tanh", matchTable8, lowerTable8},
+	{"Elu", matchTable8, lowerTable8},
 }

@@ -117,6 +117,8 @@ func TestRows(t *testing.T) {
 		{"transpose", "transpose", `g (float[2, 3, 4, 5] x) => (float[2, 4, 3, 5] y) { y = Transpose <perm = [0, 2, 1, 3]> (x) }`},
 		{"transpose of the last axis", "transpose", `g (float[2, 3, 4] x) => (float[4, 3, 2] y) { y = Transpose (x) }`},
 		{"transpose of bytes", "transpose", `g (int8[3, 5] x) => (int8[5, 3] y) { y = Transpose (x) }`},
+		{"gather of rows", "gather", `g (int64[2, 3] x) => (float[2, 3, 5] y) <float[100, 5] w = random(1)> { y = Gather (w, x) }`},
+		{"gather of columns, negative", "gather", `g (float[3, 4, 2] x) => (float[3, 2, 2] y) <int32[2] i = {-1, 0}> { y = Gather <axis = 1> (x, i) }`},
 		{"nearest upsampling", "f32_upsample", `g (float[1, 20, 3, 4] x) => (float[1, 20, 6, 12] y) <float[20, 20, 1, 1] w = random(1), float[4] s = {1.0, 1.0, 2.0, 3.0}>
 			{ a = Conv (x, w)  y = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"> (a, , s) }`},
 		{"linear upsampling", "reference", `g (float[1, 2, 3, 4] x) => (float[1, 2, 6, 8] y) <float[4] s = {1.0, 1.0, 2.0, 2.0}> { y = Resize <mode = "linear"> (x, , s) }`},

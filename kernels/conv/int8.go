@@ -147,8 +147,9 @@ func (a *QAlgorithm) Pack(dst []float32, w []int8, q Quant) error {
 	case cpu.ReLU:
 		lo = float64(q.OutZero)
 	case cpu.Clamp:
-		lo = max(lo, min(hi, float64(s.Act.A)/float64(q.OutScale)+float64(q.OutZero)))
-		hi = min(hi, max(lo, float64(s.Act.B)/float64(q.OutScale)+float64(q.OutZero)))
+		// The bounds are rounded before the zero point is added, as a quantizer behind the clamp does it.
+		lo = max(lo, min(hi, math.RoundToEven(float64(s.Act.A/q.OutScale))+float64(q.OutZero)))
+		hi = min(hi, max(lo, math.RoundToEven(float64(s.Act.B/q.OutScale))+float64(q.OutZero)))
 	}
 	if s.Residual {
 		dst[0] = q.ResScale / q.OutScale

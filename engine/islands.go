@@ -1,0 +1,335 @@
+package engine
+
+import (
+	"math"
+
+	"fettle/kernels/cpu"
+	"fettle/model"
+)
+
+// grid says which real numbers the elements of an 8-bit tensor stand for: real = scale * (q - zero).
+type grid struct {
+	scale float32
+	zero  int
+	dtype model.DType
+}
+
+// zero8 is the zero point in the u8 form of blocked tensors: s8 elements have their top bit flipped there.
+func (g grid) zero8() uint8 {
+	if g.dtype == model.Int8 {
+		return uint8(g.zero + 128)
+	}
+	return uint8(g.zero)
+}
+
+// edge is an 8-bit value that an integer kernel reads.
+type edge struct {
+	value string
+	grid  grid
+}
+
+// weights8 is a constant of s8 with the scales of its output channels.
+type weights8 struct {
+	q     []int8
+	shape []int
+	scale []float32
+}
+
+// island is a float operator between DequantizeLinear and QuantizeLinear that runs on integers as a whole:
+// y = Q(act(op(DQ(x)…))). nodes are what its step covers.
+type island struct {
+	node   *model.Node
+	in     []edge
+	w      *weights8
+	bias   []float32
+	act    cpu.Act
+	out    edge // value "": the result stays float
+	nodes  []*model.Node
+	dq     []*model.Node // DequantizeLinear nodes whose results it reads
+	lower  func(*lowering, *island) error
+	consts []*model.Node // DequantizeLinear of weights
+}
+
+// findIslands marks the nodes that run on integers. A DequantizeLinear that only islands read belongs to the first of them;
+// others make their float tensor when a float step asks for it.
+func (l *lowering) findIslands() {
+	l.islands, l.zeros = map[model.NodeID]*island{}, map[string]int{}
+	reads := map[string]int{} // of a DequantizeLinear's result by islands
+	var order []*island
+	for _, n := range l.m.Graph.Nodes {
+		isl := l.match(n)
+		if isl == nil {
+			continue
+		}
+		l.islands[n.ID] = isl
+		order = append(order, isl)
+		seen := map[string]bool{}
+		for _, d := range append(append([]*model.Node{}, isl.dq...), isl.consts...) {
+			if !seen[d.Outputs[0]] {
+				seen[d.Outputs[0]] = true
+				reads[d.Outputs[0]]++
+			}
+		}
+		for _, c := range isl.nodes {
+			if c != n {
+				l.done[c.ID] = true
+			}
+		}
+	}
+	for _, isl := range order {
+		for _, d := range append(append([]*model.Node{}, isl.dq...), isl.consts...) {
+			o := d.Outputs[0]
+			if !l.done[d.ID] && len(l.m.Graph.Users(o)) == reads[o] && l.m.Graph.Output(o) == nil {
+				l.done[d.ID] = true
+				isl.nodes = append(isl.nodes, d)
+			}
+		}
+	}
+}
+
+// match describes n as an island, or nil.
+func (l *lowering) match(n *model.Node) *island {
+	if n.Domain != "" && n.Domain != "ai.onnx" && n.Domain != "fettle" {
+		return nil
+	}
+	for _, r := range islandRows {
+		if r.op == n.Op && len(n.Outputs) > 0 {
+			for _, o := range n.Outputs[1:] {
+				if o != "" {
+					return nil
+				}
+			}
+			isl := &island{node: n, nodes: []*model.Node{n}, lower: r.lower}
+			if r.match(l, n, isl) {
+				return isl
+			}
+		}
+	}
+	return nil
+}
+
+// known is the constant called name, or nil.
+func (l *lowering) known(name string) *model.Tensor {
+	if v := l.vals[name]; v != nil {
+		return v.data
+	}
+	return l.inf.Consts[name]
+}
+
+func arg(n *model.Node, i int) string {
+	if i < len(n.Inputs) {
+		return n.Inputs[i]
+	}
+	return ""
+}
+
+// gridOf reads scale and zero point of a QuantizeLinear or DequantizeLinear with one step for the whole 8-bit tensor.
+func (l *lowering) gridOf(n *model.Node, d model.DType) (grid, bool) {
+	s := l.known(arg(n, 1))
+	if s == nil || s.DType != model.Float32 || s.Len() != 1 || d != model.Int8 && d != model.Uint8 || n.Int("block_size", 0) != 0 {
+		return grid{}, false
+	}
+	g := grid{scale: model.Data[float32](s)[0], dtype: d}
+	if z := arg(n, 2); z != "" {
+		t := l.known(z)
+		if t == nil || t.Len() != 1 || t.DType != d {
+			return grid{}, false
+		}
+		g.zero = int(t.Int64At(0))
+	}
+	return g, g.scale > 0 && !math.IsInf(float64(g.scale), 0)
+}
+
+// input makes the DequantizeLinear behind input i of the island's node one of its edges.
+func (l *lowering) input(isl *island, i int) bool {
+	d := l.m.Graph.Producer(arg(isl.node, i))
+	if !standard(d, "DequantizeLinear") || l.known(d.Inputs[0]) != nil {
+		return false
+	}
+	x := l.inf.Types[d.Inputs[0]]
+	g, ok := l.gridOf(d, x.DType)
+	if _, fixed := x.Shape.Ints(); !ok || !fixed || !x.Ranked || l.inf.Types[d.Outputs[0]].DType != model.Float32 {
+		return false
+	}
+	if z, seen := l.zeros[d.Inputs[0]]; seen && z != g.zero {
+		return false // two meanings of one tensor: its border in memory can hold one zero point
+	}
+	l.zeros[d.Inputs[0]] = g.zero
+	isl.in = append(isl.in, edge{d.Inputs[0], g})
+	isl.dq = append(isl.dq, d)
+	return true
+}
+
+func standard(n *model.Node, op string) bool {
+	return n != nil && n.Op == op && (n.Domain == "" || n.Domain == "ai.onnx")
+}
+
+// tail follows the island's result through a Relu or Clip (where acts allows them) to the QuantizeLinear that ends it.
+func (l *lowering) tail(isl *island, acts bool) bool {
+	g, y := l.m.Graph, isl.node.Outputs[0]
+	for range 2 {
+		u := g.Users(y)
+		if len(u) != 1 || g.Output(y) != nil || arg(u[0], 0) != y {
+			return false
+		}
+		n := u[0]
+		switch {
+		case standard(n, "QuantizeLinear"):
+			q, ok := l.gridOf(n, l.inf.Types[n.Outputs[0]].DType)
+			if !ok {
+				return false
+			}
+			isl.out = edge{n.Outputs[0], q}
+			isl.nodes = append(isl.nodes, n)
+			return true
+		case acts && isl.act.Kind == cpu.None && standard(n, "Relu"):
+			isl.act = cpu.Act{Kind: cpu.ReLU}
+		case acts && isl.act.Kind == cpu.None && standard(n, "Clip"):
+			lo, ok1 := l.bound(n, 1, n.Float("min", -math.MaxFloat32))
+			hi, ok2 := l.bound(n, 2, n.Float("max", math.MaxFloat32))
+			if !ok1 || !ok2 {
+				return false
+			}
+			isl.act = cpu.Act{Kind: cpu.Clamp, A: lo, B: hi}
+		default:
+			return false
+		}
+		isl.nodes = append(isl.nodes, n)
+		y = n.Outputs[0]
+	}
+	return false
+}
+
+func (l *lowering) bound(n *model.Node, i int, def float32) (float32, bool) {
+	if arg(n, i) == "" {
+		return def, true
+	}
+	t := l.known(n.Inputs[i])
+	if t == nil || t.DType != model.Float32 || t.Len() != 1 {
+		return 0, false
+	}
+	return model.Data[float32](t)[0], true
+}
+
+// weights reads the constant 8-bit weights behind input i, whose output channels lie along axis.
+func (l *lowering) weights(isl *island, i, axis int) bool {
+	d := l.m.Graph.Producer(arg(isl.node, i))
+	if !standard(d, "DequantizeLinear") || d.Int("block_size", 0) != 0 {
+		return false
+	}
+	q, s := l.known(d.Inputs[0]), l.known(arg(d, 1))
+	if q == nil || s == nil || s.DType != model.Float32 || q.DType != model.Int8 && q.DType != model.Uint8 || axis >= q.Rank() {
+		return false
+	}
+	if s.Len() != 1 {
+		a := int(d.Int("axis", 1))
+		if a < 0 {
+			a += q.Rank()
+		}
+		if s.Rank() != 1 || a != axis || s.Len() != q.Shape[axis] {
+			return false
+		}
+	}
+	middle := int64(0)
+	if q.DType == model.Uint8 {
+		middle = 128
+	}
+	zero := l.known(arg(d, 2))
+	if arg(d, 2) != "" && zero == nil || zero == nil && middle != 0 {
+		return false
+	}
+	for k := 0; zero != nil && k < zero.Len(); k++ {
+		if zero.Int64At(k) != middle {
+			return false
+		}
+	}
+	w := &weights8{q: view[int8](q.Raw), shape: q.Shape, scale: model.Data[float32](s)}
+	if middle != 0 {
+		w.q = make([]int8, len(q.Raw))
+		for k, b := range q.Raw {
+			w.q[k] = int8(b ^ 0x80)
+		}
+	}
+	isl.w = w
+	isl.consts = append(isl.consts, d)
+	return true
+}
+
+// biasOf reads input i, absent, constant float32, or int32 behind a DequantizeLinear, with n elements.
+func (l *lowering) biasOf(isl *island, i, n int) bool {
+	name := arg(isl.node, i)
+	if name == "" {
+		return true
+	}
+	d := l.m.Graph.Producer(name)
+	if t := l.known(name); t != nil && !standard(d, "DequantizeLinear") {
+		if t.DType != model.Float32 || t.Len() != n {
+			return false
+		}
+		isl.bias = model.Data[float32](t)
+		return true
+	}
+	if !standard(d, "DequantizeLinear") {
+		return false
+	}
+	q, s := l.known(d.Inputs[0]), l.known(arg(d, 1))
+	if q == nil || s == nil || q.DType != model.Int32 || q.Len() != n || s.DType != model.Float32 || s.Len() != n && s.Len() != 1 {
+		return false
+	}
+	if z := arg(d, 2); z != "" {
+		t := l.known(z)
+		for k := 0; t == nil || k < t.Len(); k++ {
+			if t == nil || t.Int64At(k) != 0 {
+				return false
+			}
+		}
+	}
+	sc := model.Data[float32](s)
+	isl.bias = make([]float32, n)
+	for k, v := range model.Data[int32](q) {
+		isl.bias[k] = float32(v) * sc[min(k, len(sc)-1)]
+	}
+	isl.consts = append(isl.consts, d)
+	return true
+}
+
+// dimsOf is the inferred shape of a value, nil where it is not known.
+func (l *lowering) dimsOf(name string) []int {
+	t := l.inf.Types[name]
+	d, ok := t.Shape.Ints()
+	if !ok || !t.Ranked {
+		return nil
+	}
+	return d
+}
+
+// lowerIsland lowers a marked node.
+func (l *lowering) lowerIsland(isl *island) error {
+	before := len(l.steps)
+	if err := isl.lower(l, isl); err != nil {
+		return err
+	}
+	// One step, the last that was made for the node itself, stands for all that the island covers.
+	for i := len(l.steps) - 1; i >= before; i-- {
+		s := l.steps[i]
+		if len(s.Nodes) == 0 {
+			continue
+		}
+		s.Nodes = s.Nodes[:0]
+		for _, n := range isl.nodes {
+			s.Nodes = append(s.Nodes, n.ID)
+		}
+		s.Origin = model.MergeOrigins(isl.nodes...)
+		s.Name, s.Op, s.DType = isl.node.Label(), isl.node.Op, "int8"
+		return nil
+	}
+	for i := range l.free {
+		if l.free[i].Node == isl.node.ID {
+			for _, n := range isl.nodes[1:] {
+				l.free = append(l.free, Free{n.ID, "view"})
+			}
+			return nil
+		}
+	}
+	return nil
+}
