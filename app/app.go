@@ -36,8 +36,9 @@ type App struct {
 
 // Options say where an App keeps its things and what it may use.
 type Options struct {
-	Home string // folder of targets, history and cache; "" for $FETTLE_HOME or the XDG data folder
-	ISA  string // poorer instruction set to use, for tests: $FETTLE_CPU
+	Home string   // folder of targets, history and cache; "" for $FETTLE_HOME or the XDG data folder
+	ISA  string   // poorer instruction set to use, for tests: $FETTLE_CPU
+	Self []string // how to start this program as an agent (AgentMain), where no agent is built in
 }
 
 // cachedSteps is how many derived models an App keeps: enough to undo and redo through a long session.
@@ -64,7 +65,7 @@ func Open(opt Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &App{home: home, engine: eng, cache: optimizer.NewCache(cachedSteps)}, nil
+	return &App{home: home, self: opt.Self, engine: eng, cache: optimizer.NewCache(cachedSteps)}, nil
 }
 
 // Home is the folder where Fettle keeps targets, history and cache.

@@ -54,7 +54,24 @@ type env struct {
 	json   bool
 }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	// the program is its own agent for "this computer" where it carries none
+	if len(os.Args) > 1 && os.Args[1] == agentVerb {
+		os.Exit(app.AgentMain(selfAgent(), os.Args[2:], os.Getenv("FETTLE_CPU"), os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// agentVerb makes this program an agent; it is not for people.
+const agentVerb = "agent"
+
+func selfAgent() []string {
+	self, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	return []string{self, agentVerb}
+}
 
 func run(args []string, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -75,7 +92,7 @@ func run(args []string, out, errOut io.Writer) int {
 	if err != nil {
 		return report(out, errOut, asJSON, fail.New(fail.Usage, "%v", err).Doing("fettle").Try("see fettle --help"))
 	}
-	a, err := app.Open(app.Options{ISA: os.Getenv("FETTLE_CPU")})
+	a, err := app.Open(app.Options{ISA: os.Getenv("FETTLE_CPU"), Self: selfAgent()})
 	if err != nil {
 		return report(out, errOut, asJSON, err)
 	}
