@@ -289,13 +289,13 @@ func tableOf(k *Ink, n int) *Table {
 		v := 1 - float64(i%20)/22
 		r := Row{Keys: []string{fmt.Sprint(i)}, Cells: []Cell{{Text: fmt.Sprintf("layer%d.conv", i), Sub: "3×3"}, {Text: "Conv"},
 			{Text: fmt.Sprintf("%.2f", v*8)}, {Bar: &RowBar{To: v, Lo: v - .02, Hi: v + .02, Floor: v * .6, Colour: k.HeatAt(v)}}, {Text: "3.06"}}}
+		r.Chosen = i == 2
 		if i == 4 {
 			r.Cells[2], r.Cells[3] = Cell{Text: "–"}, Cell{Hatch: true}
 		}
 		return r
 	})
 	t.SetSort("ms", false)
-	t.Selected = func(keys []string) bool { return keys[0] == "2" }
 	return t
 }
 

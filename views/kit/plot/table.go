@@ -46,12 +46,13 @@ type RowBar struct {
 
 // Row is one line of a Table.
 type Row struct {
-	Keys  []string // what it stands for; nil: it cannot be chosen
-	Cells []Cell
-	Bold  bool
-	Dim   bool
-	Rule  bool // a line above
-	Tip   []string
+	Keys   []string // what it stands for; nil: it cannot be chosen
+	Cells  []Cell
+	Chosen bool // it is a part of the selection
+	Bold   bool
+	Dim    bool
+	Rule   bool // a line above
+	Tip    []string
 }
 
 // Rows of a Table: 28 high under a head of 24.
@@ -67,7 +68,6 @@ type Table struct {
 	widget.BaseWidget
 	OnSort   func(column string)
 	OnSelect func(keys []string)
-	Selected func(keys []string) bool
 	Empty    string // shown where there is no row
 
 	ink     *Ink
@@ -124,13 +124,10 @@ func (t *Table) SetSort(column string, up bool) { t.sort, t.up = column, up; t.r
 // Repaint shows a change of selection.
 func (t *Table) Repaint() { t.ras.Refresh() }
 
-// Reveal scrolls to the first row that is selected.
+// Reveal scrolls to the first row that is chosen.
 func (t *Table) Reveal() {
-	if t.Selected == nil || t.row == nil {
-		return
-	}
 	for i := range t.n {
-		if r := t.row(i); r.Keys != nil && t.Selected(r.Keys) {
+		if t.row(i).Chosen {
 			t.cursor = i
 			t.showRow(i)
 			return

@@ -76,7 +76,7 @@ func textAt(a Align, x [2]float32) float32 {
 
 func (t *Table) paintRow(p *Pen, x [][2]float32, r Row, y float32) {
 	ground := p.Bg2
-	sel := r.Keys != nil && t.Selected != nil && t.Selected(r.Keys)
+	sel := r.Chosen
 	if sel {
 		ground = p.Selection
 		p.fill(Rect{0, y, p.W, y + RowHeight}, ground)
