@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Times our engine against ONNX Runtime on the built-in networks: both are loaded, and take turns in short bursts. Prints a
+# table in Markdown: the tenth percentile of each side and the ratio, above 1 where ours is faster.
+#   scripts/bench.sh [-t THREADS] [-r ROUNDS] [-i ISA] [NETWORK[:int8] …]
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+threads=1 rounds=8 isa=
+while getopts t:r:i: o; do
+  case $o in t) threads=$OPTARG ;; r) rounds=$OPTARG ;; i) isa=$OPTARG ;; *) exit 2 ;; esac
+done
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || set -- resnet50 mobilenetv2 squeezenet11 efficientnet-b0 efficientnet-lite0 resnet18 mobilenetv1 resnet20 yolov8n bert-mini \
+  resnet50:int8 mobilenetv2:int8 squeezenet11:int8 efficientnet-lite0:int8 resnet20:int8
+export ORT_DISABLE_TELEMETRY=1 NODE_PATH=$root/.cache/ort/node_modules
+[ -d "$NODE_PATH/onnxruntime-node" ] || { echo "ONNX Runtime is not installed: run scripts/ort/install.sh" >&2; exit 1; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+(cd "$root" && CGO_ENABLED=0 "${GO:-go}" build -o "$work/fettle-bench" ./cmd/fettle-bench)
+
+# p10 FILE: tenth percentile of the numbers in FILE.
+p10() { tr ' ' '\n' <"$1" | grep . | sort -n | awk '{v[NR]=$1} END {i=int((NR-1)/10)+1; print v[i]}'; }
+
+# burst OUT PID FD COUNT: asks for COUNT runs and waits for the line of times in OUT.
+burst() {
+  local before
+  before=$(wc -l <"$1")
+  echo "$4" >&"$3" 2>/dev/null || return 1
+  while [ "$(wc -l <"$1")" = "$before" ]; do
+    kill -0 "$2" 2>/dev/null || return 1
+    sleep 0.01
+  done
+}
+
+cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n1)
+flags=$(grep -m1 -E '^(flags|Features)' /proc/cpuinfo || true)
+vector=""
+for f in amx_int8 avx512_vnni avx512f avx2 asimddp asimd; do case " $flags " in *" $f "*) vector="$vector $f" ;; esac; done
+echo "CPU: ${cpu:-unknown} (instructions:${vector:- none known}), $threads thread(s), ONNX Runtime $(node -p "require('onnxruntime-node/package.json').version"), $(date -u +%F)"
+echo
+echo "| network | type | ours, ms | ONNX Runtime, ms | ratio |"
+echo "|---|---|---|---|---|"
+for entry in "$@"; do
+  name=${entry%%:*} type=float32 flag=
+  [ "$entry" = "$name" ] || { type=int8; flag=-int8; }
+  mkfifo "$work/ours.in" "$work/ort.in"
+  : >"$work/ours.out" >"$work/ort.out"
+  # shellcheck disable=SC2086
+  "$work/fettle-bench" -network "$name" $flag -threads "$threads" -isa "$isa" -write "$work/net.onnx" <"$work/ours.in" >"$work/ours.out" 2>"$work/ours.log" &
+  ours=$!
+  exec 3>"$work/ours.in"
+  if ! burst "$work/ours.out" "$ours" 3 1; then
+    echo "| $name | $type | failed: $(tail -n1 "$work/ours.log") | | |"
+    exec 3>&-; rm -f "$work"/*.in; continue
+  fi
+  # Bursts of about 150 ms, at least 4 runs.
+  count=$(awk '{n=int(150/($1+0.01)); print (n<4 ? 4 : n>200 ? 200 : n)}' "$work/ours.out")
+  node "$root/scripts/ort/bench.js" "$work/net.onnx" "$threads" <"$work/ort.in" >"$work/ort.out" 2>"$work/ort.log" &
+  ort=$!
+  exec 4>"$work/ort.in"
+  failed=
+  for _ in $(seq "$rounds"); do
+    burst "$work/ours.out" "$ours" 3 "$count" || failed=ours
+    burst "$work/ort.out" "$ort" 4 "$count" || { failed=ort; break; }
+  done
+  exec 3>&- 4>&-
+  wait "$ours" "$ort" 2>/dev/null || true
+  rm -f "$work"/*.in "$work/net.onnx"
+  if [ -n "$failed" ]; then
+    echo "| $name | $type | failed: $(tail -n1 "$work/$failed.log") | | |"
+    continue
+  fi
+  sed -i 1d "$work/ours.out"
+  a=$(p10 "$work/ours.out") b=$(p10 "$work/ort.out")
+  awk -v n="$name" -v t="$type" -v a="$a" -v b="$b" 'BEGIN {printf "| %s | %s | %.3f | %.3f | %.2f |\n", n, t, a, b, b/a}'
+done
