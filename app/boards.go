@@ -198,7 +198,7 @@ func (a *App) Rollback(ctx context.Context, target, name string, asks Asks) (*De
 	err := a.with(ctx, target, asks, nil, func(c *deploy.Conn) error {
 		d, err := c.Rollback(ctx, name)
 		if err == nil {
-			out = &Deployment{Target: target, Deployment: *d}
+			out = &Deployment{Target: target, Deployment: d}
 		}
 		return err
 	})

@@ -113,6 +113,7 @@ type OptimizeOptions struct {
 	Data       string // folder or file of calibration data, SampleCalibrate; "": none
 	Score      string // held-out data to score each step on; "": none
 	Preprocess string // file of the preprocessing block; "": the one in the model
+	Unproven   bool   // do not compare each exact step with the one before: for predictions
 	Progress   task.Progress
 }
 
@@ -126,7 +127,10 @@ type Optimized struct {
 
 // Optimize derives a model from base by a recipe. Each exact step is compared with the step before on seeded inputs.
 func (a *App) Optimize(ctx context.Context, base *model.Model, r *optimizer.Recipe, opt OptimizeOptions) (*Optimized, error) {
-	env := optimizer.Env{Passes: catalog.Passes(), Cache: a.cache, Runner: engineRunner{a}, Progress: opt.Progress}
+	env := optimizer.Env{Passes: catalog.Passes(), Runner: engineRunner{a}, Progress: opt.Progress}
+	if !opt.Unproven {
+		env.Cache = a.cache // holds proven steps only
+	}
 	pre, err := preprocessOf(base, opt.Preprocess, opt.Data, opt.Score)
 	if err != nil {
 		return nil, err
@@ -140,7 +144,10 @@ func (a *App) Optimize(ctx context.Context, base *model.Model, r *optimizer.Reci
 		env.Data = set
 	}
 	// A model whose inputs cannot be made at random is still optimised, without the numeric comparison.
-	if env.Verify, err = optimizer.RandomInputs(base, 2, r.Seed); err != nil && !fail.Is(err, fail.Unsupported) && !fail.Is(err, fail.TooBig) {
+	if !opt.Unproven {
+		env.Verify, err = optimizer.RandomInputs(base, 2, r.Seed)
+	}
+	if err != nil && !fail.Is(err, fail.Unsupported) && !fail.Is(err, fail.TooBig) {
 		return nil, err
 	}
 	if opt.Data != "" && opt.Score != "" {

@@ -212,7 +212,12 @@ func ExitCode(err error) int {
 		return 1
 	case Usage:
 		return 2
-	case Invalid, Corrupt, TooBig, NotFound:
+	case NotFound:
+		if w := From(err).Where; w.Board != "" && w.File == "" {
+			return 4 // a target or deployment that is not there, not a file
+		}
+		return 3
+	case Invalid, Corrupt, TooBig:
 		return 3
 	case Unreachable, Denied, Busy, NoSpace:
 		return 4

@@ -1,0 +1,148 @@
+package app
+
+import (
+	"context"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"fettle/internal/fail"
+)
+
+// TestMain makes the test program an agent where it is started as one, as the command line does.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "agent" {
+		os.Exit(AgentMain([]string{os.Args[0], "agent"}, os.Args[2:], "", os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// open makes an App with a home of its own.
+func open(t *testing.T) *App {
+	t.Helper()
+	a, err := Open(Options{Home: t.TempDir(), Self: []string{os.Args[0], "agent"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
+// TestMainJob does the whole job on this computer: optimise, deploy both versions, measure both, compare, roll back.
+func TestMainJob(t *testing.T) {
+	ctx, a := context.Background(), open(t)
+	base, err := a.Sample("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := a.StandardRecipe()
+	o, err := a.Optimize(ctx, base, &r, OptimizeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(o.Model.Graph.Nodes) >= len(base.Graph.Nodes) {
+		t.Errorf("standard left %d of %d nodes", len(o.Model.Graph.Nodes), len(base.Graph.Nodes))
+	}
+	var profiles []*Profile
+	for i, m := range []struct {
+		name  string
+		model int
+	}{{"original", 0}, {"fused", 1}} {
+		model := base
+		if m.model == 1 {
+			model = o.Model
+		}
+		d, err := a.Deploy(ctx, DeployRequest{Model: model, Target: LocalTarget, Name: "net"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Version != i+1 || d.Sent <= 0 || d.Sent > d.Bytes {
+			t.Errorf("deployment %d: version %d, %d of %d bytes sent", i, d.Version, d.Sent, d.Bytes)
+		}
+		seen := 0
+		p, err := a.Profile(ctx, ProfileRequest{Model: model, Name: m.name, Runs: 12, Launches: 2, Live: func(LiveSample) { seen++ }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !p.Complete || p.ID == "" || seen < 2*2*12 {
+			t.Errorf("%s: complete %v, id %q, %d samples seen, warnings %v", m.name, p.Complete, p.ID, seen, p.Warnings)
+		}
+		sum := p.UnattributedNs
+		for _, l := range p.Layers {
+			sum += l.P50Ns
+			if len(l.Origin) == 0 {
+				t.Errorf("%s: layer %s stands for nothing", m.name, l.Name)
+			}
+		}
+		if p.Clean.P50Ns == nil || math.Abs(sum-*p.Clean.P50Ns) > 0.02**p.Clean.P50Ns {
+			t.Errorf("%s: layers and unattributed add up to %g, the clean total is %v", m.name, sum, p.Clean.P50Ns)
+		}
+		back, err := a.ReadProfile(ctx, p.ID)
+		if err != nil || back.Clean.N != p.Clean.N {
+			t.Errorf("the history gives back %v, %v", back, err)
+		}
+		profiles = append(profiles, p)
+	}
+	c, err := a.Compare(profiles[0], profiles[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, b := range c.Bars {
+		sum += b.DeltaNs
+	}
+	if sum != c.DeltaNs {
+		t.Errorf("bars add up to %g, the difference is %g", sum, c.DeltaNs)
+	}
+	back, err := a.Rollback(ctx, LocalTarget, "net", Asks{})
+	if err != nil || back.Version != 1 || back.SHA256 != base.Hash() {
+		t.Errorf("rolled back to %+v, %v", back, err)
+	}
+}
+
+// TestSavedModelsKeepTheirOrigins compares by provenance after a round trip through a file.
+func TestSavedModelsKeepTheirOrigins(t *testing.T) {
+	ctx, a := context.Background(), open(t)
+	base, err := a.Sample("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := a.StandardRecipe()
+	o, err := a.Optimize(ctx, base, &r, OptimizeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "fused.onnx")
+	if err := a.Save(path, o.Model); err != nil {
+		t.Fatal(err)
+	}
+	m, err := a.Load(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range m.Graph.Nodes {
+		want := o.Model.Graph.Nodes[i]
+		if originKey(n) != originKey(want) {
+			t.Errorf("node %s stands for %v, want %v", n.Label(), n.Origin, want.Origin)
+		}
+		for _, id := range n.Origin {
+			if base.Graph.Node(id) == nil {
+				t.Errorf("node %s stands for %s, which the imported model does not have", n.Label(), id)
+			}
+		}
+	}
+}
+
+// TestUnreachable holds that a target that is not there is no file that is not there.
+func TestUnreachable(t *testing.T) {
+	a := open(t)
+	_, err := a.TargetFacts(context.Background(), "nowhere", Asks{})
+	if !fail.Is(err, fail.NotFound) || fail.ExitCode(err) != 4 {
+		t.Errorf("got %v with exit %d, want not-found with exit 4", err, fail.ExitCode(err))
+	}
+}

@@ -1,0 +1,129 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"fettle/internal/fail"
+	"fettle/internal/task"
+	"fettle/model"
+	"fettle/profiler"
+	"fettle/remote/deploy"
+)
+
+// ProfileRequest says what to measure, where and how.
+type ProfileRequest struct {
+	Model    *model.Model
+	Name     string // what the run is called
+	Target   string // "" is this computer
+	Threads  int
+	ISA      string
+	Optimize bool // apply the recipe standard first
+	Warmup   int  // inferences before the measurement, 0: until the times settle
+	Runs     int  // inferences a launch, clean and instrumented each
+	Launches int
+	Shapes   map[string][]int
+	Inputs   map[string]*model.Tensor // nil: seeded random ones
+	Progress task.Progress
+	Live     func(LiveSample) // sees each inference as it arrives; may be nil
+	Asks     Asks
+}
+
+// LiveSample is one inference of a run under way.
+type LiveSample struct {
+	Launch  int
+	Kind    string // "warmup", "clean" or "layers"
+	TotalNs int64
+	StepNs  []int64
+	Done    int // inferences so far
+	Total   int // inferences in all
+}
+
+// bounds of a measurement: what a person may wait for.
+const (
+	maxRuns     = 100_000
+	maxLaunches = 1000
+	maxThreads  = 64
+)
+
+// Profile measures a model on a target, layer by layer, and keeps the run in the history.
+func (a *App) Profile(ctx context.Context, q ProfileRequest) (*Profile, error) {
+	if q.Runs < 1 || q.Runs > maxRuns || q.Launches < 1 || q.Launches > maxLaunches || q.Threads < 0 || q.Threads > maxThreads {
+		return nil, fail.New(fail.Usage, "%d runs, %d launches, %d threads", q.Runs, q.Launches, q.Threads).Doing("profile").
+			Try("give 1 to %d runs, 1 to %d launches and 1 to %d threads", maxRuns, maxLaunches, maxThreads)
+	}
+	m := q.Model
+	if q.Optimize {
+		r := a.StandardRecipe()
+		o, err := a.Optimize(ctx, m, &r, OptimizeOptions{})
+		if err != nil {
+			return nil, err
+		}
+		m = o.Model
+	}
+	b, err := pack(q.Name, m)
+	if err != nil {
+		return nil, err
+	}
+	opt := deploy.NewProfileOptions()
+	opt.Threads, opt.ISA, opt.Shapes, opt.Inputs = max(q.Threads, 1), q.ISA, q.Shapes, q.Inputs
+	opt.Launches, opt.Runs, opt.Warmup = q.Launches, q.Runs, q.Warmup
+	var p *Profile
+	err = a.with(ctx, q.Target, q.Asks, q.Progress, func(c *deploy.Conn) error {
+		t, err := c.Profile(ctx, deploy.FromBundle(b), opt, func(s deploy.Sample) {
+			q.Progress.Report(int64(s.Done), int64(s.Total), "measure")
+			if q.Live != nil {
+				q.Live(LiveSample{Launch: s.Launch, Kind: s.Kind, TotalNs: s.TotalNS, StepNs: s.StepNS, Done: s.Done, Total: s.Total})
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if p, err = profiler.Summarize(t); err != nil {
+			return err
+		}
+		p.TakenUnix = time.Now().Unix()
+		return a.keep(ctx, p, t)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// keep puts a run into the history.
+func (a *App) keep(ctx context.Context, p *Profile, t any) error {
+	raw, err := json.Marshal(t)
+	if err != nil {
+		return fail.New(fail.Internal, "trace: %v", err)
+	}
+	s, err := a.history()
+	if err != nil {
+		// a history that cannot be opened must not lose the measurement
+		p.Warnings = append(p.Warnings, "the run is not kept: "+err.Error())
+		return nil
+	}
+	id, err := s.Put(ctx, p, raw)
+	if err != nil {
+		p.Warnings = append(p.Warnings, "the run is not kept: "+err.Error())
+		return nil
+	}
+	p.ID = id
+	return nil
+}
+
+// StandardSaves says what the recipe standard would change in m, "" for nothing. It predicts from the graph alone.
+func (a *App) StandardSaves(ctx context.Context, m *model.Model) string {
+	r := a.StandardRecipe()
+	o, err := a.Optimize(ctx, m, &r, OptimizeOptions{Unproven: true})
+	if err != nil || len(o.Report.Steps) == 0 {
+		return ""
+	}
+	before, after := o.Report.Steps[0].Before.Nodes, o.Report.Steps[len(o.Report.Steps)-1].After.Nodes
+	if before == after {
+		return ""
+	}
+	return fmt.Sprintf("the model runs as written; --optimize would make %d nodes of %d without changing its results beyond rounding", after, before)
+}
