@@ -21,16 +21,32 @@ type Studio struct {
 	now  *State
 	subs []func(*State)
 
+	boards boardService
+	asking chan struct{} // held while a question is shown
+
 	// Only the loop's goroutine touches these.
 	cancel   map[int64]context.CancelFunc // of running jobs
 	nextID   int64
-	applyJob int64     // that derives the version at the cursor, 0: none
-	answer   chan bool // to the host key question that is shown, nil: none
+	applyJob int64             // that derives the revision at the cursor, 0: none
+	answer   chan reply        // to the question that is shown, nil: none
+	secrets  map[string]string // passwords and passphrases that were typed, by board or key file
+}
+
+// boardService is what the studio needs of boards: App, and a double in tests.
+type boardService interface {
+	AddTarget(ctx context.Context, t Target, asks Asks) (*TargetFacts, error)
+	TargetFacts(ctx context.Context, name string, asks Asks) (*TargetFacts, error)
+	ForgetTarget(ctx context.Context, name string, remove bool, asks Asks) error
+	Deploy(ctx context.Context, q DeployRequest) (*Deployment, error)
+	Rollback(ctx context.Context, target, name string, asks Asks) (*Deployment, error)
+	Deployments(ctx context.Context, target string, asks Asks) ([]Deployment, error)
+	RemoveDeployment(ctx context.Context, target, name string, asks Asks) (int64, error)
 }
 
 // NewStudio starts the loop. Close ends it and every job.
 func (a *App) NewStudio(ctx context.Context) *Studio {
-	s := &Studio{app: a, group: task.NewGroup(ctx), inbox: make(chan func(*State), 64), passes: a.Passes(), cancel: map[int64]context.CancelFunc{}}
+	s := &Studio{app: a, group: task.NewGroup(ctx), inbox: make(chan func(*State), 64), passes: a.Passes(), boards: a,
+		asking: make(chan struct{}, 1), cancel: map[int64]context.CancelFunc{}, secrets: map[string]string{}}
 	s.now = &State{Screen: "start", Settings: a.loadSettings(), Recent: a.loadRecent(), Boards: a.loadBoards(), Samples: a.Samples()}
 	s.group.Go("studio", s.loop)
 	return s

@@ -28,7 +28,8 @@ type State struct {
 	CompareB  string
 	Compared  *Comparison
 	Deploys   []Deployment
-	HostKey   *HostKeyQuestion // waiting for an answer, nil: none
+	HostKey   *HostKeyQuestion  // waiting for an answer, nil: none
+	Password  *PasswordQuestion // the same
 	Settings  Settings
 }
 

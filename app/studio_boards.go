@@ -3,12 +3,13 @@ package app
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"fettle/internal/fail"
 	"fettle/internal/task"
 )
 
-// AddBoardForm is what a user types to connect a board. The password is used once and never kept.
+// AddBoardForm is what a user types to connect a board. The password is used for logging in and never written.
 type AddBoardForm struct {
 	Name     string
 	Address  string // user@host, ssh://user@host:port, or a Host of ~/.ssh/config
@@ -17,74 +18,174 @@ type AddBoardForm struct {
 	Jump     string
 }
 
-// AddBoard connects a board, asks about an unknown host key, installs the agent and keeps the board.
+// AddBoard connects a board, asks about an unknown host key, puts the agent there and keeps the board.
 func (s *Studio) AddBoard(f AddBoardForm) {
+	if f.Name == "" {
+		f.Name = boardName(f.Address)
+	}
 	s.job("Connect a board", f.Name, func(ctx context.Context, p task.Progress) error {
-		return notThere("connect a board")
-	})
-}
-
-// AnswerHostKey accepts or refuses the host key that State.HostKey shows.
-func (s *Studio) AnswerHostKey(accept bool) {
-	s.edit(func(st *State) {
-		st.HostKey = nil
-		if s.answer != nil {
-			s.answer <- accept // buffered: one question, one answer
-			s.answer = nil
+		t := Target{Name: f.Name, Address: f.Address, Jump: f.Jump}
+		if f.Identity != "" {
+			t.Identity = []string{f.Identity}
 		}
-	})
-}
-
-// askHostKey shows a host key and waits for the user.
-func (s *Studio) askHostKey(ctx context.Context, q HostKeyQuestion) (bool, error) {
-	answer := make(chan bool, 1)
-	s.edit(func(st *State) {
-		if s.answer != nil {
-			answer <- false // one question at a time: a second board tries again
-			return
+		p.Report(0, 0, f.Address)
+		facts, err := s.boards.AddTarget(ctx, t, s.asks(f.Name, f.Password))
+		if err != nil {
+			return err
 		}
-		s.answer, st.HostKey = answer, &q
-	})
-	select {
-	case yes := <-answer:
-		return yes, nil
-	case <-ctx.Done():
 		s.edit(func(st *State) {
-			if s.answer == answer {
-				s.answer, st.HostKey = nil, nil
+			list := slices.DeleteFunc(slices.Clone(st.Boards), func(b *Board) bool { return b.Name == f.Name })
+			st.Boards = append(list, &Board{Name: f.Name, Address: f.Address, Facts: facts, Connected: true})
+			if f.Password != "" && s.secrets[f.Name] == "" { // a corrected one is there already
+				s.secrets[f.Name] = f.Password
 			}
 		})
-		return false, fail.From(ctx.Err())
+		s.say("Connected %s", f.Name)
+		return nil
+	})
+}
+
+// boardName makes a name of an address: pi@lab-pi4.local gives lab-pi4.
+func boardName(address string) string {
+	host := strings.TrimPrefix(address, "ssh://")
+	if _, after, ok := strings.Cut(host, "@"); ok {
+		host = after
 	}
+	host, _, _ = strings.Cut(host, ":")
+	if strings.Trim(host, "0123456789.") != "" { // a number address stays whole
+		host, _, _ = strings.Cut(host, ".")
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '-'
+	}, host)
 }
 
 // Connect asks a board what it is and how it is now.
 func (s *Studio) Connect(name string) {
-	s.job("Ask the board", name, func(ctx context.Context, p task.Progress) error {
-		return notThere("ask the board")
+	s.boardJob("Ask the board", name, "", func(ctx context.Context, p task.Progress, a Asks) error {
+		f, err := s.boards.TargetFacts(ctx, name, a)
+		if err != nil {
+			return err
+		}
+		s.editBoard(name, func(b *Board) { b.Facts = f })
+		return nil
 	})
 }
 
-// ForgetBoard takes a board out of the list; removeAgent also removes the agent and its models from the board.
+// ForgetBoard takes a board out of the list; removeAgent first takes the agent and its models off the board.
 func (s *Studio) ForgetBoard(name string, removeAgent bool) {
-	s.job("Forget the board", name, func(ctx context.Context, p task.Progress) error {
-		return notThere("forget the board")
+	s.boardJob("Forget the board", name, "", func(ctx context.Context, p task.Progress, a Asks) error {
+		if err := s.boards.ForgetTarget(ctx, name, removeAgent, a); err != nil {
+			return err
+		}
+		s.edit(func(st *State) {
+			if name != LocalTarget {
+				st.Boards = slices.DeleteFunc(slices.Clone(st.Boards), func(b *Board) bool { return b.Name == name })
+			}
+			st.Deploys = slices.DeleteFunc(slices.Clone(st.Deploys), func(d Deployment) bool { return d.Target == name })
+			delete(s.secrets, name)
+		})
+		s.say("Forgot %s", name)
+		return nil
 	})
 }
 
 // Deploy puts the model after the last step on a board under a name.
 func (s *Studio) Deploy(board, name string) {
-	s.job("Deploy", name, func(ctx context.Context, p task.Progress) error { return notThere("deploy") })
+	d, ok := s.ready("deploy")
+	if !ok {
+		return
+	}
+	if name == "" {
+		name = BaseName(d.Name + ".onnx")
+	}
+	s.boardJob("Deploy", board, name, func(ctx context.Context, p task.Progress, a Asks) error {
+		got, err := s.boards.Deploy(ctx, DeployRequest{Model: d.Model, Target: board, Name: name, Progress: p, Asks: a})
+		if err != nil {
+			return err
+		}
+		if err := s.listDeployments(ctx, board, a, got); err != nil {
+			return err
+		}
+		s.say("%s is on %s", name, board)
+		return nil
+	})
 }
 
 // Rollback makes the version before the current one current again.
 func (s *Studio) Rollback(board, name string) {
-	s.job("Roll back", name, func(ctx context.Context, p task.Progress) error { return notThere("roll back") })
+	s.boardJob("Roll back", board, name, func(ctx context.Context, p task.Progress, a Asks) error {
+		if _, err := s.boards.Rollback(ctx, board, name, a); err != nil {
+			return err
+		}
+		if err := s.listDeployments(ctx, board, a, nil); err != nil {
+			return err
+		}
+		s.say("%s on %s is back at the version before", name, board)
+		return nil
+	})
+}
+
+// RemoveDeployment takes a deployment with all its versions off a board.
+func (s *Studio) RemoveDeployment(board, name string) {
+	s.boardJob("Remove the deployment", board, name, func(ctx context.Context, p task.Progress, a Asks) error {
+		if _, err := s.boards.RemoveDeployment(ctx, board, name, a); err != nil {
+			return err
+		}
+		return s.listDeployments(ctx, board, a, nil)
+	})
 }
 
 // RefreshDeployments asks a board what is on it.
 func (s *Studio) RefreshDeployments(board string) {
-	s.job("Ask what is deployed", board, func(ctx context.Context, p task.Progress) error { return notThere("list deployments") })
+	s.boardJob("Ask what is deployed", board, "", func(ctx context.Context, p task.Progress, a Asks) error {
+		return s.listDeployments(ctx, board, a, nil)
+	})
+}
+
+// listDeployments replaces what is known of a board's deployments; sent, if any, is the one that was just deployed and
+// knows how many bytes travelled.
+func (s *Studio) listDeployments(ctx context.Context, board string, a Asks, sent *Deployment) error {
+	list, err := s.boards.Deployments(ctx, board, a)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if sent != nil && list[i].Name == sent.Name {
+			list[i].Sent = sent.Sent
+		}
+	}
+	s.edit(func(st *State) {
+		keep := slices.DeleteFunc(slices.Clone(st.Deploys), func(d Deployment) bool { return d.Target == board })
+		st.Deploys = append(keep, list...)
+	})
+	return nil
+}
+
+// boardJob is a job that talks to a board: the board is shown as busy, then as connected or with the error.
+func (s *Studio) boardJob(title, board, detail string, work func(ctx context.Context, p task.Progress, a Asks) error) {
+	if detail == "" {
+		detail = board
+	} else {
+		detail += " → " + board
+	}
+	s.job(title, detail, func(ctx context.Context, p task.Progress) error {
+		s.editBoard(board, func(b *Board) { b.Busy = true })
+		err := work(ctx, p, s.asks(board, ""))
+		s.editBoard(board, func(b *Board) {
+			b.Busy = false
+			switch {
+			case err == nil:
+				b.Connected, b.Err = true, nil
+			case fail.Is(err, fail.Unreachable) || fail.Is(err, fail.Denied):
+				b.Connected, b.Err = false, fail.From(err)
+			}
+		})
+		return err
+	})
 }
 
 // editBoard changes a copy of a board.
@@ -99,8 +200,4 @@ func (s *Studio) editBoard(name string, f func(*Board)) {
 		st.Boards = slices.Clone(st.Boards)
 		st.Boards[i] = &b
 	})
-}
-
-func notThere(what string) error {
-	return fail.New(fail.Unsupported, "this build has no boards yet").Doing("%s", what)
 }

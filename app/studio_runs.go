@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 
+	"fettle/internal/fail"
 	"fettle/internal/task"
 )
 
@@ -26,7 +27,9 @@ func (s *Studio) Profile(f ProfileForm) {
 	if _, ok := s.ready("profile"); !ok {
 		return
 	}
-	s.job("Profile", f.Board, func(ctx context.Context, p task.Progress) error { return notThere("profile") })
+	s.job("Profile", f.Board, func(ctx context.Context, p task.Progress) error {
+		return fail.New(fail.Unsupported, "this build cannot profile yet")
+	})
 }
 
 // CompareRuns puts two runs side by side; a is the older one.
@@ -36,7 +39,9 @@ func (s *Studio) CompareRuns(a, b string) {
 
 // ExportRun writes a run as json, csv, trace or html.
 func (s *Studio) ExportRun(id, format, path string) {
-	s.job("Export the run", path, func(ctx context.Context, p task.Progress) error { return notThere("export a run") })
+	s.job("Export the run", path, func(ctx context.Context, p task.Progress) error {
+		return fail.New(fail.Unsupported, "this build cannot export yet")
+	})
 }
 
 // keptRuns are the runs of a model that the history has.
