@@ -191,8 +191,8 @@ func (s *stack) push(c *Call, t *model.Tensor) error {
 	if len(s.rows) > 0 && (t.DType != s.rows[0].DType || !sameDims(t.Shape, s.rows[0].Shape)) {
 		return c.Bad("a scan output is %s%v, before it was %s%v", t.DType, t.Shape, s.rows[0].DType, s.rows[0].Shape)
 	}
-	if s.bytes += len(t.Raw) + 16*len(t.Strs) + 64; s.bytes > outLimit {
-		return fail.New(fail.TooBig, "the scan outputs of a loop have more than 2 GB").At(fail.Where{Node: string(c.Node.ID), Op: c.Node.Op})
+	if s.bytes += len(t.Raw) + 16*len(t.Strs) + 64; s.bytes > c.limit() {
+		return fail.New(fail.TooBig, "the joined tensors take more memory than is allowed").At(fail.Where{Node: string(c.Node.ID), Op: c.Node.Op})
 	}
 	s.rows = append(s.rows, t)
 	return nil

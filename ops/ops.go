@@ -116,6 +116,7 @@ func (s Set) hasMaybe() bool { return s&Maybe != 0 }
 var families = []func() []*Def{
 	controlOps,
 	quantOps,
+	qlinearOps,
 	castOps,
 	recurrentOps,
 	loopOps,

@@ -131,8 +131,8 @@ func recurrentDef(name string, gates, acts int, step func(*cell, []float64), mor
 // room fails where a working buffer of float64 with the given dimensions would be too big. Dimensions beside a zero may be
 // huge in a tensor that has no bytes, so loops over them ask here too.
 func (c *Call) room(dims ...int) error {
-	if n, err := model.Count(dims); err != nil || n > outLimit/8 {
-		return fail.New(fail.TooBig, "working on %v numbers takes more than 2 GB", dims).At(fail.Where{Node: string(c.Node.ID), Op: c.Node.Op})
+	if n, err := model.Count(dims); err != nil || n > c.limit()/8 {
+		return fail.New(fail.TooBig, "working on %v numbers takes more memory than is allowed", dims).At(fail.Where{Node: string(c.Node.ID), Op: c.Node.Op})
 	}
 	return nil
 }
