@@ -119,6 +119,7 @@ var families = []func() []*Def{
 	qlinearOps,
 	castOps,
 	recurrentOps,
+	attentionOps,
 	loopOps,
 	sequenceOps,
 	lossOps,
