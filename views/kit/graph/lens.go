@@ -15,6 +15,8 @@ type Lens struct {
 	Format  func(v float64) string     // with its unit
 	Tick    func(v float64) string     // without
 	Percent func(share float64) string // of the whole, for frames; nil: no share
+	Within  []int32                    // item whose value holds this one's too, -1: none; nil: nobody's
+	Inside  func(title string) string  // says so
 	Class   []int                      // instead of Values: one an item, -1: none
 	Classes []Class                    // their names and colours
 	Mixed   int                        // class of a group whose items differ; -1: that of most of them
@@ -45,7 +47,7 @@ func Read(t *Tree, l Lens) *Reading {
 	for i, v := range l.Values {
 		for g := t.Home[i]; g >= 0; g = t.Groups[g].Parent {
 			if math.IsNaN(v) {
-				r.Partly[g] = r.Partly[g] || !t.Items[i].Edge
+				r.Partly[g] = r.Partly[g] || r.isGap(i)
 				continue
 			}
 			seen[g] = true
@@ -66,6 +68,12 @@ func Read(t *Tree, l Lens) *Reading {
 	r.Total = r.Group[0]
 	sort.SliceStable(r.order, func(a, b int) bool { return l.Values[r.order[a]] > l.Values[r.order[b]] })
 	return r
+}
+
+// isGap reports whether an item without a number should have one.
+func (r *Reading) isGap(i int) bool {
+	it := &r.tree.Items[i]
+	return !it.Edge && it.Diff != Removed && (r.Within == nil || r.Within[i] < 0)
 }
 
 // classes counts classes and gives groups theirs.
@@ -115,15 +123,25 @@ func (r *Reading) Value(ref Ref) float64 {
 	return r.Values[ref]
 }
 
+// ClassName is the name of the class of an item or group, "" where it has none.
+func (r *Reading) ClassName(ref Ref) string {
+	if c := r.class(ref); c >= 0 {
+		return r.Classes[c].Name
+	}
+	return ""
+}
+
+func (r *Reading) class(ref Ref) int {
+	if ref.IsGroup() {
+		return r.gClass[ref.Index()]
+	}
+	return r.Class[ref]
+}
+
 // Heat is the place on the ramp, -1: not measured.
 func (r *Reading) Heat(ref Ref) float32 {
 	if r.Class != nil {
-		c := -1
-		if ref.IsGroup() {
-			c = r.gClass[ref.Index()]
-		} else {
-			c = r.Class[ref]
-		}
+		c := r.class(ref)
 		if c < 0 {
 			return -1
 		}
@@ -202,6 +220,9 @@ func (r *Reading) text(ref Ref) string {
 	if math.IsNaN(v) {
 		if r.Class != nil {
 			return "\u00a0" // nothing to measure under this lens
+		}
+		if !ref.IsGroup() && r.Within != nil && r.Within[ref] >= 0 {
+			return r.Inside(r.tree.Items[r.Within[ref]].Title)
 		}
 		return ""
 	}
