@@ -41,6 +41,7 @@ type boardService interface {
 	Rollback(ctx context.Context, target, name string, asks Asks) (*Deployment, error)
 	Deployments(ctx context.Context, target string, asks Asks) ([]Deployment, error)
 	RemoveDeployment(ctx context.Context, target, name string, asks Asks) (int64, error)
+	Profile(ctx context.Context, q ProfileRequest) (*Profile, error)
 }
 
 // NewStudio starts the loop. Close ends it and every job.

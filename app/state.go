@@ -53,10 +53,10 @@ func (s *State) Run(id string) *Run {
 	return nil
 }
 
-// LastRun is the newest complete run of the model with this hash; nil: not measured.
+// LastRun is the newest complete run of the model with this hash, of the model or of its file; nil: not measured.
 func (s *State) LastRun(hash string) *Run {
 	for i := len(s.Runs) - 1; i >= 0; i-- {
-		if r := s.Runs[i]; r.Hash == hash && r.Profile != nil && !r.Partial {
+		if r := s.Runs[i]; (r.Hash == hash || r.SHA256 == hash) && r.Profile != nil && !r.Partial {
 			return r
 		}
 	}
@@ -89,14 +89,15 @@ type Doc struct {
 	Steps     []StepResult             // of the ledger at Cursor, one an entry
 	Model     *model.Model             // after the last step: what Profile, Deploy and Save take
 	Info      *Inspection              // of Model
+	SHA256    string                   // of the file that Model makes
 	Data      string                   // folder of calibration data, SampleCalibrate for the sample's own, "" for none
 	Scores    map[string]*score.Result // by hash of the model; a missing one was not measured
 	Goals     Goals
 	Saved     string // hash that was last saved or opened
 }
 
-// Hash is that of the model after the last step.
-func (d *Doc) Hash() string { return d.Model.Hash() }
+// Hash is the SHA-256 of the file that the model after the last step makes: what deployments and runs name.
+func (d *Doc) Hash() string { return d.SHA256 }
 
 // Score is the judgement of the model after the last step, nil: not measured.
 func (d *Doc) Score() *score.Result { return d.Scores[d.Model.Hash()] }
@@ -153,9 +154,10 @@ type Entry struct {
 
 // Derived is what a ledger made of the imported model.
 type Derived struct {
-	Steps []StepResult
-	Model *model.Model
-	Info  *Inspection
+	Steps  []StepResult
+	Model  *model.Model
+	Info   *Inspection
+	SHA256 string // of the file that Model makes
 }
 
 // StepResult is one entry of the ledger with what it did.
@@ -291,7 +293,9 @@ type Run struct {
 	ID      string
 	Label   string
 	Target  string
-	Hash    string // of the model
+	Hash    string // of the model; "" for a run of an earlier session that was not of the imported model
+	SHA256  string // of the model's file
+	Which   string // Original or Rewritten
 	Profile *profiler.Profile
 	Partial bool // samples still arrive
 	Started time.Time

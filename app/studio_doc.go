@@ -2,6 +2,9 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,7 +72,7 @@ func (s *Studio) show(ctx context.Context, d *Doc) error {
 	if err != nil {
 		return fail.In(err, "open "+d.Name, fail.Where{File: d.Path})
 	}
-	if info.FileBytes, err = fileBytes(d.Base); err != nil {
+	if info.FileBytes, d.SHA256, err = fileOf(d.Base); err != nil {
 		return err
 	}
 	if st, err := os.Stat(d.Path); err == nil && !d.Sample {
@@ -80,13 +83,13 @@ func (s *Studio) show(ctx context.Context, d *Doc) error {
 	}
 	d.BaseInfo, d.Info, d.Model, d.Saved = info, info, d.Base, d.Base.Hash()
 	d.Scores = map[string]*score.Result{}
-	first := &Revision{Label: "Opened", Data: d.Data, Result: &Derived{Model: d.Base, Info: info}}
+	first := &Revision{Label: "Opened", Data: d.Data, Result: &Derived{Model: d.Base, Info: info, SHA256: d.SHA256}}
 	d.Revisions = []*Revision{first}
 	kept := s.app.recent(d.Path)
 	d.Goals = kept.Goals
 	kept.Path, kept.Name, kept.Bytes = d.Path, d.Name, info.FileBytes
 	recent, keepErr := s.app.remember(kept)
-	runs := s.app.keptRuns(info.SHA256)
+	runs, runsErr := s.app.keptRuns(ctx, d)
 	s.edit(func(st *State) {
 		s.stopApply()
 		s.nextID++
@@ -95,8 +98,10 @@ func (s *Studio) show(ctx context.Context, d *Doc) error {
 		st.Runs, st.Compared, st.CompareA, st.CompareB = runs, nil, "", ""
 		st.Selection = Selection{}
 		st.Recent = recent
-		if keepErr != nil {
-			s.notify(st, keepErr) // a full disk must not stop anybody from looking at a model
+		for _, err := range []error{keepErr, runsErr} { // a full disk must not stop anybody from looking at a model
+			if err != nil {
+				s.notify(st, err)
+			}
 		}
 	})
 	return nil
@@ -245,19 +250,24 @@ func (s *Studio) editDoc(id int64, f func(*State, *Doc)) {
 	})
 }
 
-// fileBytes is the size of a model as a file.
-func fileBytes(m *model.Model) (int64, error) {
-	var n counter
-	if err := onnx.Write(&n, m); err != nil {
-		return 0, err
+// fileOf is the size and the SHA-256 of the file that a model makes.
+func fileOf(m *model.Model) (int64, string, error) {
+	f := fileSum{sum: sha256.New()}
+	if m.Source != nil && m.Source.Format == "onnx" {
+		_, _ = f.Write(m.Source.Bytes) // never fails
+	} else if err := onnx.Write(&f, m); err != nil {
+		return 0, "", err
 	}
-	return int64(n), nil
+	return f.n, hex.EncodeToString(f.sum.Sum(nil)), nil
 }
 
-type counter int64
+type fileSum struct {
+	n   int64
+	sum hash.Hash
+}
 
-// Write counts.
-func (c *counter) Write(b []byte) (int, error) {
-	*c += counter(len(b))
-	return len(b), nil
+// Write counts and hashes.
+func (f *fileSum) Write(b []byte) (int, error) {
+	f.n += int64(len(b))
+	return f.sum.Write(b)
 }

@@ -176,7 +176,8 @@ func (s *Studio) settle(st *State) {
 	st.Doc = &d
 	v := d.Revisions[d.Cursor]
 	if v.Result != nil {
-		d.Busy, d.Steps, d.Model, d.Info = false, v.Result.Steps, v.Result.Model, v.Result.Info
+		d.Busy = false
+		d.take(v.Result)
 		return
 	}
 	d.Busy = true
@@ -247,7 +248,7 @@ func (s *Studio) derive(ctx context.Context, d *Doc, v *Revision, p task.Progres
 	if infoErr != nil {
 		return nil, infoErr
 	}
-	if info.FileBytes, infoErr = fileBytes(res.Model); infoErr != nil {
+	if info.FileBytes, res.SHA256, infoErr = fileOf(res.Model); infoErr != nil {
 		return nil, infoErr
 	}
 	res.Info = info
@@ -282,7 +283,12 @@ func (s *Studio) derived(_ *State, d *Doc, v *Revision, r *Derived, err error) {
 	}
 	now := d.Revisions[d.Cursor]
 	d.Busy, d.Data = false, now.Data
-	d.Steps, d.Model, d.Info = now.Result.Steps, now.Result.Model, now.Result.Info
+	d.take(now.Result)
+}
+
+// take shows what a revision made.
+func (d *Doc) take(r *Derived) {
+	d.Steps, d.Model, d.Info, d.SHA256 = r.Steps, r.Model, r.Info, r.SHA256
 }
 
 // stopApply cancels the job that computes a version nobody waits for.
