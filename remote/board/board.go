@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Facts are what does not change while a board runs, and how it is now.
@@ -287,18 +288,14 @@ func osName(s string) string {
 	return runtime.GOOS
 }
 
-// clean keeps printable characters of a line that the board chose.
+// clean keeps printable characters of a line that the board chose, 200 bytes at most.
 func clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0xfffd || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) {
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) > 200 {
-		s = s[:200]
+	s = Printable(s)
+	for len(s) > 200 {
+		_, n := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-n]
 	}
-	return strings.TrimSpace(s)
+	return s
 }
 
 func parseCPU(s string) (soc string, isa []string, cores []Core) {
@@ -355,4 +352,41 @@ func partName(implementer, part string) string {
 		return n
 	}
 	return "implementer " + implementer + " part " + part
+}
+
+// Printable is what a board said in one line that is fit for a terminal: control and direction characters are left out.
+func Printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			return ' '
+		case r < ' ' || r >= 0x7f && r < 0xa0 || r == 0xfffd || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069:
+			return -1
+		}
+		return r
+	}, s)
+	return strings.TrimSpace(s)
+}
+
+// Clean makes facts that came from a board fit to show: its words are bounded and printable, its lists short.
+func (f *Facts) Clean() {
+	for _, s := range []*string{&f.SoC, &f.Arch, &f.OS, &f.Kernel, &f.Governor, &f.Agent.Version, &f.Agent.SHA256} {
+		*s = clean(*s)
+	}
+	f.ISA, f.Absent = f.ISA[:min(len(f.ISA), 256)], f.Absent[:min(len(f.Absent), 64)]
+	f.Cores, f.Runtimes = f.Cores[:min(len(f.Cores), 1024)], f.Runtimes[:min(len(f.Runtimes), 64)]
+	for _, list := range [][]string{f.ISA, f.Absent} {
+		for i := range list {
+			list[i] = clean(list[i])
+		}
+	}
+	for i := range f.Cores {
+		f.Cores[i].Part = clean(f.Cores[i].Part)
+	}
+	for i := range f.Runtimes {
+		r := &f.Runtimes[i]
+		for _, s := range []*string{&r.Name, &r.Version, &r.Path, &r.Why} {
+			*s = clean(*s)
+		}
+	}
 }

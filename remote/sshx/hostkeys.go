@@ -253,9 +253,13 @@ func (h *HostKeys) algorithms(addr string) ([]string, error) {
 		return hints, nil
 	}
 	if authority {
-		keys = append([]string{ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01, ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01}, keys...)
+		return append(certificates(), keys...), nil
 	}
-	return keys, nil
+	return append(keys, certificates()...), nil // some hosts have no plain key beside their certificate
+}
+
+func certificates() []string {
+	return []string{ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01, ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01}
 }
 
 // portless is the same host on the usual port.

@@ -149,7 +149,7 @@ func dialOne(ctx context.Context, t Target, o Options, via *Client) (*Client, er
 			return nil, unreachable(ctx, step, err, t, o)
 		}
 		if algos != nil && strings.Contains(err.Error(), "no common algorithm for host key") {
-			return nil, fail.New(fail.Denied, "the host key has changed: the board has none of the kinds that are known of it (%s)", strings.Join(algos, ", ")).
+			return nil, fail.New(fail.Denied, "the host key has changed: the board shows no key of a kind that is known of it").
 				Try("if the board was installed anew, check its fingerprint there and remove the old line; else somebody may be listening in").Doing("check the host key").At(where)
 		}
 		return nil, fail.In(auth.explain(err, t), "log in", where)
@@ -281,4 +281,11 @@ func Quote(argv ...string) (string, error) {
 		out[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
 	}
 	return strings.Join(out, " "), nil
+}
+
+// Err says why the connection ended; nil while it lives.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dead
 }

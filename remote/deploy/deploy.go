@@ -1,0 +1,263 @@
+// Package deploy is the desk's side of a board: it reaches it over SSH, puts the agent there, and then deploys,
+// runs and measures models through it. This computer is a board too, with the same agent over a pipe.
+//
+//	c, err := deploy.Dial(ctx, deploy.Spec{Name: "bar", Address: "ssh://pi@bar.local"}, deploy.Options{Home: home, Ask: ask})
+//	if err != nil {
+//		return err
+//	}
+//	defer c.Close()
+//	facts, err := c.Facts(ctx)
+//	b, err := bundle.FromBytes("net", file)
+//	receipt, err := c.Push(ctx, b, progress)
+//	tr, err := c.Profile(ctx, deploy.Deployed("net"), deploy.NewProfileOptions(), live)
+//
+// Every step has a time limit, and every error says what to do. A cut connection loses nothing that arrived: Dial and
+// Push again send only what is missing, and the deployment before stays until the new one is whole.
+//
+// It knows no window and keeps no list of boards. Start reading at Dial, Local and Conn.
+package deploy
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+
+	"fettle/internal/fail"
+	"fettle/internal/sandbox"
+	"fettle/internal/task"
+	"fettle/remote/board"
+	"fettle/remote/sshx"
+	"fettle/remote/wire"
+)
+
+// Spec says which board.
+type Spec struct {
+	Name     string   // what the user calls it; errors and traces carry it
+	Address  string   // ssh://user@host:port, user@host, or a Host of ~/.ssh/config
+	Identity []string // private key files, before those of the configuration; none anywhere: the usual ones in ~/.ssh
+	Jump     string   // hosts to go through, as ProxyJump writes them; "" leaves it to the configuration
+}
+
+// Question is an unknown host key that somebody must accept.
+type Question struct {
+	Host        string // host:port
+	KeyType     string // ssh-ed25519
+	Fingerprint string // SHA256:…
+}
+
+// Options say how to log in. Only Home is needed.
+type Options struct {
+	Home   string // Fettle's folder; accepted host keys are kept in it, the user's own file is never written
+	SSHDir string // "" is ~/.ssh: its config, known_hosts and keys are read
+	Accept string // fingerprint to accept without a question, as SHA256:…
+
+	// Ask decides about an unknown host key; nil refuses it with an error that shows the fingerprint. A changed key is
+	// never asked about.
+	Ask func(ctx context.Context, q Question) (accept bool, err error)
+	// Password and Passphrase are asked when they are needed; nil: not tried.
+	Password   func(ctx context.Context, user, host string) (string, error)
+	Passphrase func(ctx context.Context, file string) (string, error)
+	AgentSock  string // socket of an ssh agent; "" is $SSH_AUTH_SOCK, "none" is none
+
+	Progress task.Progress // of copying the agent; may be nil
+	SSH      sshx.Options  // time limits and the dialler; the rest of it is set here
+}
+
+// Conn is a board with its agent running. Several goroutines may use it; measurements wait for nobody but refuse to
+// overlap.
+type Conn struct {
+	name   string
+	wire   *wire.Client
+	hello  wire.Hello
+	place  place
+	ssh    *sshx.Client     // nil for this computer
+	proc   *sandbox.Process // nil for a board
+	stderr func() string
+}
+
+// Dial logs in, puts the agent there if this very one is not there yet, and starts it.
+//
+// Errors: Unreachable (no answer in time), Denied (host key, login, or no folder to write), NoSpace, Unsupported (no
+// agent for the processor), NotFound (this program carries no agents).
+func Dial(ctx context.Context, spec Spec, o Options) (*Conn, error) {
+	where := fail.Where{Board: spec.Name}
+	target, opt, err := o.login(spec)
+	if err != nil {
+		return nil, fail.In(err, "reach the board", where)
+	}
+	client, err := sshx.Dial(ctx, target, opt)
+	if err != nil {
+		return nil, fail.In(err, "reach the board", where)
+	}
+	c, err := begin(ctx, client, o.Progress)
+	if err != nil {
+		client.Close()
+		return nil, fail.In(err, "start the agent", where)
+	}
+	c.name = spec.Name
+	return c, nil
+}
+
+// login gathers what is known of a board from the user's SSH files.
+func (o Options) login(spec Spec) (sshx.Target, sshx.Options, error) {
+	opt := o.SSH
+	dir, home := o.SSHDir, ""
+	if h, err := os.UserHomeDir(); err == nil {
+		home = h
+		if dir == "" {
+			dir = filepath.Join(h, ".ssh")
+		}
+	}
+	if o.Home == "" {
+		return sshx.Target{}, opt, fail.New(fail.Internal, "deploy.Dial was called without a home folder")
+	}
+	name := ""
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	cfg, err := sshx.ReadConfig(filepath.Join(dir, "config"), home)
+	if err != nil {
+		return sshx.Target{}, opt, err
+	}
+	t, err := sshx.ParseTarget(spec.Address, cfg, name)
+	if err != nil {
+		return t, opt, err
+	}
+	if spec.Jump != "" {
+		if err := t.Through(spec.Jump, cfg, name); err != nil {
+			return t, opt, err
+		}
+	}
+	usual := sshx.DefaultIdentities(dir)
+	t.Identity = append(append([]string(nil), spec.Identity...), t.Identity...)
+	for _, hop := range append([]*sshx.Target{&t}, pointers(t.Jump)...) {
+		if len(hop.Identity) == 0 {
+			hop.Identity = usual
+		}
+	}
+	opt.Keys = sshx.NewHostKeys(filepath.Join(o.Home, "known_hosts"), filepath.Join(dir, "known_hosts"), filepath.Join(dir, "known_hosts2"), "/etc/ssh/ssh_known_hosts")
+	opt.Password, opt.Passphrase = o.Password, o.Passphrase
+	switch opt.AgentSock = o.AgentSock; opt.AgentSock {
+	case "":
+		opt.AgentSock = os.Getenv("SSH_AUTH_SOCK")
+	case "none":
+		opt.AgentSock = ""
+	}
+	opt.Ask = o.ask()
+	return t, opt, nil
+}
+
+func pointers(hops []sshx.Target) []*sshx.Target {
+	out := make([]*sshx.Target, len(hops))
+	for i := range hops {
+		out[i] = &hops[i]
+	}
+	return out
+}
+
+func (o Options) ask() sshx.AskHostKey {
+	if o.Accept != "" {
+		return sshx.AcceptFingerprint(o.Accept)
+	}
+	if o.Ask == nil {
+		return nil
+	}
+	return func(ctx context.Context, k sshx.HostKey) error {
+		yes, err := o.Ask(ctx, Question{k.Host, k.Kind, k.Fingerprint})
+		if err == nil && !yes {
+			err = fail.New(fail.Denied, "the host key %s of %s was not accepted", k.Fingerprint, k.Host).Try("compare it with the board's own: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
+		}
+		return err
+	}
+}
+
+// Forget removes the host key that was accepted for a board, for one that was installed anew. What the user's own
+// known_hosts says stays.
+func Forget(spec Spec, o Options) error {
+	t, opt, err := o.login(spec)
+	if err != nil {
+		return fail.In(err, "forget the host key", fail.Where{Board: spec.Name})
+	}
+	return fail.In(opt.Keys.Forget(t.Addr()), "forget the host key", fail.Where{Board: spec.Name})
+}
+
+// attach speaks with an agent that was started on rw. want is the SHA-256 that it has to have, "" for any.
+func attach(ctx context.Context, rw io.ReadWriteCloser, want string) (*Conn, error) {
+	w, err := wire.NewClient(ctx, rw, wire.DefaultLimits())
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{wire: w, stderr: func() string { return "" }}
+	err = w.Do(ctx, wire.VerbHello, nil, &c.hello)
+	if err == nil && c.hello.Protocol != wire.Version {
+		err = fail.New(fail.Unsupported, "the agent speaks version %d of the protocol, this program %d", c.hello.Protocol, wire.Version).Try("use agent and desk of the same release")
+	}
+	if err == nil && want != "" && c.hello.SHA256 != want {
+		err = fail.New(fail.Corrupt, "the agent on the board is %.12s, this program's is %.12s", c.hello.SHA256, want)
+	}
+	if err != nil {
+		w.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Name is what the user calls the board.
+func (c *Conn) Name() string { return c.name }
+
+// Agent says which agent answers: its version, hash and store.
+func (c *Conn) Agent() wire.Hello { return c.hello }
+
+// Notes are what a user should know of how the agent lies on the board, with what to do.
+func (c *Conn) Notes() []string { return c.place.notes }
+
+// Facts asks what the board is and what state it is in. board.Doctor makes rows with fixes of it.
+func (c *Conn) Facts(ctx context.Context) (*board.Facts, error) {
+	var f board.Facts
+	if err := c.wire.Do(ctx, wire.VerbFacts, nil, &f); err != nil {
+		return nil, c.because(err, "ask for facts")
+	}
+	f.Clean()
+	return &f, nil
+}
+
+// because adds the board, and why its connection ended where that is known better than by who noticed.
+func (c *Conn) because(err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	if e := fail.From(err); e.Where.Board == "" && (e.Kind == fail.Unreachable || e.Kind == fail.Corrupt) {
+		if c.ssh != nil && c.ssh.Err() != nil {
+			err = c.ssh.Err()
+		} else if said := firstLine(c.stderr()); said != "" {
+			err = e.Try("the agent said: %s; %s", said, e.Fix)
+		}
+	}
+	return fail.In(err, what, fail.Where{Board: c.name})
+}
+
+// firstLine is the first line of what a board said, fit for a terminal.
+func firstLine(s string) string {
+	s = board.Printable(strings.TrimSpace(s))
+	if len(s) > 300 {
+		s = s[:300]
+	}
+	return s
+}
+
+// Close ends the agent and the connection. The agent's program and the deployments stay.
+func (c *Conn) Close() error {
+	err := c.wire.Close()
+	if c.proc != nil {
+		_ = c.proc.Wait() // it was told to end by its input's end
+	}
+	if c.ssh != nil {
+		if e := c.ssh.Close(); err == nil {
+			err = e
+		}
+	}
+	return err
+}

@@ -1,0 +1,189 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"fettle/internal/cas"
+	"fettle/internal/fail"
+	"fettle/internal/task"
+	"fettle/remote/bundle"
+	"fettle/remote/wire"
+)
+
+// Receipt says what a deployment is and what of it travelled.
+type Receipt struct {
+	wire.Deployment
+	Sent int64 `json:"bytes_sent"`
+}
+
+// Push makes b the active version of its name on the board. Only chunks that the board does not have travel, so a
+// changed layer sends one layer, and a push that was cut goes on where it stopped. Until the board has everything
+// and has checked it, the version before stays active. progress counts bytes; it may be nil.
+//
+// Errors: NoSpace (known before anything is sent where the board says how much is free), Unreachable, Corrupt, Busy.
+func (c *Conn) Push(ctx context.Context, b *bundle.Bundle, progress task.Progress) (Receipt, error) {
+	what := "deploy " + b.Name
+	raw, _, err := b.Encode()
+	if err != nil {
+		return Receipt{}, err
+	}
+	if len(raw) > wire.MaxPayload-1024 {
+		return Receipt{}, fail.New(fail.TooBig, "its manifest has %d bytes", len(raw)).Doing("%s", what)
+	}
+	var out Receipt
+	for try := 0; ; try++ {
+		sent, err := c.send(ctx, b, progress)
+		out.Sent += sent
+		if err != nil {
+			return Receipt{}, c.because(err, what)
+		}
+		err = c.wire.Do(ctx, wire.VerbCommit, rawJSON(raw), &out.Deployment)
+		if err == nil {
+			return out, nil
+		}
+		// the board's disk gave other bytes for a chunk, or another desk took it away: it is sent once more
+		if try > 0 || !fail.Is(err, fail.Corrupt) && !fail.Is(err, fail.NotFound) {
+			return Receipt{}, c.because(err, what)
+		}
+	}
+}
+
+// rawJSON travels as it is.
+type rawJSON []byte
+
+// MarshalJSON gives the bytes.
+func (r rawJSON) MarshalJSON() ([]byte, error) { return r, nil }
+
+const (
+	askAtOnce  = 20_000   // chunks in one question: 2 MB of JSON
+	sendAtOnce = 16 << 20 // bytes in one request: what a cut may leave to be asked about again
+)
+
+// send gives the board what it lacks of b and counts it.
+func (c *Conn) send(ctx context.Context, b *bundle.Bundle, progress task.Progress) (int64, error) {
+	missing, err := c.missing(ctx, b)
+	if err != nil {
+		return 0, err
+	}
+	var total, sent int64
+	for _, i := range missing {
+		total += b.Chunks[i].Len
+	}
+	progress.Report(0, total, "send "+b.Name)
+	for len(missing) > 0 {
+		var put wire.Put
+		n, size := 0, int64(0)
+		for n < len(missing) && (n == 0 || size+b.Chunks[missing[n]].Len <= sendAtOnce) {
+			ch := b.Chunks[missing[n]]
+			put.Chunks = append(put.Chunks, wire.Chunk{SHA256: string(ch.SHA256), Len: ch.Len})
+			size += ch.Len
+			n++
+		}
+		if err := c.put(ctx, b, missing[:n], put, func(k int64) { progress.Report(sent+k, total, "send "+b.Name) }); err != nil {
+			return sent, err
+		}
+		sent += size
+		missing = missing[n:]
+	}
+	return sent, nil
+}
+
+// missing asks which chunks the board lacks; each once, though a file may hold it often.
+func (c *Conn) missing(ctx context.Context, b *bundle.Bundle) ([]int, error) {
+	var first []int // the first place of each chunk
+	seen := map[cas.Hash]bool{}
+	for i, ch := range b.Chunks {
+		if !seen[ch.SHA256] {
+			seen[ch.SHA256] = true
+			first = append(first, i)
+		}
+	}
+	var out []int
+	for at := 0; at < len(first); at += askAtOnce {
+		part := first[at:min(at+askAtOnce, len(first))]
+		var have wire.Have
+		for _, i := range part {
+			have.Chunks = append(have.Chunks, wire.Chunk{SHA256: string(b.Chunks[i].SHA256), Len: b.Chunks[i].Len})
+		}
+		var m wire.Missing
+		if err := c.wire.Do(ctx, wire.VerbHave, have, &m); err != nil {
+			return nil, err
+		}
+		last := -1
+		for _, i := range m.Missing {
+			if i <= last || i >= len(part) {
+				return nil, fail.New(fail.Corrupt, "the agent misses chunk %d of %d", i, len(part))
+			}
+			last = i
+			out = append(out, part[i])
+		}
+	}
+	return out, nil
+}
+
+func (c *Conn) put(ctx context.Context, b *bundle.Bundle, chunks []int, head wire.Put, progress func(int64)) error {
+	k, err := c.wire.Call(ctx, wire.VerbPut, head)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	var sent int64
+	for _, i := range chunks {
+		for p := b.Bytes(i); len(p) > 0; {
+			n := min(len(p), 64<<10)
+			if err := k.Send(p[:n]); err != nil {
+				return err
+			}
+			p = p[n:]
+			sent += int64(n)
+			progress(sent)
+		}
+	}
+	if err := k.SendEnd(); err != nil {
+		return err
+	}
+	var stored wire.Stored
+	if err := finish(k, &stored); err != nil {
+		return err
+	}
+	if stored.Bytes != sent {
+		return fail.New(fail.Corrupt, "the agent stored %d of %d bytes", stored.Bytes, sent)
+	}
+	return nil
+}
+
+// finish takes the result of a call that answers nothing else.
+func finish(k *wire.Call, into any) error {
+	for {
+		_, _, err := k.Next()
+		if errors.Is(err, io.EOF) {
+			return k.Result(into)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Rollback returns to the version before the active one. NotFound: there is none.
+func (c *Conn) Rollback(ctx context.Context, name string) (wire.Deployment, error) {
+	var d wire.Deployment
+	err := c.wire.Do(ctx, wire.VerbRollback, wire.Named{Name: name}, &d)
+	return d, c.because(err, "roll back "+name)
+}
+
+// List gives the deployments of the board, by name. One that cannot be read says so in its State.
+func (c *Conn) List(ctx context.Context) ([]wire.Deployment, error) {
+	var out []wire.Deployment
+	err := c.wire.Do(ctx, wire.VerbList, nil, &out)
+	return out, c.because(err, "list deployments")
+}
+
+// Remove takes one deployment with all its versions away and gives the bytes freed.
+func (c *Conn) Remove(ctx context.Context, name string) (int64, error) {
+	var f wire.Freed
+	err := c.wire.Do(ctx, wire.VerbRemove, wire.Named{Name: name}, &f)
+	return f.Bytes, c.because(err, "remove "+name)
+}
