@@ -35,6 +35,7 @@ type Chart struct {
 	Title    string
 	Subtitle string
 	Notes    []string // under the chart: n, interval, seal, cut axis
+	CutNote  string   // the sentence that is added where the axis of a waterfall begins above zero
 	X, Y     Axis
 	Series   []Series
 	Width    float64 // DIP

@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"golang.org/x/image/math/fixed"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgpdf"
@@ -33,11 +32,11 @@ func Write(w io.Writer, c *Chart, format string) error {
 		p.Canvas, out = img, vgimg.PngCanvas{Canvas: img}
 	case "svg":
 		svg := vgsvg.New(width, height)
-		p.Canvas, out, p.letters = svg, svg, (*face).at
+		p.Canvas, out = svg, svg
 	case "pdf":
 		pdf := vgpdf.New(width, height)
 		pdf.EmbedFonts(true)
-		p.Canvas, out, p.letters = pdf, pdf, (*face).inPDF
+		p.Canvas, out, p.letters = pdf, pdf, true
 	default:
 		return fail.New(fail.Usage, "no chart format %q", format).Try("use one of %v", Formats())
 	}
@@ -57,9 +56,10 @@ type press struct {
 	colors map[Token]color.NRGBA
 	type_  *typeface
 	h      float64
-	// letters gives the font of plain letters, which are written as text that can be found and copied; all else, and everything
-	// where it is nil, is drawn as outlines.
-	letters func(f *face, size float64) font.Face
+	// letters says that plain letters are written as text, which can be found and copied. Only a PDF carries its font with it:
+	// elsewhere another font would be put in its place and the pieces of a line would run into each other. Bold is always
+	// drawn, because the PDF canvas embeds one weight of a family.
+	letters bool
 }
 
 func (p *press) at(q Pt) vg.Point {
@@ -141,8 +141,8 @@ func (p *press) text(d Draw) {
 	}
 	for _, r := range p.type_.runs(d.Text, d.Bold) {
 		at := p.at(Pt{x, d.Points[0].Y})
-		if p.letters != nil && r.ascii {
-			p.FillString(p.letters(r.face, d.Size), at, r.text)
+		if p.letters && r.ascii && !d.Bold {
+			p.FillString(r.face.at(d.Size), at, r.text)
 		} else {
 			r.face.outline(r.text, d.Size, func(path vg.Path) {
 				for i := range path {

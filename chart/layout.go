@@ -33,6 +33,7 @@ type frame struct {
 	c    *Chart
 	wide Measure
 	top  float64 // where the plot begins
+	cut  bool    // the axis begins above zero
 }
 
 // Layout decides where everything of a chart lies.
@@ -109,7 +110,11 @@ func (f *frame) legend(y float64) bool {
 
 func (f *frame) foot() {
 	y := f.H + 4
-	for _, n := range f.c.Notes {
+	notes := f.c.Notes
+	if f.cut {
+		notes = append([]string{f.c.CutNote}, notes...)
+	}
+	for _, n := range notes {
 		for _, l := range f.wrap(n, caption, false, f.W-2*pad) {
 			y += caption + 5
 			f.text(Pt{pad, y}, l, caption, "text3", Left, false)
@@ -163,6 +168,9 @@ func (f *frame) fit(s string, size float64, bold bool, w float64) string {
 // hbars lays out one row a point: name, kind, bar from zero, value.
 func (f *frame) hbars() {
 	pts := f.points()
+	if len(pts) == 0 {
+		return
+	}
 	var nameW, kindW, textW, hi float64
 	for _, p := range pts {
 		nameW = math.Max(nameW, f.wide(p.Label, dense, false))

@@ -27,9 +27,8 @@ func (f *frame) falls() {
 	if lo > cutFrom*hi {
 		base = cutAt(lo-0.35*(hi-lo), hi)
 	}
-	if base < 0 {
-		base = 0
-	}
+	base = math.Max(base, 0)
+	f.cut = base > 0
 	top, x0 := f.top+22, float64(pad+56)
 	h := plotH
 	room := 0.08 * (hi - base)
@@ -97,7 +96,7 @@ func (f *frame) cutMark(x, y float64) {
 		for i := 0; i <= 6; i++ {
 			p = append(p, Pt{x - 2 + float64(i)*(colW+4)/6, y + dy + float64(i%2)*4})
 		}
-		f.line([]Token{"text1", "text1"}[int(dy/4)], 1, nil, p...)
+		f.line("text1", 1, nil, p...)
 		if dy == 0 {
 			for i := range p {
 				p[i].Y += 2

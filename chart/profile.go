@@ -158,9 +158,7 @@ func (w Words) Waterfall(c *profiler.Comparison) *Chart {
 	}
 	pts = append(pts, Point{ID: c.B.ID, Label: "B", Detail: c.B.Model, To: c.B.P50Ns, Text: Time(c.B.P50Ns), Color: "runB"})
 	ch.Series = []Series{{Color: "line3", Points: pts}}
-	if lo := math.Min(c.A.P50Ns, c.B.P50Ns); lo > cutFrom*math.Max(c.A.P50Ns, c.B.P50Ns) {
-		ch.Notes = append(ch.Notes, w.T("The axis may begin above zero: the zig-zag in A and B marks the cut."))
-	}
+	ch.CutNote = w.T("The axis begins above zero: the zig-zag in A and B marks the cut.")
 	ch.Notes = append(ch.Notes, w.T("The moves add up to %s exactly.", Delta(c.DeltaNs)))
 	ch.Notes = append(ch.Notes, c.Conditions...)
 	return ch

@@ -83,19 +83,10 @@ func (f *face) has(r rune) bool {
 	return err == nil && i != 0
 }
 
-// at is the font for FillString.
+// at is the font for writing letters.
 func (f *face) at(size float64) font.Face {
 	g := f.font
 	g.Font.Size = vg.Length(size) * dip
-	return g
-}
-
-// inPDF names the bold face as a family of its own: the PDF canvas adds every font as regular and then asks for a bold one.
-func (f *face) inPDF(size float64) font.Face {
-	g := f.at(size)
-	if g.Font.Weight == stdfont.WeightBold {
-		g.Font.Weight, g.Font.Variant = stdfont.WeightNormal, "SansBold"
-	}
 	return g
 }
 
