@@ -178,8 +178,11 @@ var quantizeDef = &Def{Name: "QuantizeLinear", Since: []int{10, 13, 19, 21, 23, 
 		}
 		lo, hi := intRange(out)
 		g.walk(func(i, k int) {
-			q := math.RoundToEven(roundTo(prec, v[i]/scale[k])) + zero[k]
-			y.SetInt64(i, int64(saturated(q, lo, hi)))
+			q := math.RoundToEven(roundTo(prec, v[i]/scale[k]))
+			if q != q {
+				q = 0 // what is no number stands for zero
+			}
+			y.SetInt64(i, int64(clamp(q+zero[k], lo, hi)))
 		})
 		c.Out[0] = y
 		return nil
