@@ -181,8 +181,10 @@ var preluDef = &Def{Name: "PRelu", Since: []int{1, 6, 7, 9, 16}, In: []Port{{Nam
 			if err != nil {
 				return err
 			}
-			if len(s) != len(f.In[0].Shape) {
-				return f.Bad("the slope %s does not broadcast to %s", f.In[1].Shape, f.In[0].Shape)
+			for i, d := range s {
+				if x := f.In[0].Shape; len(s) != len(x) || d.Known() && x[i].Known() && d.N != x[i].N {
+					return f.Bad("the slope %s does not broadcast to %s", f.In[1].Shape, x)
+				}
 			}
 		}
 		return inferSame(f)

@@ -78,6 +78,10 @@ func batchNorm(c *Call) error {
 			return err
 		}
 		mean, variance = bm, bv
+	} else {
+		for i := 1; i < len(c.Out); i++ {
+			c.Out[i] = c.In[3+(i-1)%2] // nothing moves the statistics
+		}
 	}
 	eps := float64(c.Float("epsilon"))
 	k, b := make([]float64, ch), make([]float64, ch)

@@ -241,6 +241,9 @@ var convTransposeDef = &Def{Name: "ConvTranspose", Since: []int{1, 11, 22}, In: 
 		step := s.stride[len(s.stride)-1]
 		for n := range xs[0] {
 			for ch := range xs[1] {
+				if rows == nil {
+					break
+				}
 				src := x[(n*xs[1]+ch)*ins:][:ins]
 				for mo := range ws[1] {
 					dst := y[(n*m+ch/(ws[0]/g)*ws[1]+mo)*outs:][:outs]
@@ -372,7 +375,12 @@ const bytes8 = Set(1<<model.Int8 | 1<<model.Uint8)
 
 var convIntegerDef = &Def{Name: "ConvInteger", Since: []int{10}, In: []Port{{Name: "x", Type: "T1"}, {Name: "w", Type: "T2"}, {Name: "x_zero_point", Type: "T1", Opt: true},
 	{Name: "w_zero_point", Type: "T2", Opt: true}}, Out: []Port{{Name: "y"}}, Types: map[string]Set{"T1": bytes8, "T2": bytes8}, Attrs: convAttrs,
-	Infer: func(f *Inference) error { return inferConvAt(f, 0, 1, 99, model.Int32) }, Cost: convCost,
+	Infer: func(f *Inference) error {
+		if err := f.single(2); err != nil {
+			return err
+		}
+		return inferConvAt(f, 0, 1, 99, model.Int32)
+	}, Cost: convCost,
 	Eval: func(c *Call) error {
 		if err := perChannel(c, c.opt(3), c.In[1].Shape[0]); err != nil {
 			return err
@@ -396,7 +404,14 @@ func perChannel(c *Call, t *model.Tensor, n int) error {
 var qlinearConvDef = &Def{Name: "QLinearConv", Since: []int{10}, In: []Port{{Name: "x", Type: "T1"}, {Name: "x_scale", Type: "float32"}, {Name: "x_zero_point", Type: "T1"},
 	{Name: "w", Type: "T2"}, {Name: "w_scale", Type: "float32"}, {Name: "w_zero_point", Type: "T2"}, {Name: "y_scale", Type: "float32"}, {Name: "y_zero_point", Type: "T3"},
 	{Name: "B", Type: "int32", Opt: true}}, Out: []Port{{Name: "y"}}, Types: map[string]Set{"T1": bytes8, "T2": bytes8, "T3": bytes8}, Attrs: convAttrs, Exact: Rounding,
-	Infer: func(f *Inference) error { return inferConvAt(f, 0, 3, 8, f.In[7].DType) },
+	Infer: func(f *Inference) error {
+		for _, i := range []int{1, 2, 6, 7} {
+			if err := f.single(i); err != nil {
+				return err
+			}
+		}
+		return inferConvAt(f, 0, 3, 8, f.In[7].DType)
+	},
 	Cost: func(f *Inference) Cost {
 		g := *f
 		g.In = []model.Type{f.In[0], f.In[3]}

@@ -273,7 +273,14 @@ func zeroedMatrices(c *Call, i, k int, az, bz *model.Tensor) (a, b []float64, er
 var qlinearMatmulDef = &Def{Name: "QLinearMatMul", Since: []int{10, 21}, In: []Port{{Name: "a", Type: "T1"}, {Name: "a_scale", Type: "TS"}, {Name: "a_zero_point", Type: "T1"},
 	{Name: "b", Type: "T2"}, {Name: "b_scale", Type: "TS"}, {Name: "b_zero_point", Type: "T2"}, {Name: "y_scale", Type: "TS"}, {Name: "y_zero_point", Type: "T3"}},
 	Out: []Port{{Name: "y"}}, Types: map[string]Set{"T1": bytes8, "T2": bytes8, "T3": bytes8, "TS": Floats}, Exact: Rounding, Cost: matmulCost(0),
-	Infer: func(f *Inference) error { return inferMatmul(f, 0, 3, f.In[7].DType) },
+	Infer: func(f *Inference) error {
+		for i := 6; i < 8; i++ {
+			if err := f.single(i); err != nil {
+				return err
+			}
+		}
+		return inferMatmul(f, 0, 3, f.In[7].DType)
+	},
 	Eval: func(c *Call) error {
 		a, b, err := zeroedMatrices(c, 0, 3, c.In[2], c.In[5])
 		if err != nil {
@@ -288,6 +295,13 @@ var qlinearMatmulDef = &Def{Name: "QLinearMatMul", Since: []int{10, 21}, In: []P
 			n = dims[len(dims)-1]
 		}
 		sa, sb := toFloat64(c.In[1]), toFloat64(c.In[4])
+		rows := 1
+		if as := c.In[0].Shape; len(as) > 1 {
+			rows = as[len(as)-2]
+		}
+		if len(sa) != 1 && len(sa) != rows || len(sb) != 1 && len(sb) != n {
+			return c.Bad("scales of %d and %d elements for a product of %v", len(sa), len(sb), dims)
+		}
 		for i := range y {
 			ka, kb := sa[0], sb[0]
 			if len(sa) > 1 {

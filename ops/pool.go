@@ -271,33 +271,48 @@ func lpPool(c *Call) error {
 var maxUnpoolDef = &Def{Name: "MaxUnpool", Since: []int{9, 11, 22}, In: []Port{{Name: "X", Type: "T1"}, {Name: "I", Type: "int64"}, {Name: "output_shape", Type: "int64", Opt: true}},
 	Out: []Port{{Name: "output"}}, Types: map[string]Set{"T1": Floats}, Attrs: []AttrSpec{{Name: "kernel_shape", Type: model.AttrInts, Required: true}, {Name: "pads", Type: model.AttrInts}, {Name: "strides", Type: model.AttrInts}},
 	Infer: func(f *Inference) error {
-		f.Out[0] = model.Type{DType: f.In[0].DType}
-		return f.ranked(0, 3, anyRank)
+		x := f.In[0]
+		f.Out[0] = model.Type{DType: x.DType}
+		if err := f.ranked(0, 3, anyRank); err != nil || !x.Ranked {
+			return err
+		}
+		own, err := unpooled(f.Node, f.BadAttr, f.Ints("kernel_shape"), sizes(x.Shape, 2))
+		if err != nil {
+			return err
+		}
+		s := append(model.Shape{}, x.Shape...)
+		for i, n := range own {
+			if s[2+i] = dimOf(n); f.Has(2) {
+				s[2+i] = model.Sym("")
+			}
+		}
+		f.Out[0] = model.TensorType(x.DType, s)
+		if t := f.Value(2); t != nil {
+			dims, ok := dimsOf(t, 0)
+			if !ok || len(dims) != len(s) {
+				return f.Bad("output_shape %v is no shape of rank %d", ints64(t), len(s))
+			}
+			f.Out[0].Shape = model.FixedShape(dims...)
+		}
+		return nil
 	},
 	Eval: func(c *Call) error {
-		x, k := c.In[0], c.Ints("kernel_shape")
-		n := len(x.Shape) - 2
-		if n < 1 || len(k) != n || x.Len() != c.In[1].Len() {
-			return c.Bad("input %v, indices %v and window %v do not go together", x.Shape, c.In[1].Shape, k)
+		x := c.In[0]
+		if x.Len() != c.In[1].Len() {
+			return c.Bad("%d indices for %d elements", c.In[1].Len(), x.Len())
 		}
-		dims := append([]int(nil), x.Shape[:2]...)
-		for i := range n {
-			st, p := int64(1), int64(0)
-			if v := c.Ints("strides"); len(v) == n {
-				st = v[i]
-			}
-			if v := c.Ints("pads"); len(v) == 2*n {
-				p = v[i] + v[n+i]
-			}
-			dims = append(dims, int((int64(x.Shape[2+i])-1)*st+k[i]-p))
+		spread, err := unpooled(c.Node, c.badAttr, c.Ints("kernel_shape"), x.Shape[2:])
+		if err != nil {
+			return err
 		}
-		own := append([]int(nil), dims...)
+		own := append(append([]int{}, x.Shape[:2]...), spread...)
+		dims := own
 		if c.Has(2) {
-			for i, v := range ints64(c.In[2]) {
-				if i >= len(dims) || int(v) < dims[i] {
-					return c.Bad("the output shape %v is smaller than %v", ints64(c.In[2]), own)
+			dims, _ = dimsOf(c.In[2], 0)
+			for i := range dims {
+				if dims[i] < own[i] {
+					return c.Bad("the output shape %v is smaller than %v", dims, own)
 				}
-				dims[i] = int(v)
 			}
 		}
 		y, err := c.make(x.DType, dims)
@@ -320,6 +335,39 @@ var maxUnpoolDef = &Def{Name: "MaxUnpool", Since: []int{9, 11, 22}, In: []Port{{
 		c.Out[0] = y
 		return nil
 	}}
+
+// unpooled is the size that a MaxPool with these windows came from (-1: not known).
+func unpooled(n *model.Node, bad func(attr, format string, args ...any) error, kernel []int64, in []int) ([]int, error) {
+	strides, pads := n.Ints("strides"), n.Ints("pads")
+	if len(kernel) != len(in) || strides != nil && len(strides) != len(in) || pads != nil && len(pads) != 2*len(in) {
+		return nil, bad("kernel_shape", "%d numbers, %d strides and %d pads for %d dimensions", len(kernel), len(strides), len(pads), len(in))
+	}
+	out := make([]int, len(in))
+	for i, d := range in {
+		step, pad := int64(1), int64(0)
+		if strides != nil {
+			step = strides[i]
+		}
+		if pads != nil {
+			if pads[i] < 0 || pads[i] > 1<<20 || pads[len(in)+i] < 0 || pads[len(in)+i] > 1<<20 {
+				return nil, bad("pads", "is %v", pads)
+			}
+			pad = pads[i] + pads[len(in)+i]
+		}
+		if kernel[i] < 1 || kernel[i] > 1<<20 || step < 1 || step > 1<<20 {
+			return nil, bad("kernel_shape", "%v with strides %v", kernel, strides)
+		}
+		if out[i] = -1; d < 0 {
+			continue
+		}
+		size := (int64(d)-1)*step + kernel[i] - pad
+		if size < 0 || size > maxDim {
+			return nil, bad("pads", "the output size of dimension %d would be %d", i, size)
+		}
+		out[i] = int(size)
+	}
+	return out, nil
+}
 
 var maxRoiPoolDef = &Def{Name: "MaxRoiPool", Since: []int{1, 22}, In: []Port{{Name: "X", Type: "T"}, {Name: "rois", Type: "T"}}, Out: []Port{{Name: "Y"}}, Types: map[string]Set{"T": Floats},
 	Attrs: []AttrSpec{{Name: "pooled_shape", Type: model.AttrInts, Required: true}, {Name: "spatial_scale", Type: model.AttrFloat, Default: float32(1)}},

@@ -136,7 +136,11 @@ var multinomialDef = &Def{Name: "Multinomial", Since: []int{7, 22}, In: []Port{{
 	},
 	Eval: func(c *Call) error {
 		rows, classes, n := c.In[0].Shape[0], c.In[0].Shape[1], int(c.Int("sample_size"))
-		y, err := c.make(model.DType(c.Int("dtype")), []int{rows, n})
+		d := model.Int32
+		if v := c.Int("dtype"); v != 0 {
+			d = model.DType(v)
+		}
+		y, err := c.make(d, []int{rows, n})
 		if err != nil {
 			return err
 		}

@@ -641,14 +641,15 @@ var tileDef = &Def{Name: "Tile", Since: []int{1, 6, 13}, In: []Port{{Name: "inpu
 		if err != nil {
 			return err
 		}
-		at, st := make([]int, len(dims)), strideOf(x.Shape)
-		for i := range y.Len() {
-			unflatten(i, dims, at)
-			k := 0
-			for d := range at {
-				k += at[d] % x.Shape[d] * st[d]
+		if y.Len() > 0 {
+			at := make([][]int, len(dims))
+			for k := range at {
+				at[k] = upTo(dims[k])
+				for o := range at[k] {
+					at[k][o] = o % x.Shape[k]
+				}
 			}
-			copyElem(y, i, x, k)
+			mapAxes(y, x, at)
 		}
 		c.Out[0] = y
 		return nil
@@ -690,9 +691,7 @@ var constantOfShapeDef = &Def{Name: "ConstantOfShape", Since: []int{9, 20, 21}, 
 		if err != nil {
 			return err
 		}
-		for i := range y.Len() {
-			copyElem(y, i, v, 0)
-		}
+		fill(y, v)
 		c.Out[0] = y
 		return nil
 	}}
@@ -909,7 +908,7 @@ var dropoutDef = &Def{Name: "Dropout", Since: []int{1, 6, 7, 10, 12, 13, 22}, In
 		if c.Has(1) {
 			ratio = c.In[1].Float64At(0)
 		}
-		if c.Has(2) && c.In[2].Raw[0] != 0 && ratio != 0 {
+		if c.Opset >= 12 && c.Has(2) && c.In[2].Raw[0] != 0 && ratio != 0 {
 			return c.drop(ratio)
 		}
 		c.Out[0] = c.In[0]

@@ -1,0 +1,198 @@
+package ops
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"fettle/model"
+)
+
+// hints are nodes that are right, for operators that random choices hardly ever get right: inputs divided by |, then
+// attributes after semicolons. An input is its dimensions, a letter being one size in the whole node and "." a scalar, or
+// dtype{values}:dimensions, or nothing. What is made of a hint is then changed in a place or two, or not.
+var hints = map[string][]string{
+	"Conv":                  {"N,C,5,5|M,C,3,3|M", "N,C,6|M,C,2|M;strides=2;pads=1,1", "N,4,4,4|6,2,3,3;group=2", "N,C,4,4|M,C,2,2;auto_pad=SAME_UPPER", "N,C,7|M,C,2;dilations=3"},
+	"fettle:Conv":           {"N,C,5,5|M,C,3,3|M|N,M,3,3;activation=clip;min=0;max=6", "N,C,5,5|M,C,3,3||N,M,3,3", "N,C,6|M,C,2|M;activation=silu"},
+	"ConvTranspose":         {"N,C,3,3|C,M,2,2|M;strides=2,2;output_padding=1,1", "N,4,5|4,2,3;group=2;pads=1,1", "N,C,3|C,M,3;strides=2;output_shape=6"},
+	"ConvInteger":           {"N,C,5,5|M,C,3,3|.|M", "N,C,6|M,C,2"},
+	"QLinearConv":           {"N,C,5,5|.|.|M,C,3,3|M|M|.|.|M", "N,C,4|.|.|M,C,3|.|.|.|."},
+	"MaxPool":               {"N,C,5,5;kernel_shape=2,2;strides=2,2;ceil_mode=1", "N,C,5,5;kernel_shape=3,3;pads=1,1,1,1;dilations=2,2", "N,C,6;kernel_shape=3;auto_pad=SAME_LOWER"},
+	"AveragePool":           {"N,C,5,5;kernel_shape=2,2;strides=2,2;ceil_mode=1", "N,C,5,5;kernel_shape=3,3;pads=1,1,1,1;count_include_pad=1"},
+	"LpPool":                {"N,C,5,5;kernel_shape=2,2;strides=2,2", "N,C,6;kernel_shape=3;p=1"},
+	"MaxUnpool":             {"1,1,2,2|int64{0,3,8,15}:1,1,2,2;kernel_shape=2,2;strides=2,2", "1,1,2,2|int64{0,3,8,15}:1,1,2,2|int64{1,1,5,5}:4;kernel_shape=2,2;strides=2,2"},
+	"MaxRoiPool":            {"2,C,5,5|float32{1,0,0,3,3}:1,5;pooled_shape=2,2"},
+	"RoiAlign":              {"2,C,5,5|float32{0,0,3,3}:1,4|int64{1}:1;output_height=2;output_width=2"},
+	"BatchNormalization":    {"N,C,4|C|C|C|C", "N,C|C|C|C|C;training_mode=1", "N|1|1|1|1"},
+	"InstanceNormalization": {"N,C,4|C|C"},
+	"GroupNormalization":    {"N,4,3|2|2;num_groups=2", "N,4,3|4|4;num_groups=2"},
+	"LayerNormalization":    {"N,C,4|4|4", "N,C,4|C,4|C,4;axis=1"},
+	"RMSNormalization":      {"N,C,4|4", "N,C,4|C,1;axis=1"},
+	"LRN":                   {"N,C,4;size=3"},
+	"Gemm":                  {"M,K|K,N|N", "K,M|N,K|M,1;transA=1;transB=1;alpha=0.5"},
+	"fettle:Gemm":           {"M,K|K,N|N;activation=relu"},
+	"fettle:MatMul":         {"B,M,K|K,N;activation=leakyrelu;alpha=0.2"},
+	"MatMulInteger":         {"M,K|K,N|.|.", "B,M,K|K,N|.|N"},
+	"QLinearMatMul":         {"M,K|.|.|K,N|.|.|.|.", "M,K|M|M|K,N|N|N|.|."},
+	"Gather":                {"4,3|int64{0,-1}:2", "4,3|int64{0,2,1,1}:2,2;axis=1"},
+	"GatherElements":        {"4,4|int64{0,1,2,3}:2,2", "4,4|int64{0,1,-1,3}:2,2;axis=1"},
+	"GatherND":              {"2,3,4|int64{0,1,1,2}:2,2", "2,3,4|int64{1,2}:2,1;batch_dims=1"},
+	"Scatter":               {"4,4|int64{0,1,2,3}:2,2|2,2;axis=1"},
+	"ScatterElements":       {"4,4|int64{0,1,2,3}:2,2|2,2;axis=1", "4,4|int64{0,1,2,0}:2,2|2,2;reduction=add"},
+	"ScatterND":             {"4,4|int64{0,2}:2,1|2,4", "4,4|int64{0,2}:2,1|2,4;reduction=max", "4,4|int64{0,2,1,1}:2,2|2"},
+	"Slice":                 {"4,5|int64{0,1}:2|int64{3,9}:2|int64{0,1}:2|int64{1,2}:2", "4,5|int64{-1}:1|int64{-9}:1|int64{1}:1|int64{-2}:1", "4,5;starts=0,1;ends=3,4"},
+	"Pad":                   {"3,4|int64{1,2,-1,2}:4", "3,4|int64{1,2,3,2}:4;mode=reflect", "3,4|int64{5,-2}:2||int64{1}:1;mode=wrap", "3,4|int64{5,0,1,1}:4;mode=edge", "3,4;pads=0,1,2,1"},
+	"CenterCropPad":         {"3,4|int64{5,2}:2", "3,4|int64{7}:1;axes=1"},
+	"OneHot":                {"int64{0,2,1}:3|int64{4}:.|float32{0,1}:2", "int64{0,2,1}:3|int64{4}:1|2;axis=0"},
+	"TopK":                  {"3,5|int64{2}:1", "3,5|int64{2}:1;axis=0;largest=0", "3,5;k=2"},
+	"Compress":              {"3,4|bool{1,0,1}:3", "3,4|bool{1,0,1}:3;axis=1"},
+	"ReverseSequence":       {"4,2,3|int64{4,1}:2", "2,4|int64{4,0}:2;batch_axis=0;time_axis=1"},
+	"Resize": {"1,2,3,3||float32{1,1,2,2}:4", "1,2,3,3|||int64{1,2,5,2}:4;mode=linear", "1,2,6,6||float32{1,1,0.6,0.5}:4;mode=cubic;antialias=1", "1,2,3,3|float32{1,1,2,2}:4",
+		"1,2,3,3|float32{0,0,0.2,0.2,1,1,1.5,0.9}:8||int64{1,2,4,4}:4;coordinate_transformation_mode=tf_crop_and_resize;mode=linear", "1,2,4,5|||int64{7,7}:2;axes=2,3;keep_aspect_ratio_policy=not_larger"},
+	"Upsample":                  {"1,2,3,3|float32{1,1,2,2}:4", "1,2,3,3;scales=1,1,2,1.5;mode=linear"},
+	"DepthToSpace":              {"1,8,2,3;blocksize=2", "1,8,2,3;blocksize=2;mode=CRD"},
+	"SpaceToDepth":              {"1,2,4,6;blocksize=2"},
+	"Col2Im":                    {"1,5,5|int64{5,5}:2|int64{1,5}:2", "2,8,4|int64{4,4}:2|int64{2,2}:2;strides=2,2"},
+	"AffineGrid":                {"1,2,3|int64{1,1,3,4}:4", "2,3,4|int64{2,1,2,3,2}:5;align_corners=1"},
+	"Tile":                      {"2,3|int64{2,1}:2"},
+	"Reshape":                   {"2,6|int64{3,-1}:2", "2,6|int64{0,2,3}:3", "2,6;shape=12"},
+	"Expand":                    {"3,1|int64{2,1,4}:3"},
+	"Squeeze":                   {"1,3,1|int64{0}:1", "1,3,1;axes=0,2"},
+	"Unsqueeze":                 {"3|int64{0,2}:2", "3;axes=0"},
+	"CumSum":                    {"3,4|int64{1}:.;exclusive=1"},
+	"Range":                     {"float32{0}:.|float32{3}:.|float32{0.5}:.", "int64{5}:.|int64{0}:.|int64{-2}:."},
+	"RNN":                       {"3,2,4|1,5,4|1,5,5|1,10;hidden_size=5"},
+	"GRU":                       {"3,2,4|1,15,4|1,15,5|1,30;hidden_size=5"},
+	"LSTM":                      {"3,2,4|1,20,4|1,20,5|1,40;hidden_size=5"},
+	"GridSample":                {"1,2,4,4|1,3,3,2", "1,2,4,4|1,3,3,2;padding_mode=reflection"},
+	"STFT":                      {"1,16,1|int64{4}:.|8|int64{8}:."},
+	"DFT":                       {"1,8,1|int64{8}:."},
+	"MelWeightMatrix":           {"int64{4}:.|int64{16}:.|int64{8000}:.|float32{0}:.|float32{4000}:."},
+	"QuantizeLinear":            {"3,4|.|.", "3,4|4|4;axis=1"},
+	"DequantizeLinear":          {"3,4|.|.", "3,4|3|3;axis=0"},
+	"Einsum":                    {"2,3|3,4;equation=ij,jk->ik"},
+	"NonMaxSuppression":         {"float32{0,0,1,1,0,0,2,2}:1,2,4|1,1,2|int64{3}:1|float32{0.5}:1|float32{0}:1"},
+	"NegativeLogLikelihoodLoss": {"3,5,2|int64{0,1,2,3,4,0}:3,2|5"},
+	"SoftmaxCrossEntropyLoss":   {"3,5,2|int64{0,1,2,3,4,0}:3,2|5"},
+}
+
+// hinted makes inputs and attributes of a hint of def; false where there is none.
+func (d *draw) hinted(def *Def, x *example) bool {
+	name := def.Name
+	if def.Domain != "" {
+		name = def.Domain + ":" + name
+	}
+	list := hints[name]
+	if len(list) == 0 {
+		return false
+	}
+	parts := strings.Split(pickOf(d, list...), ";")
+	sizes, bound := map[string]int{}, map[string]model.DType{}
+	for i, in := range strings.Split(parts[0], "|") {
+		if in == "" {
+			x.node.Inputs = append(x.node.Inputs, "")
+			continue
+		}
+		p := port(def.In, i)
+		dt, ok := bound[p.Type]
+		if !ok {
+			dt = d.dtype(def, p)
+			bound[p.Type] = dt
+		}
+		var t *model.Tensor
+		if kind, rest, ok := strings.Cut(in, "{"); ok {
+			dt, _ = model.ParseDType(kind)
+			values, dims, _ := strings.Cut(rest, "}:")
+			t = model.NewTensor(dt, d.sized(dims, sizes)...)
+			for k, v := range strings.Split(values, ",") {
+				f, _ := strconv.ParseFloat(v, 64)
+				t.SetFloat64(k, f)
+			}
+		} else {
+			t = d.value(dt, d.sized(in, sizes))
+		}
+		d.give(x, fmt.Sprintf("x%d_0", i), t)
+	}
+	for _, a := range parts[1:] {
+		k, v, _ := strings.Cut(a, "=")
+		for _, s := range def.Attrs {
+			if s.Name == k {
+				x.node.Attrs = append(x.node.Attrs, parsed(s, v))
+			}
+		}
+	}
+	for range pickOf(d, 0, 0, 0, 1, 1, 2) {
+		d.change(def, x)
+	}
+	return true
+}
+
+func (d *draw) sized(dims string, sizes map[string]int) []int {
+	out := []int{}
+	if dims == "." {
+		return out
+	}
+	for _, s := range strings.Split(dims, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			if n = sizes[s]; n == 0 {
+				n = 1 + d.n(4)
+				sizes[s] = n
+			}
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+func parsed(s AttrSpec, v string) model.Attr {
+	a := model.Attr{Name: s.Name, Type: s.Type, S: []byte(v)}
+	for _, e := range strings.Split(v, ",") {
+		f, _ := strconv.ParseFloat(e, 64)
+		a.I, a.F, a.Ints, a.Floats = int64(f), float32(f), append(a.Ints, int64(f)), append(a.Floats, float32(f))
+	}
+	return a
+}
+
+// change spoils one thing, or puts another in its place that is right too.
+func (d *draw) change(def *Def, x *example) {
+	i := d.n(max(1, len(x.node.Inputs)))
+	name := ""
+	if i < len(x.node.Inputs) {
+		name = x.node.Inputs[i]
+	}
+	switch t := x.inputs[name]; {
+	case t != nil && d.in(15):
+		x.set(name, d.value(t.DType, d.dims(d.n(6))))
+	case t != nil && d.in(20):
+		dims := append([]int{}, t.Shape...)
+		if len(dims) > 0 {
+			dims[d.n(len(dims))] = pickOf(d, 0, 1, 2, 3, 6)
+		}
+		x.set(name, d.value(t.DType, dims))
+	case t != nil && d.in(15):
+		x.set(name, d.value(t.DType, t.Shape))
+	case t != nil && d.in(10):
+		x.set(name, d.value(d.dtype(def, port(def.In, i)), t.Shape))
+	case t != nil && d.in(10):
+		x.node.Inputs[i] = ""
+	case len(def.Attrs) > 0:
+		s := pickOf(d, def.Attrs...)
+		for k := range x.node.Attrs {
+			if x.node.Attrs[k].Name == s.Name {
+				x.node.Attrs[k] = d.attr(s)
+				return
+			}
+		}
+		x.node.Attrs = append(x.node.Attrs, d.attr(s))
+	}
+}
+
+func (x *example) set(name string, t *model.Tensor) {
+	x.inputs[name] = t
+	for i := range x.m.Graph.Inputs {
+		if x.m.Graph.Inputs[i].Name == name {
+			x.m.Graph.Inputs[i].Type = model.TypeOf(t)
+		}
+	}
+}
