@@ -2,12 +2,14 @@ package profile
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
 
 	"fettle/app"
 	"fettle/profiler"
+	"fettle/views/kit"
 )
 
 // rowKind says what a row of the layer table stands for.
@@ -79,8 +81,11 @@ func layers(p *profiler.Profile) []row {
 	return out
 }
 
-// smallShare is below which a layer is summed with others of its kind.
-const smallShare = 0.01
+// Layers beyond the first few are summed with others of their kind, unless they weigh much.
+const (
+	firstFew   = 11
+	largeShare = 0.04
+)
 
 // list is the table: the layers as asked for, then sums of small kinds, what no layer explains, and the sum of all.
 func list(p *profiler.Profile, v listing) []row {
@@ -119,7 +124,7 @@ func split(all []row) (big, small []row) {
 	byTime := slices.Clone(all)
 	slices.SortStableFunc(byTime, func(a, b row) int { return cmp.Compare(b.ns, a.ns) })
 	for i, r := range byTime {
-		if i < 8 || r.share >= smallShare {
+		if i < firstFew || r.share >= largeShare {
 			big = append(big, r)
 		} else {
 			small = append(small, r)
@@ -295,4 +300,64 @@ func roofline(p *profiler.Profile) (spots []spot, peak, bandwidth float64) {
 		}
 	}
 	return spots, peak, bandwidth
+}
+
+// words translates and formats; rows use it so that they can be tested in plain English.
+type words interface {
+	T(key string) string
+	F(key string, args ...any) string
+}
+
+// facts are what the conditions strip shows; a broken one keeps the seal from green.
+func facts(u words, p *profiler.Profile) []fact {
+	c := &p.Conditions
+	clock := fact{name: u.T("clock")}
+	if len(c.Hz) > 0 {
+		lo, hi := slices.Min(c.Hz), slices.Max(c.Hz)
+		if lo == hi {
+			clock.value = fmt.Sprintf("%s × %d", kit.Hz(hi), len(c.Hz))
+		} else {
+			clock.value = kit.Hz(lo) + "–" + kit.Hz(hi)
+		}
+	}
+	governor := fact{name: u.T("governor"), value: c.Governor, broken: c.Governor != "" && c.Governor != "performance" && c.Governor != "userspace"}
+	temperature := fact{name: u.T("temperature")}
+	if len(c.TemperatureC) > 0 {
+		temperature.value = fmt.Sprintf("%.0f °C", slices.Max(c.TemperatureC))
+	}
+	throttle := fact{name: u.T("throttle")}
+	if c.Throttled != nil {
+		throttle.value, throttle.broken = u.T("none"), *c.Throttled
+		if *c.Throttled {
+			throttle.value = u.T("throttled")
+		}
+	}
+	load := fact{name: u.T("other load")}
+	if c.Load != nil {
+		load.value, load.broken = fmt.Sprintf("%.2f", *c.Load), *c.Load >= 0.1
+	}
+	canary := fact{name: u.T("canary")}
+	if d := drift(p); d != nil {
+		canary.value, canary.broken = fmt.Sprintf("±%.1f\u00a0%%", *d*50), *d > 0.02
+	}
+	return []fact{clock, governor, temperature, throttle, load, canary}
+}
+
+// sentence says what a seal means, and reason why it is not green.
+func sentence(u words, p *profiler.Profile) (what, reason string) {
+	why := p.Conditions.Why
+	switch p.Conditions.Seal {
+	case profiler.Green:
+		return u.T("Green: the conditions held"), u.T("fixed clock, no throttling, quiet board, steady canary")
+	case profiler.Amber:
+		what = u.T("Amber: read with reserve")
+	case profiler.Red:
+		what = u.T("Red: do not trust this run")
+	default:
+		return u.T("No seal"), u.T("the conditions were not recorded")
+	}
+	if len(why) > 0 {
+		reason = u.T(why[0])
+	}
+	return what, reason
 }

@@ -48,11 +48,11 @@ func TestListSumsToTheTotal(t *testing.T) {
 func TestListModes(t *testing.T) {
 	p := sampleProfile(60)
 	largest := list(p, listing{mode: "largest", sort: columnMs})
-	if largest[0].name != "conv1" || len(largest) != 8+2+2 {
-		t.Errorf("%d rows, first %q; want 8 layers, 2 sums, rest and sum", len(largest), largest[0].name)
+	if largest[0].name != "conv1" || len(largest) != 11+2+2 {
+		t.Errorf("%d rows, first %q; want 11 layers, 2 sums, rest and sum", len(largest), largest[0].name)
 	}
-	if g := largest[8]; g.kind != groupRow || g.count+largest[9].count != 54 {
-		t.Errorf("group %+v and %+v hold not all 54 small layers", g, largest[9])
+	if g := largest[11]; g.kind != groupRow || g.count+largest[12].count != 51 {
+		t.Errorf("group %+v and %+v hold not all 51 small layers", g, largest[12])
 	}
 	for _, g := range list(p, listing{mode: "kind", sort: columnMs}) {
 		if g.op == "Relu" && g.floor != nil {

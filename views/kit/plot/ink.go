@@ -23,14 +23,14 @@ type Ink struct {
 	ty      *raster.Type
 }
 
-// NewInk makes the ink of a theme. It fails only where the embedded fonts are broken.
-func NewInk(t *theme.Theme) (*Ink, error) {
+// NewInk makes the ink of a theme.
+func NewInk(t *theme.Theme) *Ink {
 	own := fynetheme.DefaultTheme()
 	f, err := raster.NewFonts(own.Font(fyne.TextStyle{}).Content(), own.Font(fyne.TextStyle{Bold: true}).Content(), assets.FontCJK)
 	if err != nil {
-		return nil, err
+		panic("plot: embedded fonts: " + err.Error()) // a test reads them
 	}
-	return &Ink{Palette: t.Palette, Caption: t.Caption(), ty: raster.NewType(f)}, nil
+	return &Ink{Palette: t.Palette, Caption: t.Caption(), ty: raster.NewType(f)}
 }
 
 // Width is the width of a text in DIP, as it will be painted at scale 1.
@@ -55,7 +55,7 @@ const (
 	Centre
 )
 
-// Ink of a text.
+// font is how a text is set.
 type font struct {
 	size  float32
 	bold  bool

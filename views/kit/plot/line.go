@@ -40,7 +40,7 @@ func (f *Line) layout(w, h float32) (plot Rect, x, y scale, ok bool) {
 		}
 	}
 	if f.FromZero {
-		lo, hi = 0, roundUp(hi)
+		lo, hi = 0, RoundUp(hi)
 	} else if pad := (hi - lo) * .12; pad > 0 {
 		lo, hi = lo-pad, hi+pad
 	} else {

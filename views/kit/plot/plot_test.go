@@ -20,13 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden pictures")
 
-func inkOf(t testing.TB, dark bool, lang string) *Ink {
-	k, err := NewInk(theme.New(dark, lang))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
+func inkOf(_ testing.TB, dark bool, lang string) *Ink { return NewInk(theme.New(dark, lang)) }
 
 func draw(k *Ink, f Figure, w, h int, scale float32) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, int(float32(w)*scale), int(float32(h)*scale)))

@@ -1,6 +1,10 @@
 package plot
 
-import "math"
+import (
+	"math"
+	"strconv"
+	"strings"
+)
 
 // scale maps values to places along one axis.
 type scale struct {
@@ -34,8 +38,8 @@ func ticks(lo, hi float64) []float64 {
 	return out
 }
 
-// roundUp is the first tick that holds hi on an axis from zero.
-func roundUp(hi float64) float64 {
+// RoundUp is the first tick that holds hi on an axis from zero.
+func RoundUp(hi float64) float64 {
 	if !(hi > 0) {
 		return 1
 	}
@@ -45,4 +49,13 @@ func roundUp(hi float64) float64 {
 	}
 	step := t[1] - t[0]
 	return math.Ceil(hi/step-1e-9) * step
+}
+
+// Tick writes a value of an axis: as short as it can be without losing digits that ticks have.
+func Tick(v float64) string {
+	s := strconv.FormatFloat(v, 'g', 6, 64)
+	if a := math.Abs(v); a != 0 && (a >= 1e6 || a < 1e-4) {
+		s = strconv.FormatFloat(v, 'g', 3, 64)
+	}
+	return strings.Replace(s, "-", "\u2212", 1)
 }

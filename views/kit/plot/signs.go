@@ -18,7 +18,7 @@ const (
 	Down // faster
 	Up   // slower
 	Dash // no difference shown
-	Tick
+	Check
 	Cross
 	Warn
 	Chip // square of a colour
@@ -64,7 +64,7 @@ func (p *Pen) sign(s Sign, x, y, size float32, c color.NRGBA) {
 		p.poly(c, x-r*.8, y+r*.6, x+r*.8, y+r*.6, x, y-r*.7)
 	case Dash:
 		p.fill(Rect{x - r*.8, y - 1, x + r*.8, y + 1}, c)
-	case Tick:
+	case Check:
 		p.tick(x, y, size, w*1.2, c)
 	case Cross:
 		k := r * .6

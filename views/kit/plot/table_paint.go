@@ -67,7 +67,7 @@ func (t *Table) paintHead(p *Pen, x [][2]float32) {
 func textAt(a Align, x [2]float32) float32 {
 	switch a {
 	case Right:
-		return x[1] - 4
+		return x[1] - 8
 	case Centre:
 		return (x[0] + x[1]) / 2
 	}

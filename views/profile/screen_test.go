@@ -1,0 +1,212 @@
+package profile
+
+import (
+	"fmt"
+	"image/png"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/test"
+
+	"fettle/app"
+	"fettle/views/kit"
+	"fettle/views/kit/fake"
+	"fettle/views/kit/plot"
+)
+
+// spy records what the screen asks for.
+type spy struct {
+	profiled []app.ProfileForm
+	selected []string
+	a, b     string
+	exported []string
+	canceled int64
+	threads  int
+	shown    string
+}
+
+func (s *spy) Profile(f app.ProfileForm)   { s.profiled = append(s.profiled, f) }
+func (s *spy) Select(o []string, _ string) { s.selected = o }
+func (s *spy) CompareRuns(a, b string)     { s.a, s.b = a, b }
+func (s *spy) ExportRun(id, format, path string) {
+	s.exported = append(s.exported, id+" "+format+" "+path)
+}
+func (s *spy) CancelJob(id int64) { s.canceled = id }
+func (s *spy) SetThreads(n int)   { s.threads = n }
+func (s *spy) Show(screen string) { s.shown = screen }
+
+func open(t *testing.T, dark bool, lang string) (*screen, *spy, fyne.Window) {
+	a := test.NewTempApp(t)
+	w := test.NewTempWindow(t, nil)
+	u := kit.NewUI(nil, w, kit.NewDirectBridge(), lang, dark)
+	a.Settings().SetTheme(u.Theme)
+	do := &spy{}
+	s := newScreen(u, do)
+	w.SetPadded(false)
+	w.SetContent(kit.Fill(u.Theme.Bg1, container.NewBorder(kit.Pad(5, 16, 5, 16, s.Toolbar()), nil, nil, nil, s.Content())))
+	w.Resize(fyne.NewSize(1372, 790))
+	return s, do, w
+}
+
+// The numbers of a run reach the screen, and what is absent is not written as zero.
+func TestShowsTheRun(t *testing.T) {
+	s, _, _ := open(t, true, "en")
+	st := fake.State()
+	s.Show(st)
+	if s.live.title.Text() != "mixed-1" || s.strip.what.Text() != "Green: the conditions held" {
+		t.Errorf("title %q, seal %q", s.live.title.Text(), s.strip.what.Text())
+	}
+	n := s.live.headline(st.Runs[1].Profile).List
+	if n[0].Text == "" || n[2].Text != "" || n[2].Note != "needs n ≥ 1000" {
+		t.Errorf("numbers %+v", n)
+	}
+	s.pick("A-0409")
+	if s.live.title.Text() != "original" || s.strip.more.Hidden || s.strip.values[1].Text() != "ondemand" {
+		t.Errorf("picked run: title %q, governor %q", s.live.title.Text(), s.strip.values[1].Text())
+	}
+}
+
+func TestLiveRun(t *testing.T) {
+	s, do, _ := open(t, true, "en")
+	st := fake.State()
+	st.Runs = append(st.Runs, &app.Run{ID: "live-1", Label: "mixed-2", Target: "local", Partial: true, Live: []float64{5e6, 6e6, 5e6}})
+	st.Jobs = []*app.Job{{ID: 7, Title: "Profile", Done: 3, Total: 120, What: "launch 1 of 3"}}
+	s.Show(st)
+	if got := s.live.spread.Figure().(*plot.Histogram); len(got.Values) != 3 || got.Mid != 0 {
+		t.Errorf("live samples %v", got.Values)
+	}
+	if n := s.live.numbers.Figure().(*plot.Numbers); n.List[0].Text != "" {
+		t.Errorf("a median without an interval is printed: %q", n.List[0].Text)
+	}
+	if s.bar.stop.Hidden || !s.bar.start.Off() || s.live.progress.Hidden {
+		t.Error("a run is under way, but Stop or the progress is hidden, or Profile is offered")
+	}
+	test.Tap(s.bar.stop)
+	if do.canceled != 7 {
+		t.Errorf("Stop cancelled job %d", do.canceled)
+	}
+}
+
+func TestLinkedSelection(t *testing.T) {
+	s, do, _ := open(t, true, "en")
+	st := fake.State()
+	st.Selection = app.Selection{}
+	s.Show(st)
+	s.modes.Choose(1)
+	test.TapAt(s.table, fyne.NewPos(60, plot.HeadHeight+5))
+	if len(do.selected) == 0 || do.selected[0] != "conv1" {
+		t.Fatalf("tap on the hottest layer selected %v", do.selected)
+	}
+	next := *st
+	next.Selection = app.Selection{Origins: []string{"fc"}, From: "model"}
+	s.Show(&next)
+	chosen := 0
+	for i, r := range s.listed {
+		if s.tableRow(s.listed[i], 1e9).Chosen {
+			chosen++
+			if r.name != "fc" {
+				t.Errorf("row %q is chosen", r.name)
+			}
+		}
+	}
+	if chosen != 1 {
+		t.Errorf("%d rows are chosen, want the one of node fc", chosen)
+	}
+}
+
+func TestProfileButton(t *testing.T) {
+	s, do, _ := open(t, true, "en")
+	st := fake.State()
+	s.Show(st)
+	if !s.bar.start.Off() {
+		t.Error("without a model Profile is offered")
+	}
+	next := *st
+	next.Doc = &app.Doc{Name: "resnet50", Cursor: 2}
+	s.Show(&next)
+	s.bar.boards.SetSelectedIndex(1)
+	test.Tap(s.bar.start)
+	if len(do.profiled) != 1 || do.profiled[0].Board != "lab-pi4" || do.profiled[0].Which != app.Rewritten || do.profiled[0].Threads != 4 {
+		t.Errorf("asked for %+v", do.profiled)
+	}
+}
+
+func TestHistoryPicksForCompare(t *testing.T) {
+	s, do, _ := open(t, true, "en")
+	s.Show(fake.State())
+	test.TapAt(s.past.table, fyne.NewPos(60, plot.HeadHeight+plot.RowHeight+5))
+	if s.run.ID != "A-0409" {
+		t.Fatalf("shows %s after a tap on the older run", s.run.ID)
+	}
+	s.state.CompareA, s.state.CompareB = "", ""
+	s.past.show(s.state, s.run)
+	test.Tap(s.past.a)
+	if do.a != "A-0409" || do.b != "" {
+		t.Errorf("compare %q and %q", do.a, do.b)
+	}
+}
+
+// 5000 layers must not slow the screen down: only rows in sight are made.
+func TestManyLayers(t *testing.T) {
+	s, _, w := open(t, true, "en")
+	st := fake.State()
+	p := *st.Runs[1].Profile
+	p.Layers = nil
+	for i := range 5000 {
+		l := st.Runs[1].Profile.Layers[i%40]
+		l.ID, l.Name = fmt.Sprint(i), fmt.Sprint("node", i)
+		p.Layers = append(p.Layers, l)
+	}
+	st.Runs[1] = &app.Run{ID: "big", Label: "big", Target: "local", Profile: &p}
+	start := time.Now()
+	s.Show(st)
+	s.modes.Choose(1)
+	w.Canvas().Capture()
+	if d := time.Since(start); d > 3*time.Second {
+		t.Errorf("5000 layers took %v", d)
+	}
+}
+
+// TestPictures paints the screen for eyes: FETTLE_PICTURES names the folder.
+func TestPictures(t *testing.T) {
+	dir := os.Getenv("FETTLE_PICTURES")
+	if dir == "" {
+		t.Skip("FETTLE_PICTURES is not set")
+	}
+	for _, c := range []struct {
+		name, lang string
+		dark       bool
+		chart      int
+		edit       func(*app.State)
+	}{
+		{"profile-dark", "en", true, 1, nil}, {"profile-light-zh", "zh", false, 0, nil},
+		{"profile-live-dark", "en", true, 2, func(st *app.State) {
+			live := fake.Run("C", "mixed-2", 0, "")
+			live.Partial = true
+			live.Profile.Clean.P90Ns = nil
+			st.Runs = append(st.Runs, live)
+			st.Jobs = []*app.Job{{ID: 4, Title: "Profile", Done: 67, Total: 120, What: "launch 2 of 3, inference 27 of 40", Started: live.Started}}
+		}},
+		{"profile-empty-zh", "zh", true, 0, func(st *app.State) { st.Runs = nil; st.Doc = &app.Doc{Name: "x"} }},
+	} {
+		s, _, w := open(t, c.dark, c.lang)
+		st := fake.State()
+		if c.edit != nil {
+			c.edit(st)
+		}
+		s.Show(st)
+		s.kinds.Choose(c.chart)
+		f, err := os.Create(filepath.Join(dir, c.name+".png"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := png.Encode(f, w.Canvas().Capture()); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+}

@@ -1,0 +1,112 @@
+package profile
+
+import (
+	"strings"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/dialog"
+	"fyne.io/fyne/v2/widget"
+
+	"fettle/app"
+	"fettle/views/kit"
+	"fettle/views/kit/theme"
+)
+
+// strip is the line that says how far a run can be trusted.
+type strip struct {
+	s      *screen
+	card   *fyne.Container
+	plate  *canvas.Rectangle
+	rim    *canvas.Rectangle
+	mark   *canvas.Image
+	what   *kit.Line
+	reason *kit.Line
+	names  []*kit.Line
+	values []*kit.Line
+	more   *kit.Button
+	why    []string
+}
+
+func newStrip(s *screen) *strip {
+	u := s.u
+	t := &strip{s: s, plate: kit.Plate(u.Theme.Bg2, u.Theme.Line1, 8), rim: kit.Plate(u.Theme.SealNone, u.Theme.SealNone, 2), what: u.Strong(""), reason: u.Caption("")}
+	t.mark = canvas.NewImageFromResource(theme.IconIn("seal-none", "sealNone"))
+	t.mark.FillMode = canvas.ImageFillContain
+	items := []fyne.CanvasObject{kit.Fixed(24, 24, t.mark), kit.Space(2, 0), kit.Flex(kit.Rows(1, t.what, t.reason))}
+	for range 6 {
+		n, v := u.Caption("").Whole(), u.Dense("").Whole()
+		t.names, t.values = append(t.names, n), append(t.values, v)
+		items = append(items, kit.Fixed(1, 34, kit.Plate(u.Theme.Line1, u.Theme.Line1, 0)), kit.Rows(1, n, v))
+	}
+	t.more = u.NewButton(kit.Outline, "why", u.T("Reasons"), t.showReasons)
+	items = append(items, t.more)
+	t.card = container.NewStack(kit.AtLeast(0, 54, t.plate), container.NewBorder(nil, nil, kit.Fixed(4, 0, t.rim), nil, kit.Pad(8, 14, 8, 10, kit.Cols(12, items...))))
+	return t
+}
+
+func (t *strip) show(r *app.Run) {
+	u, pal := t.s.u, t.s.u.Theme
+	p := r.Profile
+	if p == nil {
+		t.seal("")
+		t.what.SetText(u.T("Measuring"))
+		t.reason.SetText(u.T("the seal is given when all launches are done"))
+		for i := range t.names {
+			t.names[i].SetText("")
+			t.values[i].SetText("")
+		}
+		t.more.Hide()
+		return
+	}
+	t.seal(p.Conditions.Seal)
+	what, reason := sentence(u, p)
+	t.what.SetText(what)
+	t.reason.Set(reason, pal.Text2)
+	for i, f := range facts(u, p) {
+		t.names[i].SetText(f.name)
+		switch {
+		case f.value == "":
+			t.values[i].Set(kit.Absent, pal.Text3)
+		case f.broken:
+			t.values[i].Set(f.value, pal.Warning)
+		default:
+			t.values[i].Set(f.value, pal.Text1)
+		}
+	}
+	t.why = p.Conditions.Why
+	t.more.SetLabel("why", u.F("%d reasons", len(t.why)))
+	t.more.Hidden = len(t.why) == 0
+	t.more.Refresh()
+	t.card.Refresh()
+}
+
+func (t *strip) seal(seal string) {
+	token := map[string]string{"green": "sealGreen", "amber": "sealAmber", "red": "sealRed"}[seal]
+	if token == "" {
+		token = "sealNone"
+	}
+	c := t.s.u.Theme.Token(token)
+	t.mark.Resource = theme.IconIn(theme.SealIcon(seal), token)
+	t.mark.Refresh()
+	t.rim.FillColor, t.rim.StrokeColor = c, c
+	t.plate.StrokeColor = c
+	if seal == "" || seal == "green" {
+		t.plate.StrokeColor = t.s.u.Theme.Line1
+	}
+	t.rim.Refresh()
+	t.plate.Refresh()
+}
+
+// showReasons lists all sentences, each with its fix.
+func (t *strip) showReasons() {
+	u := t.s.u
+	lines := make([]string, len(t.why))
+	for i, w := range t.why {
+		lines[i] = "• " + u.T(w)
+	}
+	l := widget.NewLabel(strings.Join(lines, "\n\n"))
+	l.Wrapping = fyne.TextWrapWord
+	dialog.ShowCustom(u.T("What keeps the seal from green"), u.T("Close"), kit.AtLeast(520, 0, l), u.Window)
+}
