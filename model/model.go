@@ -321,12 +321,12 @@ func AssignIDs(g *Graph, prefix string) {
 }
 
 // Hash is the content hash of everything that decides what the model computes and how it is saved, as hex
-// SHA-256. It is computed once.
+// SHA-256; for an unmodified model that of its file. It is computed once.
 func (m *Model) Hash() string {
 	m.hashOnce.Do(func() {
 		h := newHasher()
 		if m.Source != nil {
-			h.bytes(m.Source.Bytes)
+			h.h.Write(m.Source.Bytes) // what sha256sum says of the file, unless weights lie beside it
 			for _, i := range m.Graph.Inits {
 				if i.External != nil {
 					h.tensor(i.Tensor)
