@@ -1,0 +1,28 @@
+package report
+
+import "fettle/chart"
+
+// chinese are the words of pages and charts. A test checks that every text of a page has one.
+func chinese() chart.Words {
+	return chart.Words{
+		"Layers of %s": "%s 的各层", "Inferences of %s": "%s 的各次推理", "Profile of %s": "%s 的性能剖析", "From %s to %s": "从 %s 到 %s",
+		"time of one inference": "单次推理时间", "inferences": "推理次数", "%d shorter layers": "其余 %d 个较短的层", "unattributed": "未归属",
+		"no layer was measured": "没有测到任何一层", "interrupted: no times": "已中断：没有时间", "median %s": "中位数 %s", "n = %d in %d launches": "n = %d，共 %d 次启动",
+		"%d threads": "%d 线程", "closure %s, observer cost %s": "闭合误差 %s，观测开销 %s", "floor %s": "下限 %s",
+		"seal: green": "封印：绿", "seal: amber": "封印：黄", "seal: red": "封印：红", "seal: ": "封印：无",
+		"small": "较小项", "%d more": "另 %d 项", "The axis begins above zero: the zig-zag in A and B marks the cut.": "纵轴不从零开始：A 和 B 上的锯齿标出截断处。",
+		"The moves add up to %s exactly.": "各项变化之和恰为 %s。", "no verdict: %s": "无结论：%s",
+		"B is faster: %s of the time of A (95 %% interval: %s to %s)":                                                              "B 更快：时间比 A %s（95 %% 区间：%s 至 %s）",
+		"B is slower: %s of the time of A (95 %% interval: %s to %s)":                                                              "B 更慢：时间比 A %s（95 %% 区间：%s 至 %s）",
+		"no difference shown; %s or more would have been seen":                                                                     "未显示差异；%s 或更大的差异本可看出",
+		"Written by Fettle. Times are medians; intervals are 95 %, bootstrapped over launches.":                                   "由 Fettle 生成。时间为中位数；区间为 95 %，按启动做自助法重采样。",
+		"Written by Fettle. A change counts only where its 95 % interval clears the noise floor; layers after Holm's correction.": "由 Fettle 生成。仅当 95 % 区间越过噪声下限才算变化；各层经 Holm 校正。",
+		"run": "运行", "target": "目标", "processor": "处理器", "runtime": "运行时", "threads": "线程", "precision": "精度", "p90": "p90", "p99": "p99", "needs n ≥ %d": "需要 n ≥ %d",
+		"first inference": "首次推理", "load time": "加载时间", "outliers": "离群值", "%d of %d": "%[2]d 个中 %[1]d 个", "closure": "闭合误差", "observer cost": "观测开销",
+		"weights": "权重", "arena": "激活内存", "peak memory": "内存峰值", "governor": "调频策略", "model": "模型", "Layers": "各层", "Launches": "各次启动", "What changed": "变化",
+		"layer": "层", "layers": "层", "operator": "算子", "kernel": "内核", "type": "类型", "time": "时间", "share": "占比", "MAC": "乘加", "floor": "下限", "total": "合计",
+		"launch": "启动", "used": "采用", "n": "n", "median": "中位数", "canary": "基准核", "yes": "是", "no": "否", "why": "原因", "verdict": "结论", "A": "A", "B": "B", "difference": "差",
+		"noise floor": "噪声下限", "method": "方法", "could have seen": "可看出的最小差异", "paired launches": "成对启动", "launches": "各次启动", "blocks of one launch": "单次启动的分块",
+		"verdict faster": "更快", "verdict slower": "更慢", "verdict none": "未显示差异",
+	}
+}
