@@ -185,8 +185,12 @@ func (w *writer) weights(n *model.Node, l *layer) error {
 		sx = w.steps[w.sel.find(l.node.Inputs[0])].scale
 		floor = scaleFloor(bias, sx)
 	}
-	q, scale := QuantizeWeights(t, l.axis, w.o.PerChannel, floor)
-	if raised(t, l.axis, scale, floor) && w.o.PerChannel {
+	least := floor
+	if w.o.ReduceRange {
+		least = reducedFloor(t, l.axis, floor)
+	}
+	q, scale := QuantizeWeights(t, l.axis, w.o.PerChannel, least)
+	if !w.o.ReduceRange && raised(t, l.axis, scale, floor) && w.o.PerChannel {
 		w.notes[n.ID] = "scales of some channels were raised so that the bias fits int32"
 	}
 	// Layers that share a weight share its integers, unless their biases ask for other scales.

@@ -34,6 +34,7 @@ type Options struct {
 	Calibration string `opt:"calibration" enum:"minmax percentile mse entropy" help:"how the range of a value is chosen from calibration data" paper:"Nagel et al. 2021, arXiv:2106.08295, section 3.1"`
 	Export      string `opt:"export" enum:"qdq qoperator" help:"how the file spells integer operators"`
 	PerChannel  bool   `opt:"per_channel" help:"one scale for each output channel instead of one for the whole weight"`
+	ReduceRange bool   `opt:"reduce_range" help:"weights of 7 bits, for runtimes that add byte products in 16 bits: ONNX Runtime on x86 with AVX2 and no VNNI"`
 	Samples     int    `opt:"samples" min:"1" max:"100000" help:"calibration items to run"`
 }
 

@@ -305,3 +305,18 @@ func TestBiasFits(t *testing.T) {
 		t.Errorf("%+v", found[0])
 	}
 }
+
+// TestReducedRange: two products of a byte and a 7-bit weight fit 16 bits, which is the point of the option.
+func TestReducedRange(t *testing.T) {
+	w := model.Float32s([]float32{1, -1, 0.5, 0.25, -3, 2}, 2, 3)
+	q, scale := QuantizeWeights(w, 0, true, reducedFloor(w, 0, nil))
+	for i, x := range model.Data[float32](w) {
+		v := int(int8(q.Raw[i]))
+		if v < -reducedMax || v > reducedMax || 2*255*v > math.MaxInt16 || 2*255*v < math.MinInt16 {
+			t.Errorf("weight %g became %d", x, v)
+		}
+		if d := math.Abs(float64(x) - float64(scale[i/3])*float64(v)); d > 0.5001*float64(scale[i/3]) {
+			t.Errorf("weight %g is off by %g", x, d)
+		}
+	}
+}

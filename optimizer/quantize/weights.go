@@ -55,6 +55,23 @@ func QuantizeWeights(w *model.Tensor, axis int, perChannel bool, floor []float64
 	return q, scale
 }
 
+// reducedMax is the largest 7-bit weight. Processors with AVX2 but without VNNI add two products of unsigned and signed
+// bytes in 16 bits: 2*255*127 saturates there, 2*255*63 does not. ONNX Runtime computes so on them.
+const reducedMax = 63
+
+// reducedFloor is the least scale of each channel with which its weights stay within reducedMax, and not under floor.
+func reducedFloor(w *model.Tensor, axis int, floor []float64) []float64 {
+	_, full := QuantizeWeights(w, axis, true, nil)
+	out := make([]float64, len(full))
+	for c, s := range full {
+		out[c] = float64(s) * 127 / reducedMax
+		if floor != nil {
+			out[c] = math.Max(out[c], floor[c])
+		}
+	}
+	return out
+}
+
 // biasLimit keeps a bias in the lower half of int32, so that the products have the other half: a sum of K
 // products of 8-bit numbers fits for K up to 2^30 / (255*127) = 33,154.
 const biasLimit = 1 << 30
