@@ -95,5 +95,5 @@ func (a *Agent) Open() (io.Reader, error) {
 	if err != nil {
 		return nil, fail.New(fail.Corrupt, "%v", err).Doing("unpack the agent for %s", a.Arch)
 	}
-	return io.LimitReader(z, MaxSize), nil
+	return io.LimitReader(z, a.Size), nil
 }

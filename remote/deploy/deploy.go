@@ -28,6 +28,7 @@ import (
 	"fettle/internal/fail"
 	"fettle/internal/sandbox"
 	"fettle/internal/task"
+	"fettle/remote/agentbin"
 	"fettle/remote/board"
 	"fettle/remote/sshx"
 	"fettle/remote/wire"
@@ -64,6 +65,8 @@ type Options struct {
 
 	Progress task.Progress // of copying the agent; may be nil
 	SSH      sshx.Options  // time limits and the dialler; the rest of it is set here
+
+	agents func(arch string) (*agentbin.Agent, error) // nil is agentbin.For; tests have agents of their own
 }
 
 // Conn is a board with its agent running. Several goroutines may use it; measurements wait for nobody but refuse to
@@ -92,7 +95,11 @@ func Dial(ctx context.Context, spec Spec, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, fail.In(err, "reach the board", where)
 	}
-	c, err := begin(ctx, client, o.Progress)
+	find := o.agents
+	if find == nil {
+		find = agentbin.For
+	}
+	c, err := begin(ctx, client, find, o.Progress)
 	if err != nil {
 		client.Close()
 		return nil, fail.In(err, "start the agent", where)

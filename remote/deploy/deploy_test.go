@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,19 +23,15 @@ import (
 	"fettle/sample"
 )
 
-// asAgent makes the test's program an agent.
-const asAgent = "be-the-agent"
-
+// TestMain makes the test's program an agent when it is called as one.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == asAgent {
+	if len(os.Args) > 1 && slices.Contains([]string{"serve", "child", "hash", "version"}, os.Args[1]) {
 		rt, err := native.New("")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		self, _ := os.Executable()
-		os.Exit(agent.Main(agent.Config{Version: "test", Runtimes: []runtimes.Runtime{rt}, Self: []string{self, asAgent}, Root: os.Getenv("FETTLE_TEST_ROOT")},
-			os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(agent.Main(agent.Config{Version: "test", Runtimes: []runtimes.Runtime{rt}}, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }
@@ -42,7 +39,7 @@ func TestMain(m *testing.M) {
 // local is this test's program as an agent over a pipe.
 func local(t *testing.T, home string) *Conn {
 	t.Helper()
-	c, err := Local(t.Context(), "here", LocalOptions{Home: home, Self: []string{os.Args[0], asAgent}})
+	c, err := Local(t.Context(), "here", LocalOptions{Home: home, Self: []string{os.Args[0]}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,3 +328,16 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
+
+// random is a deployable of n bytes that nothing else shares.
+func random(t *testing.T, name string, n int) *bundle.Bundle {
+	t.Helper()
+	data := make([]byte, n)
+	rng := rand.NewChaCha8([32]byte{1})
+	_, _ = rng.Read(data) // it never fails
+	b, err := bundle.FromBytes(name, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

@@ -49,17 +49,19 @@ for d in /var/tmp /tmp /dev/shm; do [ ! -d "$d" ] || look "$d/fettle-$u"; done
 exit 0`
 
 // installScript takes the program on its input. Words: folder, part file, final file, hash, unpacker. It exits with 21
-// if it cannot be written, 22 if it cannot run, 23 if it is not what was sent. The rename is last; a cut upload gives a
-// wrong hash. The program before stays, as another desk may be using it; older ones go.
+// if it cannot be written, 22 if it cannot run, 23 if it is not what was sent; then nothing of it stays. The rename is
+// last; a cut upload gives a wrong hash. The program before stays, as another desk may be using it; older ones go.
 const installScript = `umask 077
-mkdir -p "$1" || exit 21
-rm -f "$1"/part-*
-if [ "$5" = gzip ]; then gzip -dc >"$2"; else cat >"$2"; fi || { rm -f "$2"; exit 21; }
-chmod 700 "$2" || exit 21
-h=$("$2" hash) || { rm -f "$2"; exit 22; }
-[ "$h" = "$4" ] || { rm -f "$2"; exit 23; }
-mv -f "$2" "$3" || exit 21
-cd "$1" && ls -t agent-* | tail -n +3 | while read -r f; do rm -f "$f"; done
+dir=$1 part=$2
+end() { rm -f "$part"; rmdir "$dir" "${dir%/bin}" 2>/dev/null; exit "$1"; }
+mkdir -p "$dir" || end 21
+rm -f "$dir"/part-*
+if [ "$5" = gzip ]; then gzip -dc >"$part"; else cat >"$part"; fi || end 21
+chmod 700 "$part" || end 21
+h=$("$part" hash) || end 22
+[ "$h" = "$4" ] || end 23
+mv -f "$part" "$3" || end 21
+cd "$dir" && ls -t agent-* | tail -n +3 | while read -r f; do rm -f "$f"; done
 exit 0`
 
 // probe is what probeScript found.
@@ -107,7 +109,7 @@ func look(ctx context.Context, c *sshx.Client) (*probe, error) {
 }
 
 // begin puts the agent on the board and starts it.
-func begin(ctx context.Context, c *sshx.Client, progress task.Progress) (*Conn, error) {
+func begin(ctx context.Context, c *sshx.Client, find func(string) (*agentbin.Agent, error), progress task.Progress) (*Conn, error) {
 	p, err := look(ctx, c)
 	if err != nil {
 		return nil, err
@@ -116,7 +118,7 @@ func begin(ctx context.Context, c *sshx.Client, progress task.Progress) (*Conn, 
 	if p.os != "Linux" || arch == "" {
 		return nil, fail.New(fail.Unsupported, "there is no agent for %s on %s", p.os, p.machine).Try("boards with Linux on %s can be used", strings.Join(agentbin.Arches(), ", "))
 	}
-	agent, err := agentbin.For(arch)
+	agent, err := find(arch)
 	if err != nil {
 		return nil, err
 	}
@@ -133,18 +135,21 @@ func begin(ctx context.Context, c *sshx.Client, progress task.Progress) (*Conn, 
 			return conn, err
 		}
 	}
-	for i, dir := range p.exec {
+	var first error
+	for _, dir := range p.exec {
 		at := p.at(dir)
-		if err = install(ctx, c, p, at.bin, name, agent, progress); err == nil {
+		err := install(ctx, c, p, at.bin, name, agent, progress)
+		if err == nil {
 			return start(ctx, c, at, name, agent.SHA256)
 		}
-		last := i == len(p.exec)-1
-		if last || (!fail.Is(err, fail.NoSpace) && !fail.Is(err, fail.Denied)) {
+		if first == nil {
+			first = err // later folders are worse ones; why they failed helps less
+		}
+		if !fail.Is(err, fail.NoSpace) && !fail.Is(err, fail.Denied) {
 			break
 		}
-		p.bad = append(p.bad, dir+": "+fail.From(err).Why)
 	}
-	return nil, err
+	return nil, first
 }
 
 // nowhere says why no folder will do.
@@ -159,7 +164,7 @@ func (p *probe) nowhere() error {
 // at chooses folders: the program in dir, the models in the first that may be written.
 func (p *probe) at(dir string) place {
 	at := place{bin: dir + "/bin", store: p.data[0] + "/store", dirs: []string{dir, p.data[0]}}
-	for _, gone := range []string{"/tmp/", "/dev/shm/"} {
+	for _, gone := range []string{"/tmp/fettle-", "/dev/shm/fettle-"} {
 		if strings.HasPrefix(at.store, gone) {
 			at.notes = append(at.notes, "models lie in "+at.store+" and are lost when the board restarts; make the home folder writable to keep them")
 		}
