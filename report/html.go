@@ -54,7 +54,21 @@ func render(w io.Writer, p page, charts ...*chart.Chart) error {
 	if err != nil {
 		return err
 	}
-	return t.Execute(w, p)
+	var b bytes.Buffer
+	if err := t.Execute(&b, p); err != nil {
+		return err
+	}
+	_, err = w.Write(bytes.Map(visible, b.Bytes()))
+	return err
+}
+
+// visible replaces the signs that a page must not take from a name: controls, and those that turn the direction of writing.
+func visible(r rune) rune {
+	switch {
+	case r < ' ' && r != '\n' && r != '\t', r == 0x7f, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
+		return '\ufffd'
+	}
+	return r
 }
 
 func lang(t chart.Words) string {

@@ -21,7 +21,7 @@ import (
 	"fettle/profiler/trace"
 )
 
-const hostile = `<script>alert("x")</script>'=HYPERLINK(1)%s&` + "\x1b"
+const hostile = `<script>alert("x")</script>'=HYPERLINK(1)%s&` + "\x1b\u202e"
 
 // measured is a profile by the real rules, of a trace with hostile names.
 func measured(t testing.TB, factor int64) *profiler.Profile {
@@ -88,7 +88,7 @@ func TestHTML(t *testing.T) {
 	for what, v := range map[string]any{"profile": measured(t, 10), "comparison": compared(t), "interrupted": &profiler.Profile{Model: trace.Model{Name: hostile}}} {
 		for _, lang := range []string{"en", "zh"} {
 			h := string(write(t, what, v, "html", lang))
-			if strings.Contains(h, "<script") || strings.Contains(h, "\x1b") {
+			if strings.Contains(h, "<script") || strings.ContainsAny(h, "\x1b\u202e") {
 				t.Errorf("%s %s: a name came through unescaped", what, lang)
 			}
 			if !strings.Contains(h, "&lt;script&gt;") {
