@@ -13,7 +13,10 @@ type Tick struct {
 
 // Ticks gives 4 to 6 round places between lo and hi: steps of 1, 2, 2.5 or 5 times a power of ten. Labels have equal decimals and no
 // unit; scale is data units in one unit of the axis.
-func Ticks(lo, hi, scale float64) []Tick {
+func Ticks(lo, hi, scale float64) []Tick { return ticks(lo, hi, scale, false) }
+
+// ticks with whole steps only, where asked; few counts then have fewer than four.
+func ticks(lo, hi, scale float64, whole bool) []Tick {
 	if scale == 0 {
 		scale = 1
 	}
@@ -21,7 +24,7 @@ func Ticks(lo, hi, scale float64) []Tick {
 	if !(hi > lo) || math.IsInf(hi-lo, 0) {
 		return nil
 	}
-	step := tickStep(lo, hi)
+	step := tickStep(lo, hi, whole)
 	decimals := 0
 	for decimals < 12 && math.Abs(math.Round(step*math.Pow10(decimals))-step*math.Pow10(decimals)) > 1e-6*step*math.Pow10(decimals) {
 		decimals++
@@ -39,11 +42,14 @@ func Ticks(lo, hi, scale float64) []Tick {
 }
 
 // tickStep is the largest round step that gives at least four ticks, or the one that comes nearest to five.
-func tickStep(lo, hi float64) float64 {
-	best, bestMiss := 0.0, math.Inf(1)
+func tickStep(lo, hi float64, whole bool) float64 {
+	best, bestMiss := 1.0, math.Inf(1)
 	base := math.Pow10(int(math.Floor(math.Log10(hi-lo))) - 1)
 	for _, m := range []float64{1, 2, 2.5, 5, 10, 20, 25, 50, 100} {
 		step := m * base
+		if whole && step != math.Trunc(step) {
+			continue
+		}
 		n := math.Floor(hi/step+1e-9) - math.Ceil(lo/step-1e-9) + 1
 		miss := math.Abs(n - 5)
 		if n < 4 || n > 6 {

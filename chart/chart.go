@@ -48,6 +48,7 @@ type Axis struct {
 	Scale float64 // data units in one unit of the axis, 1e6 for ns shown as ms; 0: 1
 	Zero  bool    // starts at zero
 	Log   bool
+	Whole bool // counts: no ticks between whole numbers
 }
 
 // Series are points of one colour, with one mark.

@@ -50,6 +50,13 @@ func TestTicks(t *testing.T) {
 			t.Errorf("%g to %g: %d ticks: %v", c.lo, c.hi, len(ts), got)
 		}
 	}
+	for _, hi := range []float64{1, 2, 3, 12, 13, 40, 999} {
+		for _, k := range ticks(0, hi, 1, true) {
+			if strings.Contains(k.Label, ".") {
+				t.Errorf("0 to %g: a count of %s", hi, k.Label)
+			}
+		}
+	}
 	for hi := 1e-3; hi < 1e9; hi *= 1.37 {
 		if n := len(Ticks(0, hi, 1)); n < 4 || n > 6 {
 			t.Errorf("0 to %g: %d ticks", hi, n)

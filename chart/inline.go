@@ -14,7 +14,7 @@ func Inline(w io.Writer, c *Chart) error {
 	t := newType()
 	s := Layout(c, t.Width)
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">`, s.W, s.H, attr(c.Title+". "+c.Subtitle))
+	fmt.Fprintf(&b, `<svg width="%.0f" height="%.0f" viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">`, s.W, s.H, s.W, s.H, attr(c.Title+". "+c.Subtitle))
 	for _, d := range s.Draws {
 		inline(&b, d, t)
 	}

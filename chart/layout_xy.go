@@ -85,7 +85,7 @@ func (f *frame) spans() (x, y [2]float64) {
 // axisTicks are Ticks, or the powers of ten with 2 and 5 where they are few.
 func axisTicks(a Axis, r [2]float64) []Tick {
 	if !a.Log {
-		return Ticks(r[0], r[1], a.Scale)
+		return ticks(r[0], r[1], a.Scale, a.Whole)
 	}
 	scale := a.Scale
 	if scale == 0 {

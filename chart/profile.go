@@ -56,7 +56,7 @@ func (w Words) Bars(p *profiler.Profile) *Chart {
 			continue
 		}
 		pts = append(pts, Point{ID: l.ID, Label: l.Name, Detail: strings.Trim(l.Op+" "+l.DType, " "), Y: l.P50Ns, Lo: l.Interval[0], Hi: l.Interval[1], Floor: l.FloorNs,
-			Text: Time(l.P50Ns) + "  " + Percent(l.Share), Tip: w.layerTip(l), Color: opColor(l.Op)})
+			Text: Time(l.P50Ns) + NoBrk + NoBrk + Percent(l.Share), Tip: w.layerTip(l), Color: opColor(l.Op)})
 	}
 	if restN > 0 {
 		pts = append(pts, Point{Label: w.T("%d shorter layers", restN), Y: rest, Text: Time(rest), State: Sum})
@@ -189,7 +189,7 @@ func (w Words) Verdict(c *profiler.Comparison) string {
 // Samples is the histogram with translated words.
 func (w Words) Samples(p *profiler.Profile) *Chart {
 	c := &Chart{Kind: Histogram, Title: w.T("Inferences of %s", p.Model.Name), Subtitle: w.whole(p), Notes: w.notes(p),
-		X: Axis{Label: w.T("time of one inference")}, Y: Axis{Label: w.T("inferences"), Zero: true}}
+		X: Axis{Label: w.T("time of one inference")}, Y: Axis{Label: w.T("inferences"), Zero: true, Whole: true}}
 	v := p.Clean.SamplesNs
 	if len(v) == 0 {
 		return c

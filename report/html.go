@@ -37,12 +37,14 @@ type fact struct{ Name, Value string }
 type table struct {
 	Title string
 	Head  []string
-	Right int // columns from here on are numbers
+	Right int  // columns from here on are numbers
+	Sum   bool // the last row is the sum of the others
 	Rows  [][]string
 }
 
 func render(w io.Writer, p page, charts ...*chart.Chart) error {
 	for _, c := range charts {
+		c.Width = 1000
 		var b bytes.Buffer
 		if err := chart.Inline(&b, c); err != nil {
 			return err
@@ -143,6 +145,7 @@ func layerTable(p *profiler.Profile, t chart.Words) table {
 		tb.Rows = append(tb.Rows, []string{l.Name, l.Op, l.Kernel, l.DType, chart.TimeInterval(l.P50Ns, l.Interval), chart.Percent(l.Share), macs(l.MACs), floor})
 	}
 	if p.Complete && p.Clean.P50Ns != nil && len(p.Layers) > 0 {
+		tb.Sum = true
 		tb.Rows = append(tb.Rows, []string{t.T("unattributed"), "", "", "", chart.Time(p.UnattributedNs), chart.Percent(p.UnattributedNs / *p.Clean.P50Ns), "", ""},
 			[]string{t.T("total"), "", "", "", chart.Time(*p.Clean.P50Ns), chart.Percent(1), "", ""})
 	}
@@ -196,7 +199,7 @@ func comparisonHTML(w io.Writer, c *profiler.Comparison, t chart.Words) error {
 	if c.Detectable < profiler.Unbounded {
 		g.Facts = append(g.Facts, fact{t.T("could have seen"), chart.Percent(c.Detectable)})
 	}
-	tb := table{Title: t.T("What changed"), Head: heads(t, "layers", "operator", "why", "verdict", "A", "B", "difference"), Right: 4}
+	tb := table{Title: t.T("What changed"), Head: heads(t, "layers", "operator", "why", "verdict", "A", "B", "difference"), Right: 4, Sum: true}
 	for _, b := range c.Bars {
 		tb.Rows = append(tb.Rows, []string{name(b, t), b.Op, b.Why, verdict(b.Verdict, t), chart.Time(b.FromNs), chart.Time(b.ToNs), chart.Delta(b.DeltaNs)})
 	}
