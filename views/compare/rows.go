@@ -2,11 +2,13 @@ package compare
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
 
 	"fettle/profiler"
+	"fettle/views/kit"
 )
 
 // Ways to group the bars of the waterfall.
@@ -191,4 +193,102 @@ type condition struct {
 	name   string
 	a, b   string
 	differ bool
+}
+
+// words translates and formats.
+type words interface {
+	T(key string) string
+	F(key string, args ...any) string
+}
+
+// conditions puts the conditions of two runs side by side. Only a difference that can move a time is marked.
+func conditions(u words, a, b *profiler.Profile) []condition {
+	if a == nil || b == nil {
+		return nil
+	}
+	clock := func(p *profiler.Profile) string {
+		if len(p.Conditions.Hz) == 0 {
+			return kit.Absent
+		}
+		return kit.Hz(slices.Max(p.Conditions.Hz))
+	}
+	warm := func(p *profiler.Profile) float64 {
+		if len(p.Conditions.TemperatureC) == 0 {
+			return math.NaN()
+		}
+		return slices.Max(p.Conditions.TemperatureC)
+	}
+	degrees := func(v float64) string {
+		if math.IsNaN(v) {
+			return kit.Absent
+		}
+		return fmt.Sprintf("%.0f °C", v)
+	}
+	load := func(p *profiler.Profile) string {
+		if p.Conditions.Load == nil {
+			return kit.Absent
+		}
+		return fmt.Sprintf("%.2f", *p.Conditions.Load)
+	}
+	throttled := func(p *profiler.Profile) string {
+		switch t := p.Conditions.Throttled; {
+		case t == nil:
+			return kit.Absent
+		case *t:
+			return u.T("throttled")
+		}
+		return u.T("none")
+	}
+	same := func(name, x, y string) condition {
+		return condition{name, cmp.Or(x, kit.Absent), cmp.Or(y, kit.Absent), x != y}
+	}
+	heat := condition{u.T("temperature"), degrees(warm(a)), degrees(warm(b)), math.Abs(warm(a)-warm(b)) >= 10}
+	busy := condition{u.T("other load"), load(a), load(b), false}
+	if x, y := a.Conditions.Load, b.Conditions.Load; x != nil && y != nil {
+		busy.differ = math.Abs(*x-*y) >= 0.1
+	}
+	out := []condition{
+		same(u.T("board"), a.Target.Name, b.Target.Name),
+		same(u.T("engine"), a.Runtime.Name+" "+a.Runtime.Version, b.Runtime.Name+" "+b.Runtime.Version),
+		same(u.T("threads"), fmt.Sprint(a.Plan.Threads), fmt.Sprint(b.Plan.Threads)),
+		same(u.T("clock"), clock(a), clock(b)),
+		same(u.T("governor"), a.Conditions.Governor, b.Conditions.Governor),
+		heat,
+		same(u.T("throttle"), throttled(a), throttled(b)),
+		busy,
+	}
+	slices.SortStableFunc(out, func(x, y condition) int { return cmp.Compare(rank(x), rank(y)) })
+	return out
+}
+
+// rank puts what differs before what is alike.
+func rank(c condition) int {
+	if c.differ {
+		return 0
+	}
+	return 1
+}
+
+// verdict is the headline of a comparison: what, by how much, and how sure.
+type verdict struct {
+	what, change, interval string
+	verdict                string
+}
+
+func headline(u words, c *profiler.Comparison) verdict {
+	v := verdict{verdict: c.Verdict}
+	switch c.Verdict {
+	case profiler.Faster:
+		v.what = u.T("B is faster")
+	case profiler.Slower:
+		v.what = u.T("B is slower")
+	default:
+		v.what = u.T("No difference shown")
+		v.change = u.F("could have seen ≥ %s", kit.Percent(c.Detectable))
+		v.interval = u.F("%s to %s, 95 %%", kit.DeltaPercent(c.Ratio[0]-1), kit.DeltaPercent(c.Ratio[2]-1))
+		return v
+	}
+	v.change = kit.DeltaPercent(c.Ratio[1] - 1)
+	v.interval = u.F("%s to %s, 95 %%", kit.DeltaPercent(c.Ratio[0]-1), kit.DeltaPercent(c.Ratio[2]-1))
+	return v
 }

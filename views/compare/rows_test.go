@@ -1,10 +1,14 @@
 package compare
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"fettle/profiler"
+	"fettle/views/kit"
+	"fettle/views/kit/fake"
 )
 
 func comparison() *profiler.Comparison {
@@ -77,6 +81,49 @@ func TestBlocks(t *testing.T) {
 	for in, want := range map[string]string{"layer2.0.conv1": "layer2.0", "/encoder/0/MatMul": "encoder/0", "conv1": "conv1", ".x": ".x"} {
 		if got := scope(in); got != want {
 			t.Errorf("scope(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+type english struct{}
+
+func (english) T(k string) string           { return k }
+func (english) F(k string, a ...any) string { return fmt.Sprintf(k, a...) }
+
+func TestConditionsMarkOnlyWhatMovesTimes(t *testing.T) {
+	a, b := &profiler.Profile{Conditions: fake.Conditions("green")}, &profiler.Profile{Conditions: fake.Conditions("green")}
+	b.Conditions.TemperatureC = []float64{64}
+	for _, c := range conditions(english{}, a, b) {
+		if c.differ {
+			t.Errorf("%s differs: %q and %q", c.name, c.a, c.b)
+		}
+	}
+	b.Conditions = fake.Conditions("amber")
+	b.Plan.Threads = 4
+	var got []string
+	for _, c := range conditions(english{}, a, b) {
+		if c.differ {
+			got = append(got, c.name)
+		}
+	}
+	if want := []string{"threads", "governor"}; !slices.Equal(got, want) {
+		t.Errorf("differences %v, want %v", got, want)
+	}
+	b.Conditions = profiler.Conditions{}
+	for _, c := range conditions(english{}, a, b) {
+		if c.name == "temperature" && (c.b != kit.Absent || c.differ) {
+			t.Errorf("absent temperature: %+v", c)
+		}
+	}
+}
+
+func TestHeadline(t *testing.T) {
+	for _, c := range []struct{ verdict, what, change string }{
+		{"faster", "B is faster", "−45.0 %"}, {"none", "No difference shown", "could have seen ≥ 0.800 %"},
+	} {
+		v := headline(english{}, &profiler.Comparison{Verdict: c.verdict, Ratio: [3]float64{.543, .55, .557}, Detectable: .008})
+		if v.what != c.what || v.change != c.change {
+			t.Errorf("%s: %q %q", c.verdict, v.what, v.change)
 		}
 	}
 }

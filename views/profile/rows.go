@@ -104,7 +104,7 @@ func list(p *profiler.Profile, v listing) []row {
 	default:
 		big, small := split(all)
 		order(big, v)
-		all = append(big, groups(small)...)
+		all = append(big, sums(small)...)
 	}
 	return append(all, totals(p)...)
 }
@@ -159,6 +159,17 @@ func groups(rows []row) []row {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b row) int { return cmp.Compare(b.ns, a.ns) })
+	return out
+}
+
+// sums are groups; what is alone of its kind stays a layer.
+func sums(small []row) []row {
+	out := groups(small)
+	for i, g := range out {
+		if g.count == 1 {
+			out[i] = small[slices.IndexFunc(small, func(r row) bool { return r.op == g.op })]
+		}
+	}
 	return out
 }
 

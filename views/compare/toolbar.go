@@ -1,0 +1,148 @@
+package compare
+
+import (
+	"fmt"
+	"image/color"
+	"strings"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/widget"
+
+	"fettle/app"
+	"fettle/views/kit"
+	"fettle/views/kit/theme"
+)
+
+// toolbar is where the two runs are chosen.
+type toolbar struct {
+	s      *screen
+	row    *fyne.Container
+	a, b   *picker
+	swap   *kit.Button
+	export *kit.Button
+}
+
+func newToolbar(s *screen) *toolbar {
+	u := s.u
+	t := &toolbar{s: s}
+	t.a = newPicker(s, "A", u.Theme.RunA, func(id string) { s.do.CompareRuns(id, s.state.CompareB) })
+	t.b = newPicker(s, "B", u.Theme.RunB, func(id string) { s.do.CompareRuns(s.state.CompareA, id) })
+	t.swap = u.NewButton(kit.Link, "ab", u.T("Swap"), func() { s.do.CompareRuns(s.state.CompareB, s.state.CompareA) })
+	t.export = u.NewButton(kit.Outline, "download", u.T("Export"), t.exportMenu)
+	t.row = kit.Cols(10, t.a.chip, t.b.chip, t.swap, kit.Gap(), t.export)
+	return t
+}
+
+func (t *toolbar) show(st *app.State) {
+	t.a.show(st, st.CompareA)
+	t.b.show(st, st.CompareB)
+	t.swap.SetOff(st.CompareA == "" || st.CompareB == "", t.s.u.T("set two runs as A and B first"))
+	t.export.SetOff(st.Compared == nil, t.s.u.T("set two runs as A and B first"))
+	t.row.Refresh()
+}
+
+// exportMenu writes both runs: every verdict can be computed again from their samples.
+func (t *toolbar) exportMenu() {
+	u, c := t.s.u, t.s.shown
+	if c == nil {
+		return
+	}
+	var items []*fyne.MenuItem
+	for _, f := range []string{"html", "png", "svg", "pdf", "csv", "json"} {
+		for _, r := range []*app.Run{c.A, c.B} {
+			letter := "A"
+			if r == c.B {
+				letter = "B"
+			}
+			items = append(items, fyne.NewMenuItem(fmt.Sprintf("%s · %s", letter, strings.ToUpper(f)), func() {
+				u.AskSave(fmt.Sprintf("%s.%s", letter+"-"+r.ID, f), func(path string) { t.s.do.ExportRun(r.ID, f, path) })
+			}))
+		}
+	}
+	at := fyne.CurrentApp().Driver().AbsolutePositionForObject(t.export)
+	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", items...), u.Window.Canvas(), at.AddXY(0, t.export.Size().Height+4))
+}
+
+// picker is the chip of one side: its letter, the run, how it ran, its seal.
+type picker struct {
+	s      *screen
+	chip   fyne.CanvasObject
+	tap    *kit.Tappable
+	name   *kit.Line
+	how    *kit.Line
+	seal   *canvas.Image
+	inside *fyne.Container
+	choose func(id string)
+	state  *app.State
+	id     string
+}
+
+func newPicker(s *screen, letter string, c color.NRGBA, choose func(string)) *picker {
+	u := s.u
+	p := &picker{s: s, name: u.Strong(""), how: u.Caption(""), choose: choose}
+	p.name.Whole()
+	p.seal = canvas.NewImageFromResource(theme.IconIn("seal-none", "sealNone"))
+	p.seal.FillMode = canvas.ImageFillContain
+	plate := kit.Plate(c, c, 6)
+	block := kit.Fixed(26, 28, container.NewStack(plate, container.NewCenter(kit.NewLine(letter, theme.Body, u.Theme.Ink(c)).Bold().Whole())))
+	p.inside = kit.Cols(8, block, p.name, kit.Flex(p.how), kit.Fixed(16, 16, p.seal), kit.Icon("chevron-down", "text2", 14), kit.Space(2, 0))
+	p.tap = u.NewTappable(kit.Plate(u.Theme.Bg2, c, 6), p.inside, p.menu)
+	p.chip = kit.Fixed(336, 28, p.tap)
+	return p
+}
+
+func (p *picker) show(st *app.State, id string) {
+	u := p.s.u
+	p.state, p.id = st, id
+	r := st.Run(id)
+	if r == nil && st.Compared != nil {
+		for _, c := range []*app.Run{st.Compared.A, st.Compared.B} {
+			if c != nil && c.ID == id {
+				r = c
+			}
+		}
+	}
+	seal := ""
+	if r == nil {
+		p.name.Set(u.T("choose a run"), u.Theme.Text3)
+		p.how.SetText("")
+	} else {
+		p.name.Set(r.Label, u.Theme.Text1)
+		p.how.Set(describe(u, r), u.Theme.Text2)
+		if r.Profile != nil {
+			seal = r.Profile.Conditions.Seal
+		}
+	}
+	p.seal.Resource = theme.IconIn(theme.SealIcon(seal), map[string]string{"green": "sealGreen", "amber": "sealAmber", "red": "sealRed", "": "sealNone"}[seal])
+	p.seal.Refresh()
+	p.inside.Refresh()
+}
+
+func describe(u words, r *app.Run) string {
+	when := r.Started.Local().Format("01-02 15:04")
+	if r.Profile == nil {
+		return r.Target + " · " + when
+	}
+	return fmt.Sprintf("%s · %s · %s", r.Profile.Plan.Precision, u.F("%d threads", r.Profile.Plan.Threads), when)
+}
+
+func (p *picker) menu() {
+	if p.state == nil {
+		return
+	}
+	var items []*fyne.MenuItem
+	for i := len(p.state.Runs) - 1; i >= 0; i-- {
+		r := p.state.Runs[i]
+		if r.Profile == nil || r.Partial {
+			continue
+		}
+		items = append(items, fyne.NewMenuItem(fmt.Sprintf("%s · %s · %s", r.Label, kit.MsPtr(r.Profile.Clean.P50Ns), r.Target), func() { p.choose(r.ID) }))
+	}
+	if len(items) == 0 {
+		items = append(items, &fyne.MenuItem{Label: p.s.u.T("no run of this model yet"), Disabled: true})
+	}
+	at := fyne.CurrentApp().Driver().AbsolutePositionForObject(p.tap)
+	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", items...), p.s.u.Window.Canvas(), at.AddXY(0, 32))
+}
