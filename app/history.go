@@ -68,7 +68,7 @@ func (a *App) WriteProfile(path string, p *Profile) error {
 	if err != nil {
 		return fail.New(fail.Internal, "profile: %v", err)
 	}
-	return atomicWrite(path, append(b, '\n'))
+	return exportFile(path, append(b, '\n'))
 }
 
 // Compare sets B against A.

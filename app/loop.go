@@ -128,11 +128,23 @@ func (s *Studio) fail(err error) {
 	s.edit(func(st *State) { s.notify(st, err) })
 }
 
+// sayFor is how long good news stay; errors stay until they are closed.
+const sayFor = 5 * time.Second
+
 // say shows good news; text is a format and a key of the translations.
 func (s *Studio) say(text string, args ...any) {
 	s.edit(func(st *State) {
 		s.nextID++
-		st.Notices = append(append([]*Notice(nil), st.Notices...), &Notice{ID: s.nextID, Text: text, Args: args})
+		id := s.nextID
+		st.Notices = append(append([]*Notice(nil), st.Notices...), &Notice{ID: id, Text: text, Args: args})
+		s.group.Go("notice", func(ctx context.Context) error {
+			select {
+			case <-time.After(sayFor):
+				s.CloseNotice(id)
+			case <-ctx.Done():
+			}
+			return nil
+		})
 	})
 }
 

@@ -105,7 +105,7 @@ func (a *App) ReadRecipe(path string) (*optimizer.Recipe, error) {
 
 // WriteRecipe saves a recipe in one step.
 func (a *App) WriteRecipe(path string, r optimizer.Recipe) error {
-	return atomicWrite(path, r.Format())
+	return exportFile(path, r.Format())
 }
 
 // OptimizeOptions are what a recipe may use.

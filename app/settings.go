@@ -48,14 +48,22 @@ func (a *App) writeSettings(f settingsFile) error {
 	return atomicWrite(filepath.Join(a.home, "settings.json"), b)
 }
 
-// atomicWrite writes beside path, flushes, and renames.
-func atomicWrite(path string, b []byte) error {
+// atomicWrite writes beside path, flushes, and renames. The file is the user's alone.
+func atomicWrite(path string, b []byte) error { return writeFile(path, b, 0o600) }
+
+// exportFile is atomicWrite for what a user asked for by name: others may read it, as files of other programs.
+func exportFile(path string, b []byte) error { return writeFile(path, b, 0o644) }
+
+func writeFile(path string, b []byte, mode os.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
 	if err != nil {
 		return fail.New(fail.Denied, "cannot write beside %s: %v", path, err).Try("check the folder's permissions and free space")
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(b)
+	if err == nil {
+		err = f.Chmod(mode)
+	}
 	if err == nil {
 		err = f.Sync()
 	}

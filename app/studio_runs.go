@@ -209,13 +209,13 @@ func (s *Studio) ExportRun(id, format, path string) {
 		case "json":
 			err = s.app.WriteProfile(path, r.Profile)
 		case "csv":
-			err = atomicWrite(path, layersCSV(r.Profile))
+			err = exportFile(path, layersCSV(r.Profile))
 		case "trace":
 			var h *history.Store
 			if h, err = s.app.history(); err == nil {
 				var b []byte
 				if b, err = h.Trace(ctx, id); err == nil {
-					err = atomicWrite(path, b)
+					err = exportFile(path, b)
 				}
 			}
 		default:

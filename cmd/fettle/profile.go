@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"sort"
+	"strconv"
 
 	"fettle/app"
+	"fettle/internal/fail"
 )
 
 type profileCmd struct {
@@ -92,4 +94,16 @@ func printProfile(w io.Writer, p *app.Profile) {
 		fmt.Fprintf(w, "  %-32.32s %-18s %10s %5.1f %%  %s\n", l.Name, l.Op, ms(l.P50Ns), 100*l.Share, l.Kernel)
 	}
 	fmt.Fprintf(w, "  unattributed %s; layers add up to the total within %.2f %%; watching costs %.2f %%\n", ms(p.UnattributedNs), 100*p.Closure, 100*p.ObserverCost)
+}
+
+// warmup reads "auto" or a number.
+func warmup(s string) (int, error) {
+	if s == "auto" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 100_000 {
+		return 0, fail.New(fail.Usage, "%q is no number of inferences", s).At(fail.Where{Option: "warmup"}).Try("write --warmup auto or --warmup 20")
+	}
+	return n, nil
 }
