@@ -23,9 +23,18 @@ func unaryRow(name string, pick func(l *lowering, n *model.Node) (unaryFunc, boo
 		if !ok {
 			return false, nil
 		}
-		l.elementwise(n, "f32_"+name, []*value{x}, func(dst []float32, src [][]float32) { f(dst, src[0]) }, true)
+		l.elementwise(n, "f32_"+name, []*value{x}, func(dst []float32, src [][]float32) { f(dst, src[0]) }, l.finite(name, x.dims))
 		return true, nil
 	}
+}
+
+// finite reports whether f may run over the channels that only fill up a block: what lies there must stay finite.
+func (l *lowering) finite(kernel string, dims []int) bool {
+	switch kernel {
+	case "exp", "sqrt", "div":
+		return len(dims) > 1 && dims[1]%l.opt.Features.BlockF32() == 0
+	}
+	return true
 }
 
 // elementwise adds a step over tensors of one shape; blocks says that f may run over channels that only fill up a block.
@@ -125,7 +134,7 @@ func blockRows[T float32 | uint8](ses *Session, dst *buffer, src []*buffer, f fu
 type binaryFunc func(dst, a, b []float32)
 
 // binaryRow lowers an operator of two float32 inputs with broadcasting, and the activation of a fused one after it.
-func binaryRow(name string, f binaryFunc) func(*lowering, *model.Node) (bool, error) {
+func binaryRow(name string, pick func(l *lowering) binaryFunc) func(*lowering, *model.Node) (bool, error) {
 	return func(l *lowering, n *model.Node) (bool, error) {
 		a, b := l.in(n, 0), l.in(n, 1)
 		dims := l.outDims(n, 0)
@@ -136,18 +145,19 @@ func binaryRow(name string, f binaryFunc) func(*lowering, *model.Node) (bool, er
 		if !ok {
 			return false, nil
 		}
+		f := pick(l)
 		h := f
 		kernel := "f32_" + name
 		if act.Kind != cpu.None {
-			post := actFunc(act)
+			post := l.actFunc(act)
 			kernel += "_" + act.Kind.String()
 			h = func(dst, x, y []float32) { f(dst, x, y); post(dst, dst) }
 		}
 		if same(a.dims, dims) && same(b.dims, dims) {
-			l.elementwise(n, kernel, []*value{a, b}, func(dst []float32, src [][]float32) { h(dst, src[0], src[1]) }, true)
+			l.elementwise(n, kernel, []*value{a, b}, func(dst []float32, src [][]float32) { h(dst, src[0], src[1]) }, l.finite(name, dims))
 			return true, nil
 		}
-		if l.channelwise(n, kernel, a, b, dims, h) {
+		if l.finite(name, dims) && l.channelwise(n, kernel, a, b, dims, h) {
 			return true, nil
 		}
 		l.broadcast(n, kernel, a, b, dims, h)
@@ -178,17 +188,22 @@ func (l *lowering) channelwise(n *model.Node, kernel string, a, b *value, dims [
 		return []team.Task{pieces{dl.N * dl.Blocks(), func(i, _ int) {
 			img, blk := i/dl.Blocks(), i%dl.Blocks()
 			line := v[min(img, vl.N-1)*vl.Image()+blk*vl.Plane()+vl.Pixel(0, 0):][:dl.Block]
-			full := make([]float32, dl.W*dl.Block)
-			for k := 0; k < len(full); k += dl.Block {
+			var buf [1024]float32 // the line, repeated
+			full := buf[:len(buf)/dl.Block*dl.Block]
+			for k := 0; k < min(len(full), dl.W*dl.Block); k += dl.Block {
 				copy(full[k:], line)
 			}
 			for y := range dl.H {
-				o := d[img*dl.Image()+blk*dl.Plane()+dl.Pixel(y, 0):][:len(full)]
-				r := x[img*xl.Image()+blk*xl.Plane()+xl.Pixel(y, 0):][:len(full)]
-				if swap {
-					f(o, full, r)
-				} else {
-					f(o, r, full)
+				row := d[img*dl.Image()+blk*dl.Plane()+dl.Pixel(y, 0):][:dl.W*dl.Block]
+				from := x[img*xl.Image()+blk*xl.Plane()+xl.Pixel(y, 0):][:dl.W*dl.Block]
+				for len(row) > 0 {
+					n := min(len(row), len(full))
+					if swap {
+						f(row[:n], full[:n], from[:n])
+					} else {
+						f(row[:n], from[:n], full[:n])
+					}
+					row, from = row[n:], from[n:]
 				}
 			}
 		}}}, nil
@@ -217,22 +232,25 @@ func (l *lowering) broadcast(n *model.Node, kernel string, a, b *value, dims []i
 			outer = len(d) / run
 		}
 		return []team.Task{ranges(outer, max(1, 4096/max(1, run)), func(from, to int) {
-			var tmp []float32
-			if mode != 0 {
-				tmp = make([]float32, run)
-			}
+			var buf [1024]float32 // a number, repeated
 			for o := from; o < to; o++ {
 				ia, ib := offsets(o*run, dims, sa, sb)
 				dd := d[o*run : (o+1)*run]
 				switch mode {
-				case 1:
-					fillWith(tmp, p[ia])
-					f(dd, tmp, q[ib:ib+run])
-				case 2:
-					fillWith(tmp, q[ib])
-					f(dd, p[ia:ia+run], tmp)
-				default:
+				case 0:
 					f(dd, p[ia:ia+run], q[ib:ib+run])
+				case 1:
+					fillWith(buf[:min(run, len(buf))], p[ia])
+					for at := 0; at < run; at += len(buf) {
+						n := min(len(buf), run-at)
+						f(dd[at:at+n], buf[:n], q[ib+at:ib+at+n])
+					}
+				case 2:
+					fillWith(buf[:min(run, len(buf))], q[ib])
+					for at := 0; at < run; at += len(buf) {
+						n := min(len(buf), run-at)
+						f(dd[at:at+n], p[ia+at:ia+at+n], buf[:n])
+					}
 				}
 			}
 		})}, nil
@@ -319,17 +337,17 @@ func (l *lowering) constFloat(n *model.Node, i int, def float32) (float32, bool)
 func pickClip(l *lowering, n *model.Node) (unaryFunc, bool) {
 	lo, ok1 := l.constFloat(n, 1, n.Float("min", -math.MaxFloat32))
 	hi, ok2 := l.constFloat(n, 2, n.Float("max", math.MaxFloat32))
-	return actFunc(cpu.Act{Kind: cpu.Clamp, A: lo, B: hi}), ok1 && ok2
+	return l.actFunc(cpu.Act{Kind: cpu.Clamp, A: lo, B: hi}), ok1 && ok2
 }
 
 // pickAct is a fixed activation; alpha and beta are read from the node with their defaults.
 func pickAct(kind cpu.ActKind, alpha, beta float32) func(*lowering, *model.Node) (unaryFunc, bool) {
-	return func(_ *lowering, n *model.Node) (unaryFunc, bool) {
+	return func(l *lowering, n *model.Node) (unaryFunc, bool) {
 		a := cpu.Act{Kind: kind, A: alpha, B: beta}
 		if n.Op != "HardSwish" {
 			a.A, a.B = n.Float("alpha", alpha), n.Float("beta", beta)
 		}
-		return actFunc(a), true
+		return l.actFunc(a), true
 	}
 }
 

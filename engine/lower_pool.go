@@ -3,6 +3,7 @@ package engine
 import (
 	"fettle/internal/fail"
 	"fettle/kernels/cpu"
+	"fettle/kernels/eltwise"
 	"fettle/kernels/pool"
 	"fettle/kernels/team"
 	"fettle/model"
@@ -129,21 +130,27 @@ func lowerGlobalAverage(l *lowering, n *model.Node) (bool, error) {
 	}
 	s.reads, s.writes = []*buffer{src}, []*buffer{dst}
 	c := x.dims[1]
+	el := eltwise.New(l.opt.Features)
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		d, v, vl := ses.floats(dst), ses.floats(src), src.layout
 		k := 1 / float32(vl.H*vl.W)
 		return []team.Task{pieces{vl.N * vl.Blocks(), func(i, _ int) {
 			img, blk := i/vl.Blocks(), i%vl.Blocks()
-			sum := make([]float32, vl.Block)
-			row := make([]float32, vl.Block)
-			for y := range vl.H {
-				// A sum a row, then of rows: the error stays that of a tree, not of a chain.
-				fillWith(row, 0)
-				r := v[img*vl.Image()+blk*vl.Plane()+vl.Pixel(y, 0):][:vl.W*vl.Block]
-				for at := 0; at < len(r); at += vl.Block {
-					addVec(row, row, r[at:at+vl.Block])
+			var acc [256]float32
+			sum := acc[:vl.Block]
+			clear(sum)
+			// Sums of columns of some pixels, then of these: the error stays that of a tree, not of a chain.
+			for x := 0; x < vl.W; x += len(acc) / vl.Block {
+				w := min(vl.W-x, len(acc)/vl.Block) * vl.Block
+				var cols [256]float32
+				for y := range vl.H {
+					el.Binary(eltwise.Add, cols[:w], cols[:w], v[img*vl.Image()+blk*vl.Plane()+vl.Pixel(y, x):][:w])
 				}
-				addVec(sum, sum, row)
+				for at := 0; at < w; at += vl.Block {
+					for c, e := range cols[at : at+vl.Block] {
+						sum[c] += e
+					}
+				}
 			}
 			var o []float32
 			if keep {

@@ -375,7 +375,7 @@ func (l *lowering) gemmFloat8(isl *island, w []int8) error {
 	out.plain = l.newPlain(out)
 	dst, bytes, sums := out.plain, l.scratch(m*k), l.scratch(4*m*n)
 	s := &step{Step: Step{Kernel: alg.Name, MACs: alg.MACs, Bytes: byteSize(x) + int64(len(w)) + byteSize(out)}, reads: []*buffer{src}, writes: []*buffer{bytes, sums, dst}}
-	flip, post := x.flip(), actFunc(isl.act)
+	flip, post := x.flip(), l.actFunc(isl.act)
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		from, to, acc, y := ses.bytes(src), ses.bytes(bytes), view[int32](ses.bytes(sums)), ses.floats(dst)
 		run, err := kern.On(gemm.Buffers{A8: to, C32: acc, Bias32: zero, Packed: packed})

@@ -3,6 +3,8 @@ package engine
 import (
 	"math"
 
+	"fettle/kernels/cpu"
+	"fettle/kernels/eltwise"
 	"fettle/kernels/team"
 	"fettle/model"
 )
@@ -33,7 +35,14 @@ func lowerSoftmax(l *lowering, n *model.Node) (bool, error) {
 	if log {
 		kernel = "f32_logsoftmax"
 	}
-	l.rowwise(n, kernel, x, width, func(o, v []float32) { softmaxRow(o, v, log) })
+	k := eltwise.New(l.opt.Features)
+	l.rowwise(n, kernel, x, width, func(o, v []float32) {
+		if log {
+			logSoftmax(k, o, v)
+		} else {
+			k.Softmax(o, v)
+		}
+	})
 	return true, nil
 }
 
@@ -56,28 +65,14 @@ func (l *lowering) rowwise(n *model.Node, kernel string, x *value, width int, f 
 	l.add(s, n)
 }
 
-func softmaxRow(o, v []float32, log bool) {
-	top := float32(math.Inf(-1))
-	for _, x := range v {
-		top = max(top, x)
-	}
-	sum := 0.0
-	for i, x := range v {
-		e := math.Exp(float64(x - top))
-		sum += e
-		o[i] = float32(e)
-	}
-	if log {
-		k := float32(math.Log(sum))
-		for i, x := range v {
-			o[i] = x - top - k
-		}
-		return
-	}
-	k := float32(1 / sum)
-	for i := range o {
-		o[i] *= k
-	}
+// logSoftmax is x - max - log(sum of exp(x - max)).
+func logSoftmax(k eltwise.Kernels, o, v []float32) {
+	top := k.MaxOf(v)
+	k.BinaryScalar(eltwise.Sub, o, v, top)
+	k.Act(cpu.Act{Kind: cpu.Exp}, o, o)
+	sum := float32(math.Log(float64(k.Sum(o))))
+	k.BinaryScalar(eltwise.Sub, o, v, top) // in two steps: a large maximum would swallow the logarithm
+	k.BinaryScalar(eltwise.Sub, o, o, sum)
 }
 
 // lowerLayerNorm lowers LayerNormalization over trailing dimensions with constant scale and shift and one output.
@@ -112,24 +107,8 @@ func lowerLayerNorm(l *lowering, n *model.Node) (bool, error) {
 	if !ok1 || !ok2 || scale == nil || width == 0 {
 		return false, nil
 	}
-	eps := float64(n.Float("epsilon", 1e-5))
-	l.rowwise(n, "f32_layernorm", x, width, func(o, v []float32) {
-		sum := 0.0
-		for _, e := range v {
-			sum += float64(e)
-		}
-		mean := sum / float64(width)
-		sq := 0.0
-		for _, e := range v {
-			sq += (float64(e) - mean) * (float64(e) - mean)
-		}
-		k := 1 / math.Sqrt(sq/float64(width)+eps)
-		for i, e := range v {
-			o[i] = float32((float64(e) - mean) * k * float64(scale[i]))
-		}
-		if shift != nil {
-			addVec(o, o, shift)
-		}
-	})
+	eps := n.Float("epsilon", 1e-5)
+	k := eltwise.New(l.opt.Features)
+	l.rowwise(n, "f32_layernorm", x, width, func(o, v []float32) { k.LayerNorm(o, v, scale, shift, eps) })
 	return true, nil
 }

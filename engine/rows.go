@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"fettle/kernels/cpu"
+	"fettle/kernels/eltwise"
 	"fettle/model"
 )
 
@@ -25,13 +26,13 @@ var rows = []row{
 	{"", "Identity", viewOf},
 	{"", "Dropout", viewOf},
 
-	{"", "Add", binaryRow("add", addVec)},
-	{"fettle", "Add", binaryRow("add", addVec)},
-	{"", "Sub", binaryRow("sub", subVec)},
-	{"", "Mul", binaryRow("mul", mulVec)},
-	{"", "Div", binaryRow("div", divVec)},
-	{"", "Max", binaryRow("max", maxVec)},
-	{"", "Min", binaryRow("min", minVec)},
+	{"", "Add", binaryRow("add", picked(eltwise.Add))},
+	{"fettle", "Add", binaryRow("add", picked(eltwise.Add))},
+	{"", "Sub", binaryRow("sub", picked(eltwise.Sub))},
+	{"", "Mul", binaryRow("mul", picked(eltwise.Mul))},
+	{"", "Div", binaryRow("div", picked(eltwise.Div))},
+	{"", "Max", binaryRow("max", func(*lowering) binaryFunc { return maxVec })},
+	{"", "Min", binaryRow("min", func(*lowering) binaryFunc { return minVec })},
 
 	{"", "Relu", unaryRow("relu", pickAct(cpu.ReLU, 0, 0))},
 	{"", "LeakyRelu", unaryRow("leakyrelu", pickAct(cpu.LeakyReLU, 0.01, 0))},
@@ -41,7 +42,7 @@ var rows = []row{
 	{"", "HardSwish", unaryRow("hardswish", pickAct(cpu.HardSwish, 1.0/6, 0.5))},
 	{"", "Tanh", unaryRow("tanh", pickAct(cpu.Tanh, 0, 0))},
 	{"", "Exp", unaryRow("exp", pickAct(cpu.Exp, 0, 0))},
-	{"", "Erf", unaryRow("erf", pickMath(math.Erf))},
+	{"", "Erf", unaryRow("erf", pickAct(cpu.Erf, 0, 0))},
 	{"", "Sqrt", unaryRow("sqrt", pickMath(math.Sqrt))},
 	{"", "BatchNormalization", lowerNorm},
 	{"", "Softmax", lowerSoftmax},

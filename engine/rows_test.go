@@ -67,6 +67,7 @@ func TestRows(t *testing.T) {
 		{"erf", "f32_erf", `g (float[40] x) => (float[40] y) { y = Erf (x) }`},
 		{"sqrt of squares", "f32_sqrt", `g (float[40] x) => (float[40] y) { a = Mul (x, x)  y = Sqrt (a) }`},
 		{"scalar", "f32_relu", `g (float x) => (float y) { y = Relu (x) }`},
+		{"not a number", "f32_relu", `g (float[2, 3] x) => (float[2, 3] y) <float z = {0.0}, float lo = {-1.0}> { a = Div (x, z)  b = Mul (a, z)  c = Relu (b)  d = Clip (c, lo)  y = Max (d, x) }`},
 		{"empty", "", `g (float[0, 3] x) => (float[0, 3] y) { y = Relu (x) }`},
 		{"channels that fill no block, divided and taken the root of", "f32_", `g (float[1, 5, 6, 6] x) => (float[1, 4, 6, 6] y)
 			<float[5, 5, 1, 1] w = random(1), float[4, 5, 3, 3] v = random(2)>
@@ -92,6 +93,7 @@ func TestRows(t *testing.T) {
 
 		{"softmax", "f32_softmax", `g (float[3, 19] x) => (float[3, 19] y) { y = Softmax (x) }`},
 		{"softmax of another axis", "reference", `g (float[3, 4, 5] x) => (float[3, 4, 5] y) { y = Softmax <axis = 1> (x) }`},
+		{"log softmax of large numbers", "f32_logsoftmax", `g (float[3, 19] x) => (float[3, 19] y) <float c = {100000.0}> { a = Add (x, c)  y = LogSoftmax (a) }`},
 		{"log softmax", "f32_logsoftmax", `g (float[3, 19] x) => (float[3, 19] y) { y = LogSoftmax (x) }`},
 		{"layer normalisation", "f32_layernorm", `g (float[2, 3, 24] x) => (float[2, 3, 24] y) <float[24] s = random(1), float[24] b = random(2)>
 			{ y = LayerNormalization (x, s, b) }`},

@@ -4,40 +4,20 @@ import (
 	"math"
 
 	"fettle/kernels/cpu"
+	"fettle/kernels/eltwise"
 )
 
 // actFunc is an activation over slices.
-func actFunc(a cpu.Act) unaryFunc {
-	switch a.Kind {
-	case cpu.None:
-		return func(dst, src []float32) { copy(dst, src) }
-	case cpu.ReLU:
-		return func(dst, src []float32) {
-			src = src[:len(dst)]
-			for i, v := range src {
-				dst[i] = max(v, 0)
-			}
-		}
-	case cpu.Clamp:
-		return func(dst, src []float32) {
-			for i, v := range src {
-				dst[i] = min(max(v, a.A), a.B)
-			}
-		}
-	case cpu.LeakyReLU:
-		return func(dst, src []float32) {
-			for i, v := range src {
-				if v < 0 {
-					v *= a.A
-				}
-				dst[i] = v
-			}
-		}
-	}
-	return func(dst, src []float32) {
-		for i, v := range src {
-			dst[i] = float32(a.Apply(float64(v)))
-		}
+func (l *lowering) actFunc(a cpu.Act) unaryFunc {
+	k := eltwise.New(l.opt.Features)
+	return func(dst, src []float32) { k.Act(a, dst, src) }
+}
+
+// picked is an operation over slices for the processor of the plan.
+func picked(op eltwise.Op) func(*lowering) binaryFunc {
+	return func(l *lowering) binaryFunc {
+		k := eltwise.New(l.opt.Features)
+		return func(dst, a, b []float32) { k.Binary(op, dst, a, b) }
 	}
 }
 
@@ -49,34 +29,6 @@ func scaleShift(dst, src, k, h []float32) {
 		for i := range o {
 			o[i] = x[i]*k[i] + h[i]
 		}
-	}
-}
-
-func addVec(dst, a, b []float32) {
-	a, b = a[:len(dst)], b[:len(dst)]
-	for i := range dst {
-		dst[i] = a[i] + b[i]
-	}
-}
-
-func subVec(dst, a, b []float32) {
-	a, b = a[:len(dst)], b[:len(dst)]
-	for i := range dst {
-		dst[i] = a[i] - b[i]
-	}
-}
-
-func mulVec(dst, a, b []float32) {
-	a, b = a[:len(dst)], b[:len(dst)]
-	for i := range dst {
-		dst[i] = a[i] * b[i]
-	}
-}
-
-func divVec(dst, a, b []float32) {
-	a, b = a[:len(dst)], b[:len(dst)]
-	for i := range dst {
-		dst[i] = a[i] / b[i]
 	}
 }
 

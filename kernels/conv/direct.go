@@ -168,8 +168,9 @@ type mrTiles struct {
 // piece is panels p0..p1 over share part of of of a chunk's tiles.
 type piece struct{ chunk, p0, p1, part, of int }
 
-// chunkBytes bounds the input bytes that one pass over all panels touches.
-const chunkBytes = 384 << 10
+// chunkBytes bounds the input bytes that one pass over all panels touches. It must leave room for weights in a second-level
+// cache of 512 KB: with 384 KB 1x1 layers lost 12 % on a Zen 3, with 64 KB 5 %.
+const chunkBytes = 128 << 10
 
 // segments splits n pixels into runs of at most m of nearly equal length.
 func segments(n, m int) []int {

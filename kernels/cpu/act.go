@@ -18,6 +18,7 @@ const (
 	Tanh
 	GELU // x/2 * (1 + erf(x/sqrt 2))
 	Exp
+	Erf
 )
 
 // Act is an activation function with its parameters.
@@ -27,7 +28,7 @@ type Act struct {
 }
 
 func (k ActKind) String() string {
-	n := [...]string{"none", "relu", "clamp", "leakyrelu", "hardswish", "silu", "sigmoid", "hardsigmoid", "tanh", "gelu", "exp"}
+	n := [...]string{"none", "relu", "clamp", "leakyrelu", "hardswish", "silu", "sigmoid", "hardsigmoid", "tanh", "gelu", "exp", "erf"}
 	if int(k) < len(n) {
 		return n[k]
 	}
@@ -62,6 +63,8 @@ func (a Act) Apply(x float64) float64 {
 		return x / 2 * (1 + math.Erf(x/math.Sqrt2))
 	case Exp:
 		return math.Exp(x)
+	case Erf:
+		return math.Erf(x)
 	}
 	return x
 }

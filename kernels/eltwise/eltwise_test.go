@@ -75,7 +75,7 @@ func TestBinary(t *testing.T) {
 
 func acts() []cpu.Act {
 	return []cpu.Act{{}, {Kind: cpu.ReLU}, {Kind: cpu.Clamp, A: -1, B: 2}, {Kind: cpu.LeakyReLU, A: .2}, {Kind: cpu.LeakyReLU, A: 1.5}, {Kind: cpu.HardSwish, A: 1. / 6, B: .5},
-		{Kind: cpu.SiLU}, {Kind: cpu.Sigmoid}, {Kind: cpu.HardSigmoid, A: .2, B: .5}, {Kind: cpu.Tanh}, {Kind: cpu.GELU}, {Kind: cpu.Exp}}
+		{Kind: cpu.SiLU}, {Kind: cpu.Sigmoid}, {Kind: cpu.HardSigmoid, A: .2, B: .5}, {Kind: cpu.Tanh}, {Kind: cpu.GELU}, {Kind: cpu.Exp}, {Kind: cpu.Erf}}
 }
 
 func TestAct(t *testing.T) {

@@ -72,6 +72,8 @@ func (k Kernels) unary(kind cpu.ActKind, e *eargs) {
 			geluZ(e)
 		case cpu.Exp:
 			expZ(e)
+		case cpu.Erf:
+			erfZ(e)
 		}
 		return
 	}
@@ -95,6 +97,8 @@ func (k Kernels) unary(kind cpu.ActKind, e *eargs) {
 			geluY(e)
 		case cpu.Exp:
 			expY(e)
+		case cpu.Erf:
+			erfY(e)
 		}
 		return
 	}

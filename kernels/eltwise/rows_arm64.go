@@ -85,6 +85,8 @@ func (k Kernels) unary(kind cpu.ActKind, all *eargs) {
 			geluN(&e)
 		case cpu.Exp:
 			expN(&e)
+		case cpu.Erf:
+			erfN(&e)
 		default:
 			unaryGo(kind, &e)
 		}

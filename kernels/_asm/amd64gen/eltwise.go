@@ -12,13 +12,13 @@ const eDst, eA, eB, eN, eStep, eLo, eHi = 0, 8, 16, 24, 32, 40, 44
 
 // Kernels over whole lines of 16 floats; tails are the caller's.
 func eltwiseKernels(s isa) {
-	consts := append(expConsts(), 0.625, -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1,
+	consts := append(append(expConsts(), erfSmall()...), 0.625, -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1,
 		0.5, 0.70710678118654752, 0.3275911, 1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592, 2, float32(math.Inf(1)), 88.722839, 10)
 	declareConsts("elt"+s.suffix, consts...)
 	for _, op := range []string{"add", "sub", "mul", "div", "max", "min"} {
 		binary(s, op)
 	}
-	for _, f := range []string{"clamp", "leaky", "hardswish", "silu", "sigmoid", "hardsigmoid", "tanh", "gelu", "exp"} {
+	for _, f := range []string{"clamp", "leaky", "hardswish", "silu", "sigmoid", "hardsigmoid", "tanh", "gelu", "exp", "erf"} {
 		unary(s, f)
 	}
 	reduce(s, "sum")
@@ -228,9 +228,13 @@ func function(s isa, f string, x, y, lo, hi vec) {
 		VFMADD213PS(x, x, t) // t*x + x
 		VMOVUPS(vconst(0.625), z)
 		s.less(a, z, t, y)
-	case "gelu": // erf by Abramowitz and Stegun 7.1.26, error 1.5e-7
+	case "gelu", "erf": // erf by Abramowitz and Stegun 7.1.26, error 1.5e-7
 		a := s.vec()
-		VMULPS(vconst(0.70710678118654752), x, u)
+		if f == "erf" {
+			VMOVAPS(x, u)
+		} else {
+			VMULPS(vconst(0.70710678118654752), x, u)
+		}
 		s.zero(z)
 		VSUBPS(u, z, a)
 		VMAXPS(a, u, a) // |x|/sqrt 2
@@ -251,8 +255,21 @@ func function(s isa, f string, x, y, lo, hi vec) {
 		s.zero(z)
 		VSUBPS(y, z, t)
 		s.less(x, z, t, y)
+		if f == "erf" { // near zero the relative error counts: x times a polynomial
+			VMULPS(x, x, z)
+			s.poly(z, t, erfSmall()...)
+			VMULPS(x, t, t)
+			VMOVUPS(vconst(0.5), z)
+			s.less(a, z, t, y)
+			return
+		}
 		VADDPS(vconst(1), y, y)
 		VMULPS(vconst(0.5), y, y)
 		VMULPS(x, y, y)
 	}
+}
+
+// erfSmall are the first terms of the series of erf(x)/x in x*x, highest first; below 1/2 the next term is under 1e-9.
+func erfSmall() []float32 {
+	return []float32{1.2055332982e-4, -8.5483270234e-4, 5.2239776254e-3, -2.6866170645e-2, 0.11283791671, -0.37612638903, 1.1283791671}
 }

@@ -22,7 +22,7 @@ const (
 
 // expConsts are the constants of expVecs in the order of the lanes of V24-V26.
 func expConsts() []float32 {
-	return []float32{1.44269504088896341, 0.693359375, -2.12194440e-4, 88.37, // V24: log2 e, ln 2 in two parts, bounds
+	return []float32{1.44269504088896341, 0.693359375, -2.12194440e-4, 88.72, // V24: log2 e, ln 2 in two parts, bounds
 		1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, // V25
 		1.6666665459e-1, 5.0000001201e-1, 1, -87.33} // V26
 }
