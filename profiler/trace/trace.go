@@ -45,6 +45,9 @@ type Target struct {
 	MemoryB int64    `json:"memory_bytes"`
 	// MaxHz is the highest clock of the cores that run; 0: the system does not say.
 	MaxHz int64 `json:"max_hz,omitempty"`
+	// MemoryBps is the measured speed of reading memory that no cache holds, and CacheB the largest cache; 0: not measured, not known.
+	MemoryBps float64 `json:"memory_bytes_per_second,omitempty"`
+	CacheB    int64   `json:"cache_bytes,omitempty"`
 	// NoiseFloor is the change that identical code shows on this target, as a share; nil: never measured.
 	NoiseFloor *float64 `json:"noise_floor,omitempty"`
 	AgentSHA   string   `json:"agent_sha256,omitempty"`
