@@ -45,7 +45,7 @@ u=$(id -u)
 [ -z "$XDG_DATA_HOME" ] || look "$XDG_DATA_HOME/fettle"
 [ ! -d "$HOME/.local/share" ] || look "$HOME/.local/share/fettle"
 look "$HOME/.fettle"
-for d in /var/tmp /tmp /dev/shm; do [ ! -d "$d" ] || look "$d/fettle-$u"; done
+for d in /var/tmp /tmp /dev/shm "/run/user/$u"; do [ ! -d "$d" ] || look "$d/fettle-$u"; done
 exit 0`
 
 // installScript takes the program on its input. Words: folder, part file, final file, hash, unpacker. It exits with 21
@@ -164,7 +164,7 @@ func (p *probe) nowhere() error {
 // at chooses folders: the program in dir, the models in the first that may be written.
 func (p *probe) at(dir string) place {
 	at := place{bin: dir + "/bin", store: p.data[0] + "/store", dirs: []string{dir, p.data[0]}}
-	for _, gone := range []string{"/tmp/fettle-", "/dev/shm/fettle-"} {
+	for _, gone := range []string{"/tmp/fettle-", "/dev/shm/fettle-", "/run/user/"} {
 		if strings.HasPrefix(at.store, gone) {
 			at.notes = append(at.notes, "models lie in "+at.store+" and are lost when the board restarts; make the home folder writable to keep them")
 		}
