@@ -156,7 +156,7 @@ first_process() {
 		mount --bind "/dev/$n" "$r/dev/$n"
 	done
 	ln -s /proc/self/fd "$r/dev/fd"
-	has no-shm || mkdir -m 1777 "$r/dev/shm"
+	has no-shm || { mkdir "$r/dev/shm" && mount -t tmpfs -o mode=1777,size=32m shm "$r/dev/shm"; }
 	mount -t tmpfs -o mode=755,size=4m run "$r/run"
 	mkdir "$r/run/sshd"
 	n=mode=1777,size=32m
