@@ -226,7 +226,8 @@ func evalAttention(c *Call) error {
 	return err
 }
 
-// weigh turns scaled products into weights by mask, cap and softmax, and keeps what qk_matmul_output_mode asks for.
+// weigh turns scaled products into weights by cap, mask and softmax, and keeps what qk_matmul_output_mode asks for. The cap
+// comes before the mask, as the specification was corrected (onnx issue 7865): after it, it would lift minus infinity.
 func (c *Call) weigh(a *attention, row, kept []float64, b, h, i int) {
 	mode := c.Int("qk_matmul_output_mode")
 	keep := func(stage int64) {
@@ -235,6 +236,12 @@ func (c *Call) weigh(a *attention, row, kept []float64, b, h, i int) {
 		}
 	}
 	keep(0)
+	if limit := float64(c.Float("softcap")); limit > 0 {
+		for j := range row {
+			row[j] = limit * math.Tanh(row[j]/limit)
+		}
+	}
+	keep(1)
 	for j := range row {
 		hidden := c.Int("is_causal") != 0 && j > i+a.past || c.Has(6) && int64(j) >= c.In[6].Int64At(b)
 		if m := c.opt(3); m != nil && !hidden {
@@ -260,12 +267,6 @@ func (c *Call) weigh(a *attention, row, kept []float64, b, h, i int) {
 		}
 		if hidden {
 			row[j] = math.Inf(-1)
-		}
-	}
-	keep(1)
-	if limit := float64(c.Float("softcap")); limit > 0 {
-		for j := range row {
-			row[j] = limit * math.Tanh(row[j]/limit)
 		}
 	}
 	keep(2)

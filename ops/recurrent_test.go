@@ -82,7 +82,7 @@ func (u *unit) step() {
 			}
 			c[i] = forget*u.cellState[i] + in*u.g(u.cut(pre(3, i)))
 			out := u.f(u.cut(pre(1, i) + u.peep(1, i)*c[i]))
-			h[i] = out * u.hOut(u.cut(c[i]))
+			h[i] = out * u.hOut(c[i])
 		}
 	}
 	u.state, u.cellState = h, c
