@@ -150,3 +150,23 @@ func TestUnreachable(t *testing.T) {
 		t.Errorf("got %v with exit %d, want not-found with exit 4", err, fail.ExitCode(err))
 	}
 }
+
+// TestConformance runs the ONNX backend cases on the engine; none may fail.
+func TestConformance(t *testing.T) {
+	const dir = "/usr/share/libonnx-testdata/data"
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("libonnx-testdata is not installed")
+	}
+	r, err := open(t).Conformance(context.Background(), dir, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range r.Cases {
+		if c.Status == "failed" {
+			t.Errorf("%s: %s", c.Name, c.Reason)
+		}
+	}
+	if r.Passed < 1068 {
+		t.Errorf("%d passed, %d unsupported; 1,068 of 1,072 passed before", r.Passed, r.Unsupported)
+	}
+}

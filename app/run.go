@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -256,7 +257,7 @@ func (a *App) Conformance(ctx context.Context, dir, filter string, p task.Progre
 		}
 	}
 	return conformance.Run(ctx, dir, re, func(ctx context.Context, m *model.Model, in map[string]*model.Tensor) ([]*model.Tensor, error) {
-		s, err := a.prepare(ctx, m, in, 1)
+		s, err := a.prepare(ctx, asGiven(m, in), in, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -269,4 +270,24 @@ func (a *App) Conformance(ctx context.Context, dir, filter string, p task.Progre
 		}
 		return s.Result(), nil
 	}, p)
+}
+
+// asGiven is m with the types of the inputs given where the model declares another shape: four cases of the ONNX test
+// data (castlike to and from bfloat16) store a tensor of one element for an input that they declare as 3x4.
+func asGiven(m *model.Model, in map[string]*model.Tensor) *model.Model {
+	types := map[string]model.Type{}
+	for _, v := range m.Graph.Inputs {
+		t := in[v.Name]
+		if t == nil || v.Type.Kind != model.KindTensor || !v.Type.Ranked || v.Type.DType != t.DType {
+			continue
+		}
+		dims, fixed := v.Type.Shape.Ints()
+		if fixed && !slices.Equal(dims, t.Shape) {
+			types[v.Name] = model.TypeOf(t)
+		}
+	}
+	if len(types) == 0 {
+		return m
+	}
+	return m.WithInputTypes(types)
 }

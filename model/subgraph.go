@@ -163,3 +163,15 @@ func nameList(vs []Value) string {
 	}
 	return s
 }
+
+// WithInputTypes is m with other declared types of some graph inputs; names that are no input are ignored.
+func (m *Model) WithInputTypes(types map[string]Type) *Model {
+	g := m.Graph.Shallow()
+	g.Inputs = append([]Value(nil), g.Inputs...)
+	for i := range g.Inputs {
+		if t, ok := types[g.Inputs[i].Name]; ok {
+			g.Inputs[i].Type, g.Inputs[i].Raw = t, nil
+		}
+	}
+	return m.WithGraph(g)
+}

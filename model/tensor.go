@@ -237,7 +237,7 @@ func (t *Tensor) Int64At(i int) int64 {
 	case String, Sequence, Undefined:
 		return 0 // no number; the caller should have asked for the dtype
 	}
-	return int64(t.Float64At(i))
+	return truncated(t.Float64At(i))
 }
 
 func (t *Tensor) nibble(i int) byte { return t.Raw[i/2] >> (4 * (i % 2)) & 15 }
@@ -279,11 +279,21 @@ func (t *Tensor) SetFloat64(i int, v float64) {
 			t.Raw[i] = 1
 		}
 	default:
-		if math.IsNaN(v) {
-			v = 0
-		}
-		t.SetInt64(i, int64(v))
+		t.SetInt64(i, truncated(v))
 	}
+}
+
+// truncated is v without its fraction, at the nearest end where an int64 does not reach; the language leaves that to the machine.
+func truncated(v float64) int64 {
+	switch {
+	case v != v:
+		return 0
+	case v >= 1<<63:
+		return math.MaxInt64
+	case v < -1<<63:
+		return math.MinInt64
+	}
+	return int64(v)
 }
 
 // SetInt64 writes element i of any numeric type; integers wrap.
