@@ -3,6 +3,7 @@ package profiler
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"fettle/internal/fail"
 	"fettle/internal/stats"
@@ -93,18 +94,20 @@ func negative(v []int64) bool {
 	return false
 }
 
-// settle gives the samples of each launch after warm-up, and how many launches never settled. A recorder that watched the
-// warm-up itself has listed it apart, and its word stands.
+// settle gives the samples of each launch after warm-up, and how many launches never settled. The change point is looked for in all
+// inferences of the launch; what the recorder took for warm-up stays out even where the change point lies before its end.
 func settle(t *trace.Trace) (warm [][]float64, cold int) {
 	for i := range t.Launches {
 		l := &t.Launches[i]
-		ns := l.Clean
-		if k := trace.Settled(ns); len(l.Warmup) == 0 && k < len(ns) {
-			ns = ns[k:]
-		} else if len(ns) >= 16 && k == len(ns) {
-			cold++
+		all := slices.Concat(l.Warmup, l.Clean)
+		k := trace.Settled(all)
+		if k == len(all) { // too few to say, or never: the clean ones are all there is
+			if len(all) >= 16 {
+				cold++
+			}
+			k = 0
 		}
-		warm = append(warm, floats(ns))
+		warm = append(warm, floats(l.Clean[max(0, k-len(l.Warmup)):]))
 	}
 	return warm, cold
 }

@@ -218,6 +218,18 @@ func TestWarmupIsFoundInTheSamples(t *testing.T) {
 	}
 }
 
+// The recorder may stop its warm-up too early; what it recorded as warm-up never comes back.
+func TestWarmupOfTheRecorder(t *testing.T) {
+	tr := steady(2, 40)
+	tr.Launches[0].Warmup = []int64{9e6, 4e6}
+	tr.Launches[0].Clean = append([]int64{3e6, 2e6, 2e6}, tr.Launches[0].Clean...)
+	tr.Launches[1].Warmup = append([]int64{9e6}, tr.Launches[1].Clean...) // far longer than needed
+	tr.Close()
+	if p := mustSummarize(t, tr); p.Launches[0].N < 36 || p.Launches[0].N > 41 || p.Launches[1].N != 40 {
+		t.Errorf("n %d and %d", p.Launches[0].N, p.Launches[1].N)
+	}
+}
+
 func TestPercentileNeedsTenBeyond(t *testing.T) {
 	v := make([]float64, 1000)
 	for _, c := range []struct {
