@@ -30,10 +30,11 @@ type Line struct {
 	Arrow bool
 }
 
-// Inside a frame: room at the sides, above the first row with and without wires that fan out, and below the last row.
+// Inside a frame: room at the sides, above the first row where no wire enters, and below the last row. Where wires enter,
+// their ports are as high as the title, which covers them.
 const (
 	framePad    = 16
-	frameTop    = 42
+	frameTop    = 40
 	frameBottom = 12
 )
 
@@ -190,7 +191,11 @@ func (l *inside) port(m map[Ref]int32, signal Ref, k kind) int32 {
 		return v
 	}
 	v := int32(len(l.verts))
-	l.verts = append(l.verts, vert{w: 1, kind: k})
+	p := vert{w: 1, kind: k}
+	if k == entry {
+		p.h = titleBand
+	}
+	l.verts = append(l.verts, p)
 	m[signal] = v
 	return v
 }
@@ -215,7 +220,6 @@ func (a *arranger) layOut(ctx context.Context, g int32) error {
 		e := &l.edges[i]
 		e.da, e.db = a.portX(l, e.from, e.signal, true), a.portX(l, e.to, e.signal, false)
 	}
-	l.header = frameTop
 	l.arrange()
 	if g != 0 {
 		l.frame()
@@ -244,7 +248,7 @@ func (a *arranger) portX(l *inside, v, signal int32, leaves bool) float32 {
 func (l *inside) frame() {
 	top := float32(frameTop)
 	if len(l.in) > 0 {
-		top = 0 // the ports lie on the border, the header is between them and the boxes
+		top = 0
 	}
 	bottom := float32(frameBottom)
 	if len(l.out) > 0 {

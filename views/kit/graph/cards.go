@@ -14,6 +14,7 @@ type legendBox struct{ x0, y0, x1, y1 int }
 const (
 	cardMargin = 12
 	classRow   = 18 // height of one class in the legend
+	unitRow    = 16 // of a unit that has a row of its own
 )
 
 func (p *Painter) prepareLegend() {
@@ -26,6 +27,9 @@ func (p *Painter) prepareLegend() {
 	if n := len(s.Key.Classes); n > 0 {
 		w, h = 148, 30+n*classRow+22
 	}
+	if len(s.Key.Classes) == 0 && len(s.Key.Unit) > 2 {
+		h += unitRow // too long to stand beside the heads of the columns
+	}
 	y1 := p.h - p.u(cardMargin)
 	p.legend = legendBox{p.u(8), y1 - p.u(float64(h)), p.u(8) + p.u(float64(w)), y1}
 	if len(s.Key.Classes) > 0 {
@@ -35,27 +39,33 @@ func (p *Painter) prepareLegend() {
 	}
 }
 
+// drop is how much lower the scale lies under a unit with its own row.
+func (p *Painter) drop() float64 {
+	if len(p.s.Key.Unit) > 2 {
+		return unitRow
+	}
+	return 0
+}
+
 // put writes into the legend at a distance from its corner.
 func (p *Painter) put(s string, st raster.Style, a align, dx, dy, room float64, c raster.Color) {
 	p.text(&p.above, s, st, raster.Size(p.caption()*p.m.s), a, p.legend.x0+p.u(dx), p.legend.y0+p.u(dy), p.u(room), c)
 }
 
 func (p *Painter) scaleTexts() {
-	k, ink := &p.s.Key, p.Inks
-	p.put(k.Unit, raster.Bold, left, 10, 18, 40, ink.Text1)
-	if k.Group[0] == "" { // one scale: the word would stand alone
-		p.put(p.v.Words.Node, raster.Regular, right, 88, 18, 60, ink.Text3)
-	} else {
-		p.put(p.v.Words.Node, raster.Regular, left, 30, 18, 60, ink.Text3)
-		p.put(p.v.Words.Group, raster.Regular, right, 92, 18, 60, ink.Text3)
+	k, ink, d := &p.s.Key, p.Inks, p.drop()
+	p.put(k.Unit, raster.Bold, left, 10, 18, 76, ink.Text1)
+	p.put(p.v.Words.Node, raster.Regular, left, 30, 18+d, 60, ink.Text3)
+	if k.Group[0] != "" {
+		p.put(p.v.Words.Group, raster.Regular, right, 92, 18+d, 60, ink.Text3)
 	}
 	for i, dy := range []float64{32, 64, 96} {
-		p.put(cmp.Or(k.Node[i], "0"), raster.Regular, left, 30, dy, 34, ink.Text2)
+		p.put(cmp.Or(k.Node[i], "0"), raster.Regular, left, 30, dy+d, 34, ink.Text2)
 		if k.Group[0] != "" {
-			p.put(cmp.Or(k.Group[i], "0"), raster.Regular, right, 90, dy, 34, ink.Text2)
+			p.put(cmp.Or(k.Group[i], "0"), raster.Regular, right, 90, dy+d, 34, ink.Text2)
 		}
 	}
-	p.put(p.v.Words.NoData, raster.Regular, left, 30, 116.5, 60, ink.Text2)
+	p.put(p.v.Words.NoData, raster.Regular, left, 30, 116.5+d, 60, ink.Text2)
 }
 
 func (p *Painter) classTexts() {
@@ -63,7 +73,9 @@ func (p *Painter) classTexts() {
 	y := 36.0
 	for _, c := range p.s.Key.Classes {
 		p.put(c.Name, raster.Regular, left, 28, y, 84, p.Inks.Text2)
-		p.put(strconv.Itoa(c.Count), raster.Regular, right, 140, y, 40, p.Inks.Text3)
+		if c.Count > 0 { // none: only groups have this class
+			p.put(strconv.Itoa(c.Count), raster.Regular, right, 140, y, 40, p.Inks.Text3)
+		}
 		y += classRow
 	}
 	p.put(p.v.Words.NoData, raster.Regular, left, 28, y, 100, p.Inks.Text2)
@@ -90,7 +102,8 @@ func (p *Painter) paintLegend(c *raster.Canvas) {
 		p.swatch(c, b.x0+p.u(10), y, b.x0+p.u(20), y+p.u(10))
 		return
 	}
-	bx0, bx1, top, bot := b.x0+p.u(10), b.x0+p.u(22), b.y0+p.u(28), b.y0+p.u(92)
+	d := p.u(p.drop())
+	bx0, bx1, top, bot := b.x0+p.u(10), b.x0+p.u(22), b.y0+p.u(28)+d, b.y0+p.u(92)+d
 	for y := max(top, c.Y0); y < min(bot, c.Y1); y++ {
 		c.Span(bx0, bx1, y, p.ramp.Strip[(bot-1-y)*255/max(bot-1-top, 1)])
 	}
@@ -98,7 +111,7 @@ func (p *Painter) paintLegend(c *raster.Canvas) {
 		y := float32(top) + float32(bot-top)*float32(i)/2
 		c.Rect(float32(bx1), y-.5, float32(bx1+p.u(4)), y+.5, p.Inks.Text3)
 	}
-	hy := b.y0 + p.u(106)
+	hy := b.y0 + p.u(106) + d
 	p.swatch(c, bx0, hy, bx1, hy+p.u(12))
 }
 

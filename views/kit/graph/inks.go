@@ -3,6 +3,10 @@ package graph
 import (
 	"image/color"
 
+	"fyne.io/fyne/v2"
+	fynetheme "fyne.io/fyne/v2/theme"
+
+	"fettle/assets"
 	"fettle/views/kit/raster"
 	"fettle/views/kit/theme"
 )
@@ -87,3 +91,13 @@ func (k *Inks) Classes(classes []Class) *Ramp {
 
 // ClassValue is the place of class c of n on the ramp.
 func ClassValue(c, n int) float32 { return (float32(c) + .5) / float32(n) }
+
+// Fonts are those of the toolkit, with the signs and Chinese characters that they lack from our own.
+func Fonts() *raster.Fonts {
+	t := fynetheme.DefaultTheme()
+	f, err := raster.NewFonts(t.Font(fyne.TextStyle{}).Content(), t.Font(fyne.TextStyle{Bold: true}).Content(), assets.FontCJK)
+	if err != nil {
+		panic("graph: embedded fonts: " + err.Error())
+	}
+	return f
+}

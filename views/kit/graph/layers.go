@@ -7,16 +7,15 @@ import (
 // A level is the inside of one open group, laid out in rows from top to bottom: the kids, the ports where wires enter
 // and leave the group, and the bends of wires that pass a row. Middles are x, tops are y.
 type level struct {
-	verts  []vert
-	edges  []arc
-	links  []link
-	up     [][]int32 // links that end at a vert
-	down   [][]int32 // links that begin at a vert
-	rows   [][]int32
-	top    []float32 // of each row
-	high   []float32
-	w, h   float32
-	header float32 // room above the first row of boxes, where there are ports
+	verts []vert
+	edges []arc
+	links []link
+	up    [][]int32 // links that end at a vert
+	down  [][]int32 // links that begin at a vert
+	rows  [][]int32
+	top   []float32 // of each row
+	high  []float32
+	w, h  float32
 }
 
 type kind uint8

@@ -184,9 +184,9 @@ func (r *Reading) Strip(ref Ref, ramp *Ramp) (raster.Color, bool) {
 func Show(p *Plan, r *Reading, about func(g int32) string) *Scene {
 	s := &Scene{Key: r.key()}
 	for _, c := range p.Cells {
-		n := Node{Box: c.Box, Heat: r.Heat(c.Ref), Val: r.text(c.Ref)}
+		n := Node{Box: c.Box, Heat: r.Heat(c.Ref), Val: r.text(c.Ref), Len: -1}
 		if len(r.Classes) == 0 {
-			n.Len = max(n.Heat, 0)
+			n.Len = n.Heat
 		}
 		if c.Ref.IsGroup() {
 			g := c.Ref.Index()

@@ -51,7 +51,7 @@ func (g *Widget) Tapped(e *fyne.PointEvent) {
 		g.fly(Centre(wx, wy, g.view.Camera.Zoom, w, h))
 		return
 	}
-	if g.plan == nil {
+	if !g.ready() {
 		return
 	}
 	wx, wy := g.view.Camera.ToWorld(x, y)
@@ -84,8 +84,25 @@ func (g *Widget) Tapped(e *fyne.PointEvent) {
 func (g *Widget) pick(r Ref) {
 	var items []int32
 	g.tree.Leaves(r, func(i int32) { items = append(items, i) })
-	g.choose(items, false)
+	g.Select(items, false)
 	g.cursor, g.hasCur = r, true
+	if g.OnSelect != nil {
+		g.OnSelect(items)
+	}
+}
+
+// Choose selects an item or group from elsewhere on the same screen, and brings it into view.
+func (g *Widget) Choose(r Ref) {
+	g.pick(r)
+	if !r.IsGroup() {
+		g.Reveal(int32(r))
+		return
+	}
+	if g.ready() {
+		if b, ok := g.plan.boxOf(r); ok {
+			g.bring(b)
+		}
+	}
 }
 
 // Cursor is what keys act on: the group or item that was chosen last.
@@ -99,7 +116,7 @@ func (g *Widget) MouseOut() { g.hide() }
 
 // MouseMoved never repaints the scene: hover and tip are objects over it.
 func (g *Widget) MouseMoved(e *desktop.MouseEvent) {
-	if g.plan == nil {
+	if !g.ready() {
 		return
 	}
 	c := g.view.Camera

@@ -87,9 +87,11 @@ func (g *Widget) Minimap(on bool) {
 // HasMinimap reports whether the minimap is shown.
 func (g *Widget) HasMinimap() bool { return g.view.Minimap }
 
-// goTo brings an item into view; where it is already, well inside and readable, nothing moves.
-func (g *Widget) goTo(item int32) {
-	b := g.plan.Cells[g.plan.Cell(item)].Box
+// goTo brings an item into view.
+func (g *Widget) goTo(item int32) { g.bring(g.plan.Cells[g.plan.Cell(item)].Box) }
+
+// bring moves the camera to a box; where it is well inside and readable already, nothing moves.
+func (g *Widget) bring(b Rect) {
 	w, h := g.size()
 	if w <= 1 || h <= 1 {
 		return

@@ -16,7 +16,7 @@ func (p *Painter) paintFrame(c *raster.Canvas, f *Frame) {
 	}
 }
 
-// paintTitle lies over the edges, so that none crosses the title of an outer group.
+// paintTitle lies over the edges, so that none crosses a title.
 func (p *Painter) paintTitle(c *raster.Canvas, f *Frame) {
 	m := &p.m
 	x0, y0, x1 := p.px(f.Box.X0), p.py(f.Box.Y0), p.px(f.Box.X1)
@@ -24,9 +24,11 @@ func (p *Painter) paintTitle(c *raster.Canvas, f *Frame) {
 	if y0+h <= c.Y0 || y0 >= c.Y1 || x1 <= 0 || x0 >= c.X1 {
 		return
 	}
-	if f.Depth == 0 {
-		c.Box(x0+m.bw, y0+m.bw, x1-m.bw, y0+h, m.frameBar, p.Inks.Bg1)
+	bar := m.frameBar
+	if f.Depth > 0 {
+		bar = m.innerIn
 	}
+	c.Box(x0+m.bw, y0+m.bw, x1-m.bw, y0+h, bar, p.Inks.Bg1)
 	if m.title {
 		dx, dy := 10.0, 8.0
 		if f.Depth > 0 {
@@ -93,7 +95,7 @@ func (p *Painter) paintNode(c *raster.Canvas, n *Node) {
 	}
 	c.X0, c.X1 = l, r
 	k := float32(m.k)
-	if !n.Small && n.Heat >= 0 {
+	if !n.Small && n.Heat >= 0 && n.Len >= 0 {
 		bx0, bx1 := float32(x0)+16*k, float32(x1)-10*k
 		if bx1-bx0 > 4 {
 			by := float32(y0) + 44*k

@@ -1,43 +1,68 @@
 package graph
 
-// place finds the middles of the verts: each wants to stand under, or above, what it is joined to, and neighbours in a
-// row keep their distance. A row is solved exactly, as a monotone regression; rows are solved down and up by turns.
+import "slices"
+
+// place finds the middles of the verts, after Brandes and Köpf, "Fast and Simple Horizontal Coordinate Assignment"
+// (2001): verts are joined into blocks that stand in one column, so that chains and long wires are straight; the blocks
+// are packed; and of four packings, to the left and right and seen from above and below, the middle is taken, which
+// favours no side: a chain of residual blocks does not drift.
 //
-// A box weighs more than a bend, both when it pulls and when it is pushed. The two must be the same weights: then the
-// mean of a row's ends is where the row began, and a chain of residual blocks does not drift to one side.
+// Ends of wires that are not in the middle of a box, as the ports of frames, shift a vert inside its block.
 func (l *level) place() {
-	for _, row := range l.rows { // start: packed around zero
-		x := float32(0)
-		for i, v := range row {
-			if i > 0 {
-				x += l.apart(row[i-1], v)
-			}
-			l.verts[v].x = x
-		}
-		for _, v := range row {
-			l.verts[v].x -= x / 2
-		}
+	n := len(l.verts)
+	crossed := l.conflicts()
+	var xs [4][]float32
+	for v := range 4 {
+		xs[v] = l.packing(v&1 != 0, v&2 != 0, crossed)
 	}
-	s := &solver{}
-	for range 3 {
-		l.pass(s, true)
-		l.pass(s, false)
-	}
-	l.pass(s, true)
+	l.meet(&xs)
 	lo, hi := float32(0), float32(0)
-	for i := range l.verts {
-		p := &l.verts[i]
-		if i == 0 || p.x-p.w/2 < lo {
+	for v := range n {
+		four := [4]float32{xs[0][v], xs[1][v], xs[2][v], xs[3][v]}
+		slices.Sort(four[:])
+		p := &l.verts[v]
+		p.x = (four[1] + four[2]) / 2
+		if v == 0 || p.x-p.w/2 < lo {
 			lo = p.x - p.w/2
 		}
-		if i == 0 || p.x+p.w/2 > hi {
+		if v == 0 || p.x+p.w/2 > hi {
 			hi = p.x + p.w/2
 		}
 	}
-	for i := range l.verts {
-		l.verts[i].x = float32(int(l.verts[i].x-lo+.5)) + 0.0
+	for v := range l.verts { // whole numbers: boxes are sharp at 100 %
+		l.verts[v].x = float32(int(l.verts[v].x - lo + .5))
 	}
 	l.w = float32(int(hi - lo + 1))
+}
+
+// meet moves the four packings to the place of the narrowest: those to the left by their left rims, the others by
+// their right ones.
+func (l *level) meet(xs *[4][]float32) {
+	var lo, hi [4]float32
+	best := 0
+	for k, x := range xs {
+		for v := range x {
+			w := l.verts[v].w / 2
+			if v == 0 || x[v]-w < lo[k] {
+				lo[k] = x[v] - w
+			}
+			if v == 0 || x[v]+w > hi[k] {
+				hi[k] = x[v] + w
+			}
+		}
+		if hi[k]-lo[k] < hi[best]-lo[best] {
+			best = k
+		}
+	}
+	for k, x := range xs {
+		d := lo[best] - lo[k]
+		if k&2 != 0 {
+			d = hi[best] - hi[k]
+		}
+		for v := range x {
+			x[v] += d
+		}
+	}
 }
 
 // apart is the least distance of the middles of two neighbours.
@@ -50,109 +75,176 @@ func (l *level) apart(a, b int32) float32 {
 	return (u.w+v.w)/2 + gap
 }
 
-func weight(k kind) float32 {
-	if k == bend {
-		return 1
+// conflicts marks links that cross a long wire between two of its bends: the long wire stays straight.
+func (l *level) conflicts() []bool {
+	bad := make([]bool, len(l.links))
+	inner := func(i int32) bool {
+		return l.verts[l.links[i].a].kind == bend && l.verts[l.links[i].b].kind == bend
 	}
-	return 4
+	for r := 1; r < len(l.rows); r++ {
+		row := l.rows[r]
+		left, from := int32(-1), 0
+		for k, v := range row {
+			right, end := int32(len(l.rows[r-1])), k == len(row)-1
+			for _, i := range l.up[v] {
+				if inner(i) {
+					right, end = l.verts[l.links[i].a].pos, true
+				}
+			}
+			if !end {
+				continue
+			}
+			for ; from <= k; from++ {
+				for _, i := range l.up[row[from]] {
+					if p := l.verts[l.links[i].a].pos; !inner(i) && (p < left || p > right) {
+						bad[i] = true
+					}
+				}
+			}
+			left = right
+		}
+	}
+	return bad
 }
 
-func (l *level) pass(s *solver, down bool) {
+// packing is one of the four: blocks are made from below or above, and packed to the right or left.
+func (l *level) packing(below, rightward bool, crossed []bool) []float32 {
+	root, shift := l.align(below, rightward, crossed)
+	return l.compact(root, shift, rightward)
+}
+
+// align joins every vert to the middle one of its neighbours in the row before, unless that would cross a block. shift
+// is where a vert stands, from its root.
+func (l *level) align(below, rightward bool, crossed []bool) (root []int32, shift []float32) {
+	n := len(l.verts)
+	root, shift = make([]int32, n), make([]float32, n)
+	taken := make([]bool, n) // has a vert of the next row in its block
+	for v := range root {
+		root[v] = int32(v)
+	}
+	var near []int32
 	for i := range l.rows {
 		r := i
-		if !down {
+		if below {
 			r = len(l.rows) - 1 - i
 		}
 		row := l.rows[r]
-		s.start()
-		for k, v := range row {
-			d := l.verts[v].x
-			w := weight(l.verts[v].kind)
-			if want, ok := l.wanted(v, down); ok {
-				d = want
-			} else if want, ok := l.wanted(v, !down); ok {
-				d = want
+		last := int32(-1)
+		if rightward {
+			last = 1 << 30
+		}
+		for k := range row {
+			v := row[k]
+			if rightward {
+				v = row[len(row)-1-k]
+			}
+			near = append(near[:0], l.up[v]...)
+			if below {
+				near = append(near[:0], l.down[v]...)
+			}
+			m := len(near)
+			if m == 0 {
+				continue
+			}
+			slices.SortStableFunc(near, func(a, b int32) int { return int(l.far(a, below).pos - l.far(b, below).pos) })
+			mids := [2]int{(m - 1) / 2, m / 2}
+			if rightward {
+				mids[0], mids[1] = mids[1], mids[0]
+			}
+			for _, c := range mids {
+				i := near[c]
+				u := l.links[i].a
+				if below {
+					u = l.links[i].b
+				}
+				pos := l.verts[u].pos
+				if root[v] != v || crossed[i] || taken[u] || (!rightward && pos <= last) || (rightward && pos >= last) {
+					continue
+				}
+				taken[u], last = true, pos
+				root[v] = root[u]
+				d := l.links[i].da - l.links[i].db
+				if below {
+					d = -d
+				}
+				shift[v] = shift[u] + d
+			}
+		}
+	}
+	return root, shift
+}
+
+// far is the other end of a link: the upper one, or the lower one seen from below.
+func (l *level) far(i int32, below bool) *vert {
+	if below {
+		return &l.verts[l.links[i].b]
+	}
+	return &l.verts[l.links[i].a]
+}
+
+// compact packs blocks: first all to the left as far as their neighbours let them, then each back towards its right
+// neighbours, so that none stands apart without a reason. Packing to the right is the same seen in a mirror.
+func (l *level) compact(root []int32, shift []float32, mirrored bool) []float32 {
+	n := len(l.verts)
+	type rule struct {
+		to  int32
+		sep float32
+	}
+	after, before := make([][]rule, n), make([][]rule, n)
+	wait := make([]int32, n)
+	for _, row := range l.rows {
+		for k := 1; k < len(row); k++ {
+			a, b := row[k-1], row[k]
+			sep := l.apart(a, b)
+			if mirrored {
+				a, b = b, a
+				sep += shift[b] - shift[a]
 			} else {
-				w = .01
+				sep += shift[a] - shift[b]
 			}
-			sep := float32(0)
-			if k > 0 {
-				sep = l.apart(row[k-1], v)
+			u, v := root[a], root[b]
+			after[u] = append(after[u], rule{v, sep})
+			before[v] = append(before[v], rule{u, sep})
+			wait[v]++
+		}
+	}
+	x := make([]float32, n)
+	order := make([]int32, 0, n)
+	for v := range int32(n) {
+		if root[v] == v && wait[v] == 0 {
+			order = append(order, v)
+		}
+	}
+	for i := 0; i < len(order); i++ {
+		u := order[i]
+		for _, r := range before[u] {
+			x[u] = max(x[u], x[r.to]+r.sep)
+		}
+		for _, r := range after[u] {
+			if wait[r.to]--; wait[r.to] == 0 {
+				order = append(order, r.to)
 			}
-			s.add(d, w, sep)
-		}
-		s.solve()
-		for k, v := range row {
-			l.verts[v].x = s.x[k]
 		}
 	}
-}
-
-// wanted is the mean of what the links on one side ask for.
-func (l *level) wanted(v int32, down bool) (float32, bool) {
-	list := l.up[v]
-	if !down {
-		list = l.down[v]
-	}
-	sum, w := float32(0), float32(0)
-	for _, i := range list {
-		k := &l.links[i]
-		u, d := k.a, k.da-k.db
-		if !down {
-			u, d = k.b, k.db-k.da
+	for i := len(order) - 1; i >= 0; i-- {
+		u := order[i]
+		if len(after[u]) == 0 {
+			continue
 		}
-		f := weight(l.verts[u].kind)
-		sum += f * (l.verts[u].x + d)
-		w += f
+		room := float32(1 << 30)
+		for _, r := range after[u] {
+			room = min(room, x[r.to]-r.sep)
+		}
+		x[u] = max(x[u], room)
 	}
-	if w == 0 {
-		return 0, false
-	}
-	return sum / w, true
-}
-
-// solver minimises the sum of w·(x-d)² for x in order and at least sep apart: pool adjacent violators.
-type solver struct {
-	x, off     []float32
-	sum, w     []float32 // of the pools
-	n          []int
-	wish, mass []float32
-}
-
-func (s *solver) start() {
-	s.x, s.off, s.wish, s.mass = s.x[:0], s.off[:0], s.wish[:0], s.mass[:0]
-}
-
-func (s *solver) add(want, weight, sep float32) {
-	o := sep
-	if k := len(s.off); k > 0 {
-		o += s.off[k-1]
-	}
-	s.off = append(s.off, o)
-	s.wish = append(s.wish, want-o)
-	s.mass = append(s.mass, weight)
-}
-
-func (s *solver) solve() {
-	s.sum, s.w, s.n = s.sum[:0], s.w[:0], s.n[:0]
-	for i := range s.wish {
-		s.sum = append(s.sum, s.wish[i]*s.mass[i])
-		s.w = append(s.w, s.mass[i])
-		s.n = append(s.n, 1)
-		for k := len(s.n) - 1; k > 0 && s.sum[k-1]/s.w[k-1] > s.sum[k]/s.w[k]; k-- {
-			s.sum[k-1] += s.sum[k]
-			s.w[k-1] += s.w[k]
-			s.n[k-1] += s.n[k]
-			s.sum, s.w, s.n = s.sum[:k], s.w[:k], s.n[:k]
+	out := make([]float32, n)
+	for v := range out {
+		out[v] = x[root[v]] + shift[v]
+		if mirrored {
+			out[v] = -x[root[v]] + shift[v]
 		}
 	}
-	i := 0
-	for k := range s.n {
-		for range s.n[k] {
-			s.x = append(s.x, s.sum[k]/s.w[k]+s.off[i])
-			i++
-		}
-	}
+	return out
 }
 
 // rise finds the tops: a row is as high as its highest box, and rows stand apart by what the widest curve between them
@@ -180,11 +272,7 @@ func (l *level) rise() {
 		}
 		y += l.high[r]
 		if r+1 < len(l.rows) {
-			gap := float32(int(min(max(rowGap, 12+reach[r]/10), longRow)))
-			if r == 0 && l.verts[row[0]].kind == entry {
-				gap = max(gap, l.header)
-			}
-			y += gap
+			y += float32(int(min(max(rowGap, 12+reach[r]/10), longRow)))
 		}
 	}
 	l.h = y

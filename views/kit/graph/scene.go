@@ -28,7 +28,7 @@ type Node struct {
 	Box             Rect
 	Title, Sub, Val string
 	Heat            float32 // place on the ramp, 0 to 1; below 0: not measured
-	Len             float32 // length bar, 0 to 1
+	Len             float32 // length bar, 0 to 1; below 0: none
 	Badge           string  // number type: f32, i8
 	Diff            Diff
 	Group           bool // closed group: plate behind, chevron

@@ -177,7 +177,7 @@ func (g *Widget) arrange(anchor *Ref) {
 		}
 		var before Rect
 		held := false
-		if anchor != nil && g.plan != nil {
+		if anchor != nil && g.ready() {
 			before, held = g.plan.boxOf(*anchor)
 		}
 		g.show(plan)
@@ -233,7 +233,7 @@ func (g *Widget) show(p *Plan) {
 
 // mark writes the marks of all cells.
 func (g *Widget) mark() {
-	if g.plan == nil {
+	if !g.ready() {
 		return
 	}
 	g.view.Marks = make([]Mark, len(g.scene.Nodes))
@@ -248,6 +248,9 @@ func (g *Widget) mark() {
 		}
 	}
 }
+
+// ready reports whether what is shown is the tree that is set: a layout may still be running.
+func (g *Widget) ready() bool { return g.plan != nil && g.plan.Tree == g.tree }
 
 func (g *Widget) refresh() { g.ras.Refresh() }
 
@@ -314,11 +317,11 @@ func (g *Widget) Reveal(item int32) {
 			g.open[p], closed = true, true
 		}
 	}
-	if !closed && g.plan != nil {
+	if !closed && g.ready() {
 		g.goTo(item)
 		return
 	}
-	if g.OnOpen != nil {
+	if closed && g.OnOpen != nil {
 		g.OnOpen(g.open)
 	}
 	g.pending = func() { g.goTo(item) }
