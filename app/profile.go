@@ -10,6 +10,7 @@ import (
 	"fettle/internal/task"
 	"fettle/model"
 	"fettle/profiler"
+	"fettle/profiler/predict"
 	"fettle/remote/deploy"
 )
 
@@ -84,6 +85,7 @@ func (a *App) Profile(ctx context.Context, q ProfileRequest) (*Profile, error) {
 		if p, err = profiler.Summarize(t); err != nil {
 			return err
 		}
+		predict.Annotate(p)
 		p.TakenUnix = time.Now().Unix()
 		return a.keep(ctx, p, t)
 	})

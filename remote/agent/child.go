@@ -340,8 +340,13 @@ func (m *meter) send(r *wire.Request) error {
 // sunk keeps the canary's result, so that the compiler keeps its work.
 type sunk struct{ v float64 }
 
+// canary is the fastest of three: what interrupted one of them says nothing about how fast the machine is.
 func (s *sunk) canary() int64 {
-	start := time.Now()
-	s.v = trace.Canary()
-	return time.Since(start).Nanoseconds()
+	best := int64(math.MaxInt64)
+	for range 3 {
+		start := time.Now()
+		s.v = trace.Canary()
+		best = min(best, time.Since(start).Nanoseconds())
+	}
+	return best
 }
