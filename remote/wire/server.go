@@ -119,8 +119,8 @@ func Serve(ctx context.Context, rw io.ReadWriteCloser, handle Handler) error {
 	})
 	err := s.read(ctx, g, rw)
 	g.Cancel()
-	if werr := g.Wait(); err == nil || errors.Is(err, io.EOF) {
-		err = werr
+	if werr := g.Wait(); fail.KindOf(err) == fail.Internal {
+		err = werr // the stream itself ended, in whatever words
 	}
 	if fail.Is(err, fail.Unreachable) {
 		return nil // the desk went away: that is how a session ends
