@@ -48,6 +48,9 @@ func (p *Profile) layers(t *trace.Trace, rounds int) {
 	for j, st := range t.Steps {
 		l := Layer{ID: st.ID, Name: st.Name, Op: st.Op, Origin: st.Origin, Kernel: st.Kernel, DType: st.DType, Device: st.Device,
 			Threads: st.Threads, MACs: st.MACs, Bytes: st.Bytes, Window: st.Window, Strides: st.Strides}
+		if l.Origin == nil {
+			l.Origin = []string{}
+		}
 		l.Share = mid[j] / total
 		l.P50Ns = clean * l.Share
 		if q := Percentile(sh.step[j], 0.9); q != nil {

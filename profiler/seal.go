@@ -68,7 +68,7 @@ func throttled(c trace.Conditions) bool { return c.Throttled != nil && *c.Thrott
 
 // seal gathers the conditions of the run, and one sentence with its fix for each thing that keeps the seal from green.
 func seal(t *trace.Trace, launches []LaunchResult) Conditions {
-	c := Conditions{Seal: Green, Why: []string{}}
+	c := Conditions{Seal: Green, Why: []string{}, Hz: []int64{}, TemperatureC: []float64{}, CoreIDs: []int{}} // empty lists, never null, in JSON
 	red := func(format string, args ...any) {
 		c.Seal = Red
 		c.Why = append(c.Why, fmt.Sprintf(format, args...))

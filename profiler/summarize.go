@@ -31,6 +31,9 @@ func summarize(t *trace.Trace, rounds int) (*Profile, error) {
 	}
 	p := &Profile{Schema: trace.Schema, Model: t.Model, Target: t.Target, Runtime: t.Runtime, Plan: t.Plan,
 		Schedule: t.Schedule, Complete: t.Complete(), Layers: []Layer{}}
+	if p.Target.ISA == nil {
+		p.Target.ISA = []string{}
+	}
 	warm, cold := settle(t)
 	p.Launches = judge(t, warm)
 	p.Conditions = seal(t, p.Launches)
