@@ -133,6 +133,7 @@ var families = []func() []*Def{
 	eltwiseOps,
 	activationOps,
 	convOps,
+	deformOps,
 	matmulOps,
 	poolOps,
 	shapeOps,

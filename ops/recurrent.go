@@ -94,7 +94,7 @@ func lstmCell(s *cell, x []float64) {
 		}
 		c := f*s.c[k] + i*s.fire(1, s.input(x, 3*n+k))
 		o := s.fire(0, s.input(x, n+k)+s.peep[n+k]*c)
-		s.c[k] = c // entry k of the old state is not read again: peepholes are diagonal
+		s.c[k] = c                // entry k of the old state is not read again: peepholes are diagonal
 		next[k] = o * s.act[2](c) // the clip is for gates, as in ONNX Runtime
 	}
 	copy(s.h, next)
