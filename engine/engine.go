@@ -137,6 +137,9 @@ func inputTypes(m *model.Model, opt Options) (map[string]model.Type, error) {
 			t.DType = d
 		}
 		if given {
+			if _, err := model.Count(dims); err != nil {
+				return nil, fail.In(err, "", fail.Where{Tensor: v.Name})
+			}
 			if t.Ranked && len(dims) != len(t.Shape) {
 				return nil, fail.New(fail.Invalid, "the input has rank %d (%s), the value given has shape %v", len(t.Shape), t.Shape, dims).At(fail.Where{Tensor: v.Name})
 			}

@@ -142,7 +142,7 @@ func randomGraph(seed uint64) string {
 		c, s int
 	}
 	vals := []val{{"x", channels[r.IntN(len(channels))], 5 + r.IntN(9)}}
-	head := fmt.Sprintf("g (float[1, %d, %d, %d] x) => (float[] y, float[] z)", vals[0].c, vals[0].s, vals[0].s)
+	head := fmt.Sprintf("g (float[1, %d, %d, %d] x) => (float y, float z)", vals[0].c, vals[0].s, vals[0].s)
 	add := func(c, s int, format string, a ...any) {
 		v := val{fmt.Sprintf("v%d", len(vals)), c, s}
 		fmt.Fprintf(&body, "  %s = %s\n", v.name, fmt.Sprintf(format, a...))

@@ -171,7 +171,8 @@ func (s *Session) store(v *value, t *model.Tensor) error {
 	}
 	dst := s.fixed[v]
 	if t.DType != v.typ.DType || len(t.Raw) != len(dst.Raw) {
-		return fail.New(fail.Internal, "value %q was planned as %s%v and came out as %s%v", v.name, v.typ.DType, v.dims, t.DType, t.Shape)
+		// What a node makes of known inputs is inferred; behind values that are known only now a file's declaration is believed.
+		return fail.New(fail.Invalid, "the value is declared as %s%v, the node makes %s%v", v.typ.DType, v.dims, t.DType, t.Shape).At(fail.Where{Tensor: v.name})
 	}
 	copy(dst.Raw, t.Raw)
 	return nil
