@@ -128,21 +128,27 @@ func (u *upgrade) node(n *model.Node) (*model.Node, error) {
 // unchanged reports whether the operator's meaning for nodes that are valid at from is the same at to: either
 // no version lies in between, or all of those only added types, optional attributes or negative axes.
 func (u *upgrade) unchanged(op string) bool {
-	since, compatible := compatibleSince[op]
-	if compatible && u.from >= since && u.to <= 17 {
-		return true
-	}
 	d, err := ops.Lookup("", op, 0)
 	if err != nil || d.Until > 0 && u.to >= d.Until {
 		return false
 	}
+	since, compatible := compatibleSince[op]
 	for _, v := range d.Since {
-		if v > u.from && v <= u.to {
+		switch {
+		case v <= u.from || v > u.to:
+		case v <= 17 && !(compatible && u.from >= since), v > lastKnown, v > 17 && v == changedSince[op]:
 			return false
 		}
 	}
 	return true
 }
+
+// lastKnown is the newest opset whose changes the tables below describe.
+const lastKnown = 24
+
+// changedSince lists the operators whose meaning for old nodes changed after opset 17, and in which: the other versions
+// from 18 to lastKnown only added types, optional inputs and attributes, or modes. Operators with a conversion are not here.
+var changedSince = map[string]int{"GroupNormalization": 21, "DFT": 20}
 
 // compatibleSince lists the operators whose versions from the given one up to 17 mean the same for old nodes.
 var compatibleSince = map[string]int{
@@ -162,7 +168,10 @@ var compatibleSince = map[string]int{
 var conversions = map[string]func(*upgrade, *model.Node) error{
 	"BatchNormalization": upgradeBatchNorm, "Dropout": upgradeDropout, "Clip": upgradeClip, "Pad": upgradePad,
 	"Squeeze": attrToInput("axes", 13), "Unsqueeze": attrToInput("axes", 13), "ReduceSum": attrToInput("axes", 13),
-	"Split": attrToInput("split", 13), "Softmax": upgradeSoftmax, "LogSoftmax": upgradeSoftmax, "Hardmax": upgradeSoftmax,
+	"ReduceMean": attrToInput("axes", 18), "ReduceMax": attrToInput("axes", 18), "ReduceMin": attrToInput("axes", 18), "ReduceProd": attrToInput("axes", 18),
+	"ReduceL1": attrToInput("axes", 18), "ReduceL2": attrToInput("axes", 18), "ReduceLogSum": attrToInput("axes", 18),
+	"ReduceLogSumExp": attrToInput("axes", 18), "ReduceSumSquare": attrToInput("axes", 18), "GridSample": upgradeGridSample,
+	"Split": upgradeSplit, "Softmax": upgradeSoftmax, "LogSoftmax": upgradeSoftmax, "Hardmax": upgradeSoftmax,
 	"Slice": upgradeSlice, "TopK": upgradeTopK, "Upsample": upgradeUpsample, "Resize": upgradeResize, "Reshape": upgradeReshape,
 }
 
@@ -199,10 +208,35 @@ func setInput(n *model.Node, i int, name string) {
 	n.Inputs[i] = name
 }
 
+// upgradeSplit gives the sizes as an input since 13, and the number of parts where there are none since 18.
+func upgradeSplit(u *upgrade, n *model.Node) error {
+	if err := attrToInput("split", 13)(u, n); err != nil {
+		return err
+	}
+	if u.from < 18 && u.to >= 18 && (len(n.Inputs) < 2 || n.Inputs[1] == "") {
+		n.Attrs = append(n.Attrs, model.IntAttr("num_outputs", int64(len(n.Outputs))))
+	}
+	return nil
+}
+
+// upgradeGridSample renames the modes, which since 20 are those of Resize.
+func upgradeGridSample(u *upgrade, n *model.Node) error {
+	if u.from >= 20 || u.to < 20 {
+		return nil
+	}
+	name := map[string]string{"bilinear": "linear", "bicubic": "cubic", "nearest": "nearest"}[n.Str("mode", "bilinear")]
+	if name == "" {
+		return fail.New(fail.Invalid, "has no such mode").At(fail.Where{Attr: "mode"})
+	}
+	drop(n, "mode")
+	n.Attrs = append(n.Attrs, model.StrAttr("mode", name))
+	return nil
+}
+
 func attrToInput(attr string, since int) func(*upgrade, *model.Node) error {
 	return func(u *upgrade, n *model.Node) error {
 		a := n.Attr(attr)
-		if u.from >= since || a == nil {
+		if u.from >= since || u.to < since || a == nil {
 			return nil
 		}
 		setInput(n, 1, u.input(n, attr, model.Int64s(a.Ints...)))
