@@ -177,13 +177,16 @@ func binary(c *Call, fi func(a, b int64) (int64, bool), ff func(a, b float64) fl
 			y.SetFloat64(i, ff(a.Float64At(w.off[0]), b.Float64At(w.off[1])))
 			w.next()
 		}
-	case a.DType == model.Uint64 && c.Node.Op == "Div":
+	case a.DType == model.Uint64 && (c.Node.Op == "Div" || c.Node.Op == "Mod"): // the others are the same in 64 signed bits
 		d, x, z := model.Data[uint64](y), model.Data[uint64](a), model.Data[uint64](b)
 		for i := range n {
-			if z[w.off[1]] == 0 {
+			p, q := x[w.off[0]], z[w.off[1]]
+			if q == 0 {
 				return c.Bad("division by zero")
 			}
-			d[i] = x[w.off[0]] / z[w.off[1]]
+			if d[i] = p / q; c.Node.Op == "Mod" {
+				d[i] = p % q
+			}
 			w.next()
 		}
 	default:
@@ -312,13 +315,30 @@ var powDef = &Def{Name: "Pow", Since: []int{1, 7, 12, 13, 15}, In: []Port{{Name:
 			return err
 		}
 		w := newWalk(dims, sa, sb)
+		whole := c.In[0].DType.Integer() && c.In[1].DType.Integer()
 		for i := range y.Len() {
-			y.SetFloat64(i, math.Pow(c.In[0].Float64At(w.off[0]), c.In[1].Float64At(w.off[1])))
+			if e := c.In[1].Int64At(w.off[1]); whole && e >= 0 {
+				y.SetInt64(i, powInt(c.In[0].Int64At(w.off[0]), e))
+			} else {
+				y.SetFloat64(i, math.Pow(c.In[0].Float64At(w.off[0]), c.In[1].Float64At(w.off[1])))
+			}
 			w.next()
 		}
 		c.Out[0] = y
 		return nil
 	}}
+
+// powInt is x to the power of e in integers that wrap.
+func powInt(x, e int64) int64 {
+	p := int64(1)
+	for ; e > 0; e >>= 1 {
+		if e&1 == 1 {
+			p *= x
+		}
+		x *= x
+	}
+	return p
+}
 
 var modDef = &Def{Name: "Mod", Since: []int{10, 13}, In: []Port{{Name: "A", Type: "T"}, {Name: "B", Type: "T"}}, Out: []Port{{Name: "C"}},
 	Types: map[string]Set{"T": Numeric}, Exact: Rounding, Attrs: []AttrSpec{{Name: "fmod", Type: model.AttrInt, Default: int64(0)}},

@@ -64,6 +64,8 @@ func holds(t *testing.T, x *example) bool {
 	if m := x.inputs["x0_0"]; x.node.Op == "Loop" && (m == nil || m.DType != model.Int64 || m.Len() != 1 || m.Int64At(0) < 1 || m.Int64At(0) > 100) {
 		return false // may rightly run for ever; without an iteration its scan outputs have the types that the body declares
 	}
+	stuck := time.AfterFunc(2*testTime, func() { panic("still running\n" + x.String()) })
+	defer stuck.Stop()
 	types, err1 := inferredTypes(t, x, nil)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -103,6 +103,9 @@ func (s *gridReader) at(place []float64) ([]int, []float64) {
 			x = -1 // NaN is outside
 		}
 		x = clamp(x, -1<<40, 1<<40)
+		if s.taps == 1 {
+			x = math.RoundToEven(x) // before the padding folds it
+		}
 		if s.taps < 4 { // cubic pads the samples, the others the place
 			x = s.pad(x, n)
 		}

@@ -146,10 +146,24 @@ func (d *draw) sized(dims string, sizes map[string]int) []int {
 }
 
 func parsed(s AttrSpec, v string) model.Attr {
-	a := model.Attr{Name: s.Name, Type: s.Type, S: []byte(v)}
+	a := model.Attr{Name: s.Name, Type: s.Type}
+	var ints []int64
+	var floats []float32
 	for _, e := range strings.Split(v, ",") {
 		f, _ := strconv.ParseFloat(e, 64)
-		a.I, a.F, a.Ints, a.Floats = int64(f), float32(f), append(a.Ints, int64(f)), append(a.Floats, float32(f))
+		ints, floats = append(ints, int64(f)), append(floats, float32(f))
+	}
+	switch s.Type {
+	case model.AttrInt:
+		a.I = ints[0]
+	case model.AttrFloat:
+		a.F = floats[0]
+	case model.AttrString:
+		a.S = []byte(v)
+	case model.AttrInts:
+		a.Ints = ints
+	case model.AttrFloats:
+		a.Floats = floats
 	}
 	return a
 }

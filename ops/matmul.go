@@ -48,8 +48,8 @@ func inferMatmul(f *Inference, i, k int, out model.DType) error {
 	return nil
 }
 
-// product2 is numpy's matmul in float64.
-func product2(c *Call, a []float64, as []int, b []float64, bs []int) ([]float64, []int, error) {
+// product2 is numpy's matmul in float64, or in integers that wrap.
+func product2[T int64 | float64](c *Call, a []T, as []int, b []T, bs []int) ([]T, []int, error) {
 	if len(as) == 0 || len(bs) == 0 {
 		return nil, nil, c.Bad("a scalar has no matrix product")
 	}
@@ -82,7 +82,7 @@ func product2(c *Call, a []float64, as []int, b []float64, bs []int) ([]float64,
 	if err != nil || total > c.limit()/8 {
 		return nil, nil, c.Bad("the output %v is too big", dims)
 	}
-	y := make([]float64, total)
+	y := make([]T, total)
 	w := newWalk(lead, broadcastStride(fa[:len(fa)-2], lead), broadcastStride(fb[:len(fb)-2], lead))
 	for p := range product(lead) {
 		ma, mb, my := a[w.off[0]*m*k:], b[w.off[1]*k*n:], y[p*m*n:]
@@ -116,6 +116,19 @@ var matmulDef = &Def{Name: "MatMul", Since: []int{1, 9, 13}, In: []Port{{Name: "
 	Types: map[string]Set{"T": Floats | 1<<model.Int32 | 1<<model.Int64 | 1<<model.Uint32 | 1<<model.Uint64}, Exact: Rounding, Cost: matmulCost(0),
 	Infer: func(f *Inference) error { return inferMatmul(f, 0, 1, f.In[0].DType) },
 	Eval: func(c *Call) error {
+		if c.In[0].DType.Integer() {
+			y, dims, err := product2(c, ints64(c.In[0]), c.In[0].Shape, ints64(c.In[1]), c.In[1].Shape)
+			if err != nil {
+				return err
+			}
+			if c.Out[0], err = c.make(c.In[0].DType, dims); err != nil {
+				return err
+			}
+			for i, v := range y {
+				c.Out[0].SetInt64(i, v)
+			}
+			return nil
+		}
 		y, dims, err := product2(c, toFloat64(c.In[0]), c.In[0].Shape, toFloat64(c.In[1]), c.In[1].Shape)
 		if err != nil {
 			return err

@@ -249,6 +249,9 @@ func resize(c *Call) error {
 			lo, hi = float64(l), float64(h)
 		}
 		for i, e := range v {
+			if s.antialias && x.DType.Integer() {
+				e = math.RoundToEven(e) // without, integers are truncated
+			}
 			y.SetFloat64(i, clamp(e, lo, hi))
 		}
 	}

@@ -82,7 +82,7 @@ func shapeOps() []*Def {
 		{Name: "Squeeze", Since: []int{1, 11, 13, 21}, In: []Port{{Name: "data", Type: "T"}, {Name: "axes", Type: "int64", Opt: true}}, Out: y, Types: any,
 			Attrs: []AttrSpec{{Name: "axes", Type: model.AttrInts, Until: 13}}, Infer: inferSqueeze,
 			Eval: func(c *Call) error {
-				dims, err := squeezed(c.In[0].Shape, axesAttrOrInput(c.Node, c.opt(1)), c.Has(1) || c.Node.Attr("axes") != nil)
+				dims, err := squeezed(c.In[0].Shape, axesAttrOrInput(c.Node, c.opt(1)))
 				if err != nil {
 					return fail.In(err, "", fail.Where{Node: string(c.Node.ID), Op: c.Node.Op})
 				}
@@ -312,9 +312,10 @@ func inferAxes(f *Inference, i int) ([]int64, bool) {
 	return f.Node.Ints("axes"), true
 }
 
-func squeezed(s []int, axes []int64, given bool) ([]int, error) {
+// squeezed drops the given axes, or all dimensions of 1 where none is given.
+func squeezed(s []int, axes []int64) ([]int, error) {
 	drop := make([]bool, len(s))
-	if given {
+	if len(axes) > 0 {
 		at, ok := axesOf(axes, len(s))
 		if !ok {
 			return nil, fail.New(fail.Invalid, "axes %v are not distinct places of rank %d", axes, len(s))
@@ -345,16 +346,15 @@ func inferSqueeze(f *Inference) error {
 	if !known || !f.In[0].Ranked {
 		return nil
 	}
-	given := f.Has(1) || f.Node.Attr("axes") != nil
 	if dims, ok := f.In[0].Shape.Ints(); ok {
-		out, err := squeezed(dims, axes, given)
+		out, err := squeezed(dims, axes)
 		if err != nil {
 			return err
 		}
 		f.Out[0] = model.TensorType(f.In[0].DType, model.FixedShape(out...))
 		return nil
 	}
-	if !given {
+	if len(axes) == 0 {
 		return nil
 	}
 	at, ok := axesOf(axes, len(f.In[0].Shape))

@@ -1,0 +1,31 @@
+// node ort.js DIR FIRST: runs DIR/N.onnx for N = FIRST, … in ONNX Runtime on the inputs that DIR/list.json describes and
+// appends a line to DIR/results for each: its outputs, with raw elements in files, or the error.
+const ort = require('onnxruntime-node'), fs = require('fs'), path = require('path')
+const kinds = {
+  float32: Float32Array, float64: Float64Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array,
+  int32: Int32Array, uint32: Uint32Array, int64: BigInt64Array, uint64: BigUint64Array, bool: Uint8Array
+}
+async function main (dir, first) {
+  const done = r => fs.appendFileSync(path.join(dir, 'results'), JSON.stringify(r) + '\n')
+  for (const [n, feeds] of JSON.parse(fs.readFileSync(path.join(dir, 'list.json'))).entries()) {
+    if (n < first) continue
+    try {
+      const session = await ort.InferenceSession.create(path.join(dir, n + '.onnx'), { graphOptimizationLevel: 'disabled', intraOpNumThreads: 1, logSeverityLevel: 4 })
+      const inputs = {}
+      for (const t of feeds || []) {
+        const raw = fs.readFileSync(path.join(dir, t.file))
+        inputs[t.name] = new ort.Tensor(t.dtype, new kinds[t.dtype](raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.length)), t.shape)
+      }
+      const result = await session.run(inputs)
+      done({ outputs: session.outputNames.map((name, i) => {
+        const t = result[name], file = `out-${n}-${i}`
+        fs.writeFileSync(path.join(dir, file), Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength))
+        return { name, dtype: t.type, shape: Array.from(t.dims, Number), file }
+      }) })
+      await session.release()
+    } catch (e) {
+      done({ error: String(e) })
+    }
+  }
+}
+main(process.argv[2], +process.argv[3]).catch(e => { console.error(String(e)); process.exit(1) })
