@@ -80,7 +80,7 @@ func standsFor(g *model.Graph, n *model.Node) string {
 	slices.Sort(at)
 	ops := make([]string, len(at))
 	for i, p := range at {
-		ops[i] = g.Nodes[p].Op
+		ops[i] = shortName(g.Nodes[p].Op)
 	}
 	return strings.Join(ops, " + ")
 }

@@ -86,7 +86,7 @@ func (d *drawing) step(doc *app.Doc, l *profiler.Layer) int32 {
 		}
 	}
 	if len(l.Origin) > 1 {
-		it.Sub += " · " + strings.Join(others(doc, l.Origin, n), ", ")
+		it.Sub += " · " + strings.Join(others(doc, l.Origin, n), " ")
 	}
 	if it.Small {
 		it.Badge, it.Sub = "", shortOp(it)
@@ -110,7 +110,7 @@ func others(doc *app.Doc, origins []string, lead *model.Node) []string {
 	var out []string
 	for _, o := range origins {
 		if n := doc.Base.Graph.Node(model.NodeID(o)); n != nil && n != lead {
-			out = append(out, n.Op)
+			out = append(out, shortName(n.Op))
 		}
 	}
 	return out

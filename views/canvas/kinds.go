@@ -3,6 +3,7 @@ package canvas
 import (
 	"image/color"
 	"strings"
+	"sync"
 
 	"fettle/views/kit/theme"
 )
@@ -38,15 +39,21 @@ var kindOps = [kinds]string{
 	kindCast:  "QuantizeLinear DequantizeLinear DynamicQuantizeLinear Cast CastLike",
 }
 
+var kindTable = sync.OnceValue(func() map[string]kind {
+	t := map[string]kind{}
+	for k, ops := range kindOps {
+		for _, op := range strings.Fields(ops) {
+			t[op] = kind(k)
+		}
+	}
+	return t
+})
+
 // kindOf sorts an operator, with or without its domain.
 func kindOf(op string) kind {
 	op = op[strings.LastIndexByte(op, ':')+1:]
-	for k, ops := range kindOps {
-		for _, o := range strings.Fields(ops) {
-			if o == op {
-				return kind(k)
-			}
-		}
+	if k, ok := kindTable()[op]; ok {
+		return k
 	}
 	if strings.HasPrefix(op, "Reduce") {
 		return kindPool

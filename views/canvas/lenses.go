@@ -32,7 +32,7 @@ func timesFor(s *app.State, m mode) *app.Run {
 	if d == nil {
 		return nil
 	}
-	now, base := s.LastRun(d.Model.Hash()), s.LastRun(d.Base.Hash())
+	now, base := s.LastRun(hashOf(d, rewritten)), s.LastRun(hashOf(d, original))
 	if m == original {
 		now, base = base, now
 	}
@@ -40,6 +40,17 @@ func timesFor(s *app.State, m mode) *app.Run {
 		return now
 	}
 	return base
+}
+
+// hashOf names the model that a mode shows, as runs do.
+func hashOf(d *app.Doc, m mode) string {
+	if m != original {
+		return d.Hash()
+	}
+	if len(d.Revisions) > 0 && d.Revisions[0].Result != nil {
+		return d.Revisions[0].Result.SHA256
+	}
+	return d.Base.Hash()
 }
 
 // times joins the layers of a run to items by imported nodes. A layer that covers several items is measured as one: its

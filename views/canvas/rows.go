@@ -182,6 +182,9 @@ func (d *drawing) summarize(g int32) summary {
 	at := map[string]int{}
 	d.tree.Leaves(graph.GroupRef(g), func(i int32) {
 		op := d.items[i].Op[strings.LastIndexByte(d.items[i].Op, ':')+1:]
+		if op == "" {
+			return // an input or output
+		}
 		k, ok := at[op]
 		if !ok {
 			k = len(s.ops)
@@ -198,11 +201,37 @@ func (d *drawing) summarize(g int32) summary {
 	return s
 }
 
-// less puts layers that do work before others, then the more frequent.
+// less puts layers that do work first, then what joins branches, then the rest; the more frequent before others.
 func less(a, b opCount) bool {
-	wa, wb := hasWeights(a.op), hasWeights(b.op)
-	if wa != wb {
-		return wb
+	if ra, rb := rank(a.op), rank(b.op); ra != rb {
+		return ra > rb
 	}
 	return a.n < b.n
+}
+
+const restRank = 3
+
+func rank(op string) int {
+	switch kindOf(op) {
+	case kindConv, kindMat:
+		return 0
+	case kindElem:
+		return 1
+	case kindPool, kindOther:
+		return 2
+	}
+	return restRank
+}
+
+// shortName abbreviates the operators that are named most often.
+func shortName(op string) string {
+	switch op {
+	case "BatchNormalization":
+		return "BN"
+	case "LayerNormalization":
+		return "LN"
+	case "Relu":
+		return "ReLU"
+	}
+	return op
 }

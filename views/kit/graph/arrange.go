@@ -191,7 +191,7 @@ func (l *inside) port(m map[Ref]int32, signal Ref, k kind) int32 {
 		return v
 	}
 	v := int32(len(l.verts))
-	p := vert{w: 1, kind: k}
+	p := vert{w: 2, kind: k}
 	if k == entry {
 		p.h = titleBand
 	}

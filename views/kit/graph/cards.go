@@ -23,7 +23,7 @@ func (p *Painter) prepareLegend() {
 	if s.Key.Unit == "" {
 		return
 	}
-	w, h := 96, 128
+	w, h := 104, 128
 	if n := len(s.Key.Classes); n > 0 {
 		w, h = 148, 30+n*classRow+22
 	}
@@ -57,12 +57,12 @@ func (p *Painter) scaleTexts() {
 	p.put(k.Unit, raster.Bold, left, 10, 18, 76, ink.Text1)
 	p.put(p.v.Words.Node, raster.Regular, left, 30, 18+d, 60, ink.Text3)
 	if k.Group[0] != "" {
-		p.put(p.v.Words.Group, raster.Regular, right, 92, 18+d, 60, ink.Text3)
+		p.put(p.v.Words.Group, raster.Regular, right, 98, 18+d, 60, ink.Text3)
 	}
 	for i, dy := range []float64{32, 64, 96} {
 		p.put(cmp.Or(k.Node[i], "0"), raster.Regular, left, 30, dy+d, 34, ink.Text2)
 		if k.Group[0] != "" {
-			p.put(cmp.Or(k.Group[i], "0"), raster.Regular, right, 90, dy+d, 34, ink.Text2)
+			p.put(cmp.Or(k.Group[i], "0"), raster.Regular, right, 96, dy+d, 34, ink.Text2)
 		}
 	}
 	p.put(p.v.Words.NoData, raster.Regular, left, 30, 116.5+d, 60, ink.Text2)

@@ -195,7 +195,7 @@ func (l *level) chain(arcs []arc, room *int) {
 		for l.verts[at].row < to-1 {
 			*room--
 			b := int32(len(l.verts))
-			l.verts = append(l.verts, vert{w: 1, row: l.verts[at].row + 1, kind: bend})
+			l.verts = append(l.verts, vert{w: 2, row: l.verts[at].row + 1, kind: bend})
 			l.links = append(l.links, link{at, b, da, 0})
 			at, da = b, 0
 		}

@@ -105,6 +105,16 @@ func (g *Widget) Choose(r Ref) {
 	}
 }
 
+// At is where the middle of what stands for an item lies in the widget.
+func (g *Widget) At(item int32) fyne.Position {
+	if !g.ready() {
+		return fyne.Position{}
+	}
+	b := g.plan.Cells[g.plan.Cell(item)].Box
+	x, y := g.view.Camera.ToView(float64(b.X0+b.X1)/2, float64(b.Y0+b.Y1)/2)
+	return fyne.NewPos(float32(x), float32(y))
+}
+
 // Cursor is what keys act on: the group or item that was chosen last.
 func (g *Widget) Cursor() (Ref, bool) { return g.cursor, g.hasCur }
 

@@ -157,7 +157,8 @@ func (p *Painter) measure(cam Camera, scale float64) {
 	*m = metrics{k: k, ox: -cam.X * k, oy: -cam.Y * k, s: scale}
 	m.flat = z*44 < 8
 	m.curves = z >= 0.35
-	m.title, m.sub, m.badge = 13*z >= 7, 11*z >= 7, 10.5*z >= 6.5
+	m.title, m.sub = 13*z >= 7, 11*z >= 7
+	m.badge = m.sub && 10.5*z >= 6.5 // without the second line it would stand on the value
 	m.szTitle, m.szVal, m.szSub = raster.Size(13*k), raster.Size(12*k), raster.Size(p.caption()*k)
 	m.szBadge, m.szFrame2 = raster.Size(10.5*k), raster.Size(12*k)
 	m.bw = max(rnd(k), 1)

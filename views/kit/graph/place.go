@@ -32,7 +32,7 @@ func (l *level) place() {
 	for v := range l.verts { // whole numbers: boxes are sharp at 100 %
 		l.verts[v].x = float32(int(l.verts[v].x - lo + .5))
 	}
-	l.w = float32(int(hi - lo + 1))
+	l.w = float32(2 * int((hi-lo)/2+1)) // even, so that the middle is a whole number as well
 }
 
 // meet moves the four packings to the place of the narrowest: those to the left by their left rims, the others by

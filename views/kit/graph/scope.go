@@ -83,8 +83,9 @@ func closeBlock(root *part, blocks []*part, block []int, t *Tree) []*part {
 		root.kids = append(root.kids, inner...)
 		return blocks
 	}
-	name := "block " + strconv.Itoa(len(blocks)+1)
-	b := &part{name: name, path: "/" + name, item: -1, kids: inner}
+	no := len(blocks) + 1
+	name := "block " + strconv.Itoa(no)
+	b := &part{name: name, path: "/" + name, item: -1, kids: inner, blocks: [2]int{no, no}}
 	root.kids = append(root.kids, b)
 	return append(blocks, b)
 }
@@ -97,7 +98,7 @@ func bundle(root *part) *part {
 	end := func() {
 		if run != nil {
 			run.name = "blocks " + strconv.Itoa(first) + "–" + strconv.Itoa(n)
-			run.path = "/" + run.name
+			run.path, run.blocks = "/"+run.name, [2]int{first, n}
 		}
 		run = nil
 	}

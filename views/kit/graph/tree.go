@@ -29,7 +29,8 @@ type Group struct {
 	Title  string
 	Parent int32 // -1 for the root
 	Kids   []Ref
-	Items  int // leaves inside
+	Items  int    // leaves inside
+	Blocks [2]int // numbers of the first and last block, for groups that have no name of their own
 }
 
 // Ref names an item, 0 and up, or a group, below 0.
@@ -103,6 +104,7 @@ type part struct {
 	item       int32
 	kids       []*part
 	leaves     int
+	blocks     [2]int
 }
 
 func leaf(i int) *part { return &part{item: int32(i), leaves: 1} }
@@ -181,7 +183,7 @@ func (t *Tree) flatten(root *part) {
 	var walk func(p *part, parent int32)
 	walk = func(p *part, parent int32) {
 		me := int32(len(t.Groups))
-		g := Group{Path: p.path, Title: p.name, Parent: parent, Items: p.leaves}
+		g := Group{Path: p.path, Title: p.name, Parent: parent, Items: p.leaves, Blocks: p.blocks}
 		if parent > 0 && isNumber(g.Title) {
 			g.Title = t.Groups[parent].Title + "." + g.Title
 		}

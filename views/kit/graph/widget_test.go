@@ -44,20 +44,13 @@ func open(t *testing.T) (*Widget, fyne.Window) {
 	return g, w
 }
 
-// at is where the middle of an item's cell lies in the widget.
-func (g *Widget) at(item int32) fyne.Position {
-	b := g.plan.Cells[g.plan.Cell(item)].Box
-	x, y := g.view.Camera.ToView(float64(b.X0+b.X1)/2, float64(b.Y0+b.Y1)/2)
-	return fyne.NewPos(float32(x), float32(y))
-}
-
 func tap(g *Widget, p fyne.Position) { g.Tapped(&fyne.PointEvent{Position: p}) }
 
 func TestTapSelects(t *testing.T) {
 	g, _ := open(t)
 	var got []int32
 	g.OnSelect = func(items []int32) { got = items }
-	tap(g, g.at(2))
+	tap(g, g.At(2))
 	if len(got) != 1 || got[0] != 2 {
 		t.Fatalf("tap on item 2 selected %v", got)
 	}
@@ -127,7 +120,7 @@ func TestHottest(t *testing.T) {
 
 func TestWheelAndDrag(t *testing.T) {
 	g, w := open(t)
-	p := g.at(3)
+	p := g.At(3)
 	z := g.view.Camera.Zoom
 	wx, wy := g.view.Camera.ToWorld(float64(p.X), float64(p.Y))
 	g.Scrolled(&fyne.ScrollEvent{PointEvent: fyne.PointEvent{Position: p}, Scrolled: fyne.NewDelta(0, 50)})
@@ -160,7 +153,7 @@ func TestHoverIsCheap(t *testing.T) {
 	n := 0
 	paint := g.ras.Generator
 	g.ras.Generator = func(a, b int) image.Image { n++; return paint(a, b) }
-	test.MoveMouse(w.Canvas(), g.at(1))
+	test.MoveMouse(w.Canvas(), g.At(1))
 	if !g.hover.Visible() || !g.tip.text.Visible() || n != 0 {
 		t.Errorf("hover visible %v, %d repaints", g.hover.Visible(), n)
 	}
