@@ -17,9 +17,9 @@ var Icons embed.FS
 //go:embed tokens.json
 var Tokens []byte
 
-// AppIcon is the picture of the program, an SVG.
+// AppIcon is the picture of the program: icon.svg, whose strokes the toolkit's reader draws wrong, as a PNG.
 //
-//go:embed icon.svg
+//go:embed icon.png
 var AppIcon []byte
 
 // FontCJK has the Chinese characters and the mathematical signs that the toolkit's own font lacks, and no Latin letters.

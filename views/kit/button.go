@@ -70,6 +70,9 @@ func (b *Button) SetLook(l Look) {
 	}
 }
 
+// OnTap sets what it does.
+func (b *Button) OnTap(do func()) { b.tapped = do }
+
 // Label is the text on it.
 func (b *Button) Label() string { return b.label }
 
@@ -255,7 +258,7 @@ func (r *buttonRenderer) Layout(size fyne.Size) {
 		x += 24
 	}
 	r.text.Resize(t)
-	r.text.Move(fyne.NewPos(x, (size.Height-t.Height)/2))
+	r.text.Move(fyne.NewPos(x, (size.Height-t.Height)/2-1)) // the face has more room above than below
 }
 
 func (r *buttonRenderer) Objects() []fyne.CanvasObject {

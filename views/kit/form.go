@@ -129,11 +129,7 @@ func (f *Form) help(o spec.Option) fyne.CanvasObject {
 	if o.Help == "" {
 		return Space(0, 0)
 	}
-	l := widget.NewLabel(f.u.T(o.Help))
-	l.Wrapping = fyne.TextWrapWord
-	l.SizeName = "helperText"
-	l.Importance = widget.LowImportance
-	return container.New(&tightLayout{}, l)
+	return f.u.Note(f.u.T(o.Help))
 }
 
 func (f *Form) control(o spec.Option) fyne.CanvasObject {

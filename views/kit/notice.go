@@ -8,6 +8,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"fettle/internal/fail"
+	"fettle/views/kit/theme"
 )
 
 // Empty is what a screen shows that has nothing yet: an icon, one sentence, one line and one action.
@@ -33,10 +34,8 @@ func (u *UI) ErrorPanel(e *fail.Error, actions ...fyne.CanvasObject) fyne.Canvas
 		if text == "" {
 			return
 		}
-		label := widget.NewLabel(text)
-		label.Wrapping = fyne.TextWrapWord
-		label.SizeName = "fettleDense"
-		rows = append(rows, container.NewBorder(nil, nil, Fixed(44, 0, Rows(0, Space(0, 6), u.Caption(u.T(key)).Whole())), nil, label))
+		label := Fixed(44, 0, container.NewVBox(u.Caption(u.T(key)).Whole()))
+		rows = append(rows, container.NewBorder(nil, nil, label, nil, container.New(&tightLayout{}, wrapped(text, theme.SizeDense, "text1"))))
 	}
 	where := e.Where.String()
 	why := e.Why
@@ -104,4 +103,10 @@ func (u *UI) Popover(beside fyne.CanvasObject, width float32, content fyne.Canva
 	}
 	pop.ShowAtPosition(at)
 	return pop
+}
+
+// Menu opens a menu under an object.
+func (u *UI) Menu(beside fyne.CanvasObject, items ...*fyne.MenuItem) {
+	at := fyne.CurrentApp().Driver().AbsolutePositionForObject(beside)
+	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", items...), u.Window.Canvas(), fyne.NewPos(at.X, at.Y+beside.Size().Height+2))
 }

@@ -133,7 +133,7 @@ func raw(name string) fyne.Resource {
 }
 
 // AppIcon is the picture of the program.
-func AppIcon() fyne.Resource { return fyne.NewStaticResource("fettle.svg", assets.AppIcon) }
+func AppIcon() fyne.Resource { return fyne.NewStaticResource("fettle.png", assets.AppIcon) }
 
 // SealIcon is the name of the icon of a seal.
 func SealIcon(seal string) string {
