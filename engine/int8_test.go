@@ -168,7 +168,7 @@ func TestIntegerNetworks(t *testing.T) {
 		optimized bool
 		options   map[string]any
 	}{
-		{"resnet20", 0, true, nil}, {"resnet18", 32, false, nil}, {"mobilenetv2", 64, true, nil}, {"efficientnet-lite0", 32, true, map[string]any{"calibration": "minmax", "activations": "uint8"}},
+		{"resnet20", 0, true, nil}, {"resnet20", 0, false, nil}, {"mobilenetv2", 64, true, nil}, {"efficientnet-lite0", 32, true, map[string]any{"calibration": "minmax", "activations": "uint8"}},
 		{"squeezenet11", 64, true, map[string]any{"calibration": "minmax", "per_channel": false}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
