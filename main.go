@@ -19,7 +19,7 @@ import (
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "agent" { // "this computer" is reached through the same agent as any board
-		os.Exit(app.AgentMain([]string{os.Args[0], "agent"}, os.Args[2:], os.Getenv("FETTLE_CPU"), os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(app.AgentMain(self(), os.Args[2:], os.Getenv("FETTLE_CPU"), os.Stdin, os.Stdout, os.Stderr))
 	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "fettle-studio: "+err.Error())
@@ -52,7 +52,7 @@ func flags() options {
 
 func run() (err error) {
 	o := flags()
-	a, err := app.Open(app.Options{ISA: os.Getenv("FETTLE_CPU")})
+	a, err := app.Open(app.Options{ISA: os.Getenv("FETTLE_CPU"), Self: self()})
 	if err != nil {
 		return err
 	}
@@ -87,6 +87,15 @@ func run() (err error) {
 	}
 	w.Run()
 	return nil
+}
+
+// self is how this program starts itself as an agent, nil where the system does not say where it lies.
+func self() []string {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	return []string{exe, "agent"}
 }
 
 // keepCrash writes the trace of a crash that no job could catch into a file that a report can carry.

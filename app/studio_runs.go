@@ -22,11 +22,12 @@ const (
 	Rewritten = "rewritten"
 )
 
-// Defaults of a run from the window: long enough for a p99, short enough to wait for.
-const (
-	defaultRuns     = 40
-	defaultLaunches = 3
-)
+// defaultLaunches is how often a run from the window starts the program: the unit of replication.
+const defaultLaunches = 3
+
+// defaultRuns is how many inferences a launch has: enough for a p99 of a small network, and less than half a minute of a
+// large one on a slow processor.
+func defaultRuns(macs int64) int { return int(min(max(16e9/max(macs, 1), 40), 400)) }
 
 // ProfileForm is what a user chooses before a run; zero numbers are the defaults.
 type ProfileForm struct {
@@ -51,7 +52,7 @@ func (s *Studio) Profile(f ProfileForm) {
 	}
 	q := ProfileRequest{Model: d.Model, Name: d.Name, Target: f.Board, Threads: f.Threads, Runs: f.Runs, Launches: f.Launches}
 	if q.Runs == 0 {
-		q.Runs = defaultRuns
+		q.Runs = defaultRuns(d.BaseInfo.MACs)
 	}
 	if q.Launches == 0 {
 		q.Launches = defaultLaunches

@@ -2,6 +2,7 @@ package kit
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 )
@@ -42,8 +43,11 @@ func TestNumbers(t *testing.T) {
 		{"minutes", Elapsed(200 * time.Second), "3 min 20 s"},
 		{"clock", Hz(1_800_000_000), "1.80 GHz"},
 	} {
-		if c.got != c.want {
+		if got := strings.ReplaceAll(c.got, nbsp, " "); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, c.got, c.want)
 		}
+	}
+	if Ms(1e6) != "1.00\u00a0ms" {
+		t.Error("a unit can be torn from its number at the end of a line")
 	}
 }

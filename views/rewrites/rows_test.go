@@ -28,7 +28,7 @@ func TestGain(t *testing.T) {
 		t.Errorf("nodes: %s %s", text, token)
 	}
 	s.After.WeightBytes = 250
-	if text, token := gain(&s); text != "−750 B" || token != "gain" {
+	if text, token := gain(&s); text != "−750\u00a0B" || token != "gain" {
 		t.Errorf("bytes: %s %s", text, token)
 	}
 	s.After.WeightBytes, s.After.Nodes = 1005, 10

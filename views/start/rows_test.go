@@ -19,7 +19,7 @@ func TestCards(t *testing.T) {
 		t.Fatalf("%d cards", len(got))
 	}
 	a := got[0]
-	if a.P50 != "12.0 ms" || a.Accuracy != "75.0 %" || a.GoalAt != 0.5 || a.Past[0] != 1 || a.Past[2] != 0.25 || a.Goal != "≤ 24.0 ms" {
+	if a.P50 != "12.0\u00a0ms" || a.Accuracy != "75.0\u00a0%" || a.GoalAt != 0.5 || a.Past[0] != 1 || a.Past[2] != 0.25 || a.Goal != "≤ 24.0\u00a0ms" {
 		t.Errorf("%+v", a)
 	}
 	b := got[1]
