@@ -11,21 +11,20 @@ import (
 // version is one deployment of a board as a row.
 type version struct {
 	app.Deployment
-	current  bool // this is the model that is open
-	back     int  // version that a roll back returns to, 0: none
-	titleSHA string
+	open bool   // this is the model that is open
+	sha  string // short
 }
 
 // versions are the deployments of a board, by name.
 func versions(s *app.State, board string) []version {
 	var out []version
-	hash := ""
-	if s.Doc != nil && s.Doc.Model != nil {
-		hash = s.Doc.Hash()
+	sha := ""
+	if s.Doc != nil && s.Doc.Info != nil {
+		sha = s.Doc.Info.SHA256
 	}
 	for _, d := range s.Deploys {
 		if d.Target == board {
-			out = append(out, version{Deployment: d, current: hash != "" && d.SHA256 == hash, back: d.Previous, titleSHA: short(d.SHA256)})
+			out = append(out, version{d, sha != "" && d.SHA256 == sha, short(d.SHA256)})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b version) int {
@@ -91,7 +90,7 @@ func nameFor(d *app.Doc) string {
 	return name
 }
 
-// steps of a deployment, in order.
+// Stages of a deployment, in order.
 const (
 	pack = iota
 	send
@@ -99,22 +98,42 @@ const (
 	done
 )
 
-// progress is the newest job that deploys, and how far it came; nil where none is known.
-func progress(jobs []*app.Job) (*app.Job, int) {
+// run is the newest deployment to a board in the list of jobs, and how far it came.
+type run struct {
+	job   *app.Job
+	stage int
+}
+
+// progress finds the run of a board; nil where none is known. The total of the job is what the board lacks.
+func progress(jobs []*app.Job, board string) *run {
 	for i := len(jobs) - 1; i >= 0; i-- {
 		j := jobs[i]
-		if j.Title != "Deploy" {
+		if j.Title != "Deploy" || !strings.HasSuffix(j.Detail, board) {
 			continue
 		}
+		sending := strings.HasPrefix(j.What, "send ")
 		switch {
 		case !j.Running() && j.Err == nil:
-			return j, done
-		case j.Total > 0 && j.Done >= j.Total:
-			return j, swap
-		case j.Total > 0:
-			return j, send
+			return &run{j, done}
+		case sending && j.Done >= j.Total:
+			return &run{j, swap}
+		case sending:
+			return &run{j, send}
 		}
-		return j, pack
+		return &run{j, pack}
 	}
-	return nil, pack
+	return nil
+}
+
+// checkName says what is wrong with a name, as a key of the translations; "": nothing.
+func checkName(name string) string {
+	if name == "" {
+		return "a name is needed"
+	}
+	if len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool {
+		return !(r == '-' || r == '_' || r == '.' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
+	}) {
+		return "letters, digits, dots, dashes and underscores only"
+	}
+	return ""
 }
