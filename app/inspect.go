@@ -7,6 +7,7 @@ import (
 	"fettle/internal/fail"
 	"fettle/model"
 	"fettle/ops"
+	"fettle/profiler/predict"
 )
 
 // Inspection says what is in a model; its JSON form is fixed for scripts.
@@ -46,6 +47,32 @@ type LayerInfo struct {
 	ActivationBytes int64  `json:"activation_bytes"`
 	Output          string `json:"output"`
 	FloorNs         *int64 `json:"floor_ns,omitempty"`
+	FloorWhy        string `json:"floor_why,omitempty"`
+
+	dtype           string
+	window, strides []int
+}
+
+// InspectOn is Inspect with each layer's floor on a target, with all of its cores.
+func (a *App) InspectOn(ctx context.Context, path, target string, asks Asks) (*Inspection, error) {
+	in, err := a.Inspect(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := a.TargetFacts(ctx, target, asks)
+	if err != nil {
+		return nil, err
+	}
+	machine := predict.Board(*f)
+	for i := range in.Layers {
+		l := &in.Layers[i]
+		ns, why := predict.Floor(machine, predict.Work{Op: l.Op, DType: l.dtype, MACs: l.MACs, Bytes: l.WeightBytes + l.ActivationBytes, Window: l.window, Strides: l.strides})
+		if l.FloorWhy = why; ns != nil {
+			v := int64(*ns)
+			l.FloorNs = &v
+		}
+	}
+	return in, nil
 }
 
 // Inspect reads what is in the file at path.
@@ -131,10 +158,16 @@ func fixed(g *model.Graph) map[string]model.Type {
 
 func layerInfo(m *model.Model, n *model.Node, inf *ops.Inferred) LayerInfo {
 	l := LayerInfo{ID: string(n.ID), Name: n.Label(), Op: opName(n)}
-	for _, name := range n.Inputs {
+	for i, name := range n.Inputs {
 		if t := m.Graph.Init(name); t != nil {
 			l.WeightBytes += int64(len(t.Raw))
+			if i == 1 && n.Op == "Conv" && len(t.Shape) > 2 {
+				l.window = t.Shape[2:]
+			}
 		}
+	}
+	for _, v := range n.Ints("strides") {
+		l.strides = append(l.strides, int(v))
 	}
 	for i, o := range n.Outputs {
 		t := inf.Types[o]
@@ -144,7 +177,7 @@ func layerInfo(m *model.Model, n *model.Node, inf *ops.Inferred) LayerInfo {
 			}
 		}
 		if i == 0 {
-			l.Output = t.String()
+			l.Output, l.dtype = t.String(), t.DType.String()
 		}
 	}
 	d, err := ops.Lookup(n.Domain, n.Op, m.Opset(n.Domain))

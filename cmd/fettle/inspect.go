@@ -5,12 +5,22 @@ import (
 	"io"
 	"sort"
 	"strings"
+
+	"fettle/app"
 )
 
 type inspectCmd struct {
 	Model string `arg:"" help:"ONNX file."`
 	Board string `help:"Show each layer's floor on this target."`
 	JSON  bool   `name:"json" help:"Print JSON."`
+	login
+}
+
+func (c inspectCmd) inspect(e *env) (*app.Inspection, error) {
+	if c.Board == "" {
+		return e.app.Inspect(e.ctx, c.Model)
+	}
+	return e.app.InspectOn(e.ctx, c.Model, c.Board, c.asks(e, ""))
 }
 
 // Help gives an example that works.
@@ -20,7 +30,7 @@ func (inspectCmd) Help() string {
 
 // Run prints what is in the model.
 func (c inspectCmd) Run(e *env) error {
-	in, err := e.app.Inspect(e.ctx, c.Model)
+	in, err := c.inspect(e)
 	if err != nil {
 		return err
 	}
@@ -51,7 +61,39 @@ func (c inspectCmd) Run(e *env) error {
 		if len(in.Unsupported) > 0 {
 			fmt.Fprintln(w, "  not supported by the engine:", strings.Join(in.Unsupported, ", "))
 		}
+		if c.Board != "" {
+			printFloors(w, in)
+		}
 	})
+}
+
+// printFloors lists the layers with a floor, the longest first, and why others have none.
+func printFloors(w io.Writer, in *app.Inspection) {
+	layers := append([]app.LayerInfo(nil), in.Layers...)
+	ns := func(l app.LayerInfo) int64 {
+		if l.FloorNs == nil {
+			return -1
+		}
+		return *l.FloorNs
+	}
+	sort.SliceStable(layers, func(i, j int) bool { return ns(layers[i]) > ns(layers[j]) })
+	sum, none := int64(0), ""
+	for i, l := range layers {
+		switch {
+		case l.FloorNs == nil && none == "" && l.MACs > 0:
+			none = l.FloorWhy
+		case l.FloorNs != nil:
+			sum += *l.FloorNs
+			if i < 20 {
+				fmt.Fprintf(w, "  %-32.32s %-10s floor %10s  %s\n", l.Name, l.Op, ms(float64(*l.FloorNs)), l.FloorWhy)
+			}
+		}
+	}
+	if none != "" {
+		fmt.Fprintln(w, "  no floor:", none)
+		return
+	}
+	fmt.Fprintf(w, "  floor of all layers together %s: no engine can be faster with these layers on this board\n", ms(float64(sum)))
 }
 
 // count prints 4.09 G, 25.6 M, 1.2 k.
