@@ -14,7 +14,7 @@ func TestNumbers(t *testing.T) {
 		{Number(9.999), "10.0"}, {Number(99.96), "100"}, {Number(12400), "12_400"}, {Number(1234), "1234"}, {Number(-0.0), "0"},
 		{Number(0.5), "0.500"}, {Number(1234567), "1_234_567"}, {Percent(0.123), "12.3_%"}, {Change(0.5), "-50.0_%"}, {Change(2), "+100_%"},
 		{TimeInterval(136e6, [2]float64{135.2e6, 136.8e6}), "136_±_0.8_ms"}, {TimeInterval(136e6, [2]float64{5, 5}), "136_ms"},
-		{TimeInterval(1.5643e6, [2]float64{1.55e6, 1.582e6}), "1.56_±_0.02_ms"}, {TimeInterval(41.7e6, [2]float64{36e6, 48e6}), "41.7_±_6.0_ms"}, {Time(0.0001), "0_µs"},
+		{TimeInterval(1.5643e6, [2]float64{1.55e6, 1.582e6}), "1.56_±_0.02_ms"}, {TimeInterval(41.7e6, [2]float64{36e6, 48e6}), "41.7_±_6.0_ms"}, {Time(0.4), "0_µs"}, {Delta(0.125), "0_µs"},
 		{Bytes(999), "999_B"}, {Bytes(18_400_000), "18.4_MB"}, {Bytes(2_500), "2.50_kB"},
 	} {
 		if got := plain.Replace(c.got); got != c.want {

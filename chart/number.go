@@ -73,7 +73,7 @@ func timeUnit(ns float64) (string, float64) {
 
 // Time writes nanoseconds: microseconds below 1 ms, milliseconds, seconds from 10 000 ms.
 func Time(ns float64) string {
-	ns = math.Round(ns*10) / 10 // no clock shows less
+	ns = math.Round(ns) // no clock shows less
 	unit, scale := timeUnit(ns)
 	if v := math.Abs(ns / scale); scale == 1e6 && v >= 999.5 {
 		return signed(ns, fmt.Sprintf("%.0f", v)) + NoBrk + unit // four digits in full
@@ -90,7 +90,7 @@ func signed(x float64, s string) string {
 
 // Delta writes a difference of times, with its sign.
 func Delta(ns float64) string {
-	if ns > 0 {
+	if math.Round(ns) > 0 {
 		return "+" + Time(ns)
 	}
 	return Time(ns)

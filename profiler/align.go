@@ -112,23 +112,29 @@ func (g group) origin(a, b *Profile) []string {
 	return slices.Compact(out)
 }
 
-// label names the bar after its longest layer, in A where it has one there.
+// label names the bar after its main layer, in A where it has one there.
 func (g group) label(a, b *Profile) (name, op string) {
 	p, layers := a, g.a
 	if len(layers) == 0 {
 		p, layers = b, g.b
 	}
-	best := layers[0]
-	for _, i := range layers {
-		if p.Layers[i].P50Ns > p.Layers[best].P50Ns {
-			best = i
+	l := chief(p, layers)
+	if n := len(layers); n > 1 {
+		return fmt.Sprintf("%s +%d", l.Name, n-1), l.Op
+	}
+	return l.Name, l.Op
+}
+
+// chief is the layer that a group is known by: the one that multiplies most, else the longest. A copy between two layouts may take
+// longer than the convolution that it serves.
+func chief(p *Profile, layers []int) *Layer {
+	best := &p.Layers[layers[0]]
+	for _, i := range layers[1:] {
+		if l := &p.Layers[i]; l.MACs > best.MACs || l.MACs == best.MACs && l.P50Ns > best.P50Ns {
+			best = l
 		}
 	}
-	name = p.Layers[best].Name
-	if n := len(layers); n > 1 {
-		name = fmt.Sprintf("%s +%d", name, n-1)
-	}
-	return name, p.Layers[best].Op
+	return best
 }
 
 // why says in a few words what is different about the layers of B.
@@ -156,8 +162,7 @@ func (g group) why(a, b *Profile) string {
 	if n, k := len(g.a), len(g.b); n != k {
 		out = append(out, fmt.Sprintf("%s became %d", plural(n, "step"), k))
 	}
-	kernel := func(l *Layer) string { return l.Kernel }
-	if x, y := words(a, g.a, kernel), words(b, g.b, kernel); x != y && x != "" && y != "" {
+	if x, y := chief(a, g.a).Kernel, chief(b, g.b).Kernel; x != y && x != "" && y != "" {
 		out = append(out, "other kernel: "+x+" -> "+y)
 	}
 	device := func(l *Layer) string { return l.Device }

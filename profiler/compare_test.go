@@ -135,6 +135,7 @@ func TestAlign(t *testing.T) {
 	}
 	int8 := func(l Layer) Layer { l.DType = "int8"; return l }
 	other := func(l Layer) Layer { l.Kernel = "w"; return l }
+	heavy := func(l Layer) Layer { l.MACs = 9; return l }
 	for _, c := range []struct {
 		name string
 		a, b []Layer
@@ -149,6 +150,7 @@ func TestAlign(t *testing.T) {
 		{"nothing shared", []Layer{l("p", "1")}, []Layer{l("x", "7")}, "p=(only in A) =x(only in B)"},
 		{"same names, other nodes", []Layer{l("p", "1")}, []Layer{l("p", "2")}, "p=(only in A) =p(only in B)"},
 		{"quantized and fused", []Layer{l("p", "1"), l("r", "2")}, []Layer{int8(l("x", "1", "2"))}, "p+r=x(int8, 2 steps became 1)"},
+		{"the copy of a layout is not what a bar is about", []Layer{other(l("copy", "1")), heavy(l("conv", "1"))}, []Layer{l("x", "1")}, "copy+conv=x(2 steps became 1)"},
 		{"other kernel", []Layer{l("p", "1")}, []Layer{other(l("x", "1"))}, "p=x(other kernel: k -> w)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -161,6 +163,18 @@ func TestAlign(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", s, c.want)
 			}
 		})
+	}
+}
+
+func TestBarsAreNamedAfterTheirMainLayer(t *testing.T) {
+	p := &Profile{Layers: []Layer{{Name: "copy", Op: "Layout", P50Ns: 9}, {Name: "conv", Op: "Conv", P50Ns: 5, MACs: 100}, {Name: "relu", Op: "Relu", P50Ns: 7}}}
+	for _, c := range []struct {
+		layers   []int
+		name, op string
+	}{{[]int{0, 1, 2}, "conv +2", "Conv"}, {[]int{2, 0}, "copy +1", "Layout"}, {[]int{2}, "relu", "Relu"}} {
+		if name, op := (group{a: c.layers}).label(p, p); name != c.name || op != c.op {
+			t.Errorf("%v: %s %s, want %s %s", c.layers, name, op, c.name, c.op)
+		}
 	}
 }
 
