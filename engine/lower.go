@@ -3,8 +3,10 @@ package engine
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"fettle/internal/fail"
+	"fettle/internal/task"
 	"fettle/kernels/cpu"
 	"fettle/kernels/team"
 	"fettle/model"
@@ -24,6 +26,7 @@ type lowering struct {
 	bufs    []*buffer
 	steps   []*step
 	packs   int64
+	jobs    []func() error           // packing of weights, done together at the end
 	done    map[model.NodeID]bool    // nodes that an earlier row covered
 	islands map[model.NodeID]*island // nodes that run on integers
 	zeros   map[string]int           // zero point of each 8-bit value that an island reads
@@ -389,8 +392,47 @@ func (v *value) eight() bool {
 // scratch makes a buffer that only the next step uses.
 func (l *lowering) scratch(bytes int) *buffer { return l.newBuffer("scratch", bytes) }
 
-// finish settles borders, places buffers and publishes the plan.
+// packed makes room for packed weights, which pack fills before the plan is published.
+func (l *lowering) packed(n *model.Node, words int, pack func(dst []float32) error) []float32 {
+	dst := cpu.Floats(words)
+	l.packs += int64(len(dst)) * 4
+	l.jobs = append(l.jobs, func() error {
+		if err := pack(dst); err != nil {
+			return fail.New(fail.Internal, "pack: %v", err).At(fail.Where{Node: string(n.ID), Op: n.Op})
+		}
+		return nil
+	})
+	return dst
+}
+
+// packAll packs all weights, with as many goroutines as the plan has threads.
+func (l *lowering) packAll() error {
+	g := task.NewGroup(l.ctx)
+	var next atomic.Int32
+	for range min(l.opt.Threads, len(l.jobs)) {
+		g.Go("pack weights", func(ctx context.Context) error {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(l.jobs) {
+					return nil
+				}
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				if err := l.jobs[i](); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return g.Wait()
+}
+
+// finish packs weights, settles borders, places buffers and publishes the plan.
 func (l *lowering) finish() (*Plan, error) {
+	if err := l.packAll(); err != nil {
+		return nil, err
+	}
 	for _, b := range l.bufs {
 		if b.isBlocked {
 			b.layout.Top, b.layout.Left, b.layout.Bottom, b.layout.Right = b.border.Top, b.border.Left, b.border.Bottom, b.border.Right

@@ -59,11 +59,7 @@ func lowerConv(l *lowering, n *model.Node) (bool, error) {
 	if alg.Out.Block != dst.layout.Block {
 		return false, fail.New(fail.Internal, "kernel %s writes blocks of %d", alg.Name, alg.Out.Block)
 	}
-	packed := cpu.Floats(alg.PackedLen())
-	if err := alg.Pack(packed, model.Data[float32](w.data), bias); err != nil {
-		return false, fail.New(fail.Internal, "pack: %v", err)
-	}
-	l.packs += int64(len(packed)) * 4
+	packed := l.packed(n, alg.PackedLen(), func(dst []float32) error { return alg.Pack(dst, model.Data[float32](w.data), bias) })
 	s.Bytes = byteSize(x) + byteSize(w) + byteSize(out)
 	s.writes = append(s.writes, dst)
 	workers := l.opt.Threads

@@ -156,11 +156,7 @@ func (l *lowering) product(n *model.Node, p *product) error {
 		if p.alpha != 1 {
 			w = scaled(w, p.alpha)
 		}
-		packed = cpu.Floats(alg.PackedLen())
-		if err := alg.Pack(packed, w, 0); err != nil {
-			return fail.New(fail.Internal, "pack: %v", err)
-		}
-		l.packs += int64(len(packed)) * 4
+		packed = l.packed(n, alg.PackedLen(), func(dst []float32) error { return alg.Pack(dst, w, 0) })
 	} else {
 		if p.b.data != nil && p.alpha != 1 {
 			t := model.Float32s(scaled(model.Data[float32](p.b.data), p.alpha), p.b.dims...)

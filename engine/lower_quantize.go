@@ -155,11 +155,7 @@ func lowerConv8(l *lowering, isl *island) error {
 	dst.fill = isl.out.grid.zero8()
 	s.Bytes += byteSize(out)
 	s.writes = []*buffer{dst}
-	packed := cpu.Floats(alg.PackedLen())
-	if err := alg.Pack(packed, isl.w.q, q); err != nil {
-		return fail.New(fail.Internal, "pack: %v", err)
-	}
-	l.packs += int64(len(packed)) * 4
+	packed := l.packed(isl.node, alg.PackedLen(), func(dst []float32) error { return alg.Pack(dst, isl.w.q, q) })
 	var bound conv.QBound
 	workers := l.opt.Threads
 	s.settle = func() (err error) {
@@ -281,11 +277,7 @@ func lowerGemm8(l *lowering, isl *island) error {
 	in.border = alg.In.Border
 	mid := side(isl.out.value+" (rows)", shape.M, isl.out.grid.zero8())
 	q := conv.Quant{InScale: isl.in[0].grid.scale, InZero: isl.in[0].grid.zero8(), OutScale: isl.out.grid.scale, OutZero: isl.out.grid.zero8(), WScale: isl.w.scale, Bias: isl.bias}
-	packed := cpu.Floats(alg.PackedLen())
-	if err := alg.Pack(packed, w, q); err != nil {
-		return fail.New(fail.Internal, "pack: %v", err)
-	}
-	l.packs += int64(len(packed)) * 4
+	packed := l.packed(isl.node, alg.PackedLen(), func(dst []float32) error { return alg.Pack(dst, w, q) })
 	out := l.out8(isl)
 	out.plain = l.newPlain(out)
 	dst := out.plain
@@ -349,11 +341,7 @@ func (l *lowering) gemmFloat8(isl *island, w []int8) error {
 		return fail.New(fail.Internal, "%v", err)
 	}
 	alg := algs[0]
-	packed := cpu.Floats(alg.PackedLen())
-	if err := alg.PackInt8(packed, w, 0); err != nil {
-		return fail.New(fail.Internal, "pack: %v", err)
-	}
-	l.packs += int64(len(packed)) * 4
+	packed := l.packed(isl.node, alg.PackedLen(), func(dst []float32) error { return alg.PackInt8(dst, w, 0) })
 	kern, err := alg.Bind(l.opt.Threads)
 	if err != nil {
 		return fail.New(fail.Internal, "%v", err)

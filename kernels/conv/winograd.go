@@ -110,11 +110,18 @@ func (d *winograd) packedLen() int { return d.points()*d.ic()*d.ob*blk + d.ob*bl
 func (d *winograd) pack(dst, w, bias []float32) {
 	ic, oc, nbb := d.ic(), d.ob*blk, d.mul.nb*blk
 	u, g := make([]float32, d.points()), winoG(d.m)
-	for o := range d.s.M {
+	lines := make([]float32, d.points()*nbb) // of one input and a panel of outputs: dst is written by whole lines
+	for o := 0; o < d.s.M; o += nbb {
+		n := min(nbb, d.s.M-o)
 		for i := range d.s.C {
-			winoWeights(u, g, w[(o*d.s.C+i)*9:][:9])
-			for t, v := range u {
-				dst[t*ic*oc+(o/nbb*ic+i)*nbb+o%nbb] = v
+			for j := range n {
+				winoWeights(u, g, w[((o+j)*d.s.C+i)*9:][:9])
+				for t, v := range u {
+					lines[t*nbb+j] = v
+				}
+			}
+			for t := range u {
+				copy(dst[t*ic*oc+(o/nbb*ic+i)*nbb:][:n], lines[t*nbb:])
 			}
 		}
 	}
