@@ -2,12 +2,9 @@ package app
 
 import (
 	"context"
-	"encoding/csv"
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"fettle/history"
@@ -198,9 +195,10 @@ func (s *Studio) compare(st *State, a, b string) error {
 	return nil
 }
 
-// ExportRun writes a run as json (the profile), csv (its layers) or trace (the raw samples).
+// ExportRun writes a run: as "trace", the raw samples, or in one of ExportFormats in the language of the window.
 func (s *Studio) ExportRun(id, format, path string) {
-	r := s.State().Run(id)
+	st := s.State()
+	r := st.Run(id)
 	s.job("Export the run", filepath.Base(path), func(ctx context.Context, p task.Progress) error {
 		if r == nil || r.Profile == nil {
 			return fail.New(fail.NotFound, "the run is not there or not complete").Doing("export the run").Try("choose a complete run")
@@ -209,8 +207,6 @@ func (s *Studio) ExportRun(id, format, path string) {
 		switch format {
 		case "json":
 			err = s.app.WriteProfile(path, r.Profile)
-		case "csv":
-			err = exportFile(path, layersCSV(r.Profile))
 		case "trace":
 			var h *history.Store
 			if h, err = s.app.history(); err == nil {
@@ -220,7 +216,7 @@ func (s *Studio) ExportRun(id, format, path string) {
 				}
 			}
 		default:
-			err = fail.New(fail.Unsupported, "no export to %q", format).Try("choose json, csv or trace")
+			err = s.app.ExportProfile(r.Profile, format, st.Settings.Language, path)
 		}
 		if err == nil {
 			s.say("Saved %s", filepath.Base(path))
@@ -229,25 +225,19 @@ func (s *Studio) ExportRun(id, format, path string) {
 	})
 }
 
-// layersCSV is a run as a table: one line a layer, nanoseconds; an absent number is an empty field.
-func layersCSV(p *Profile) []byte {
-	var b strings.Builder
-	w := csv.NewWriter(&b)
-	num := func(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) }
-	opt := func(f *float64) string {
-		if f == nil {
-			return ""
+// ExportCompared writes the comparison that is shown, in one of ExportFormats.
+func (s *Studio) ExportCompared(format, path string) {
+	st := s.State()
+	s.job("Export the comparison", filepath.Base(path), func(ctx context.Context, p task.Progress) error {
+		if st.Compared == nil {
+			return fail.New(fail.NotFound, "no two runs are compared").Doing("export the comparison").Try("choose two complete runs")
 		}
-		return num(*f)
-	}
-	rows := [][]string{{"id", "name", "op", "kernel", "dtype", "threads", "p50_ns", "low_ns", "high_ns", "p90_ns", "share", "macs", "bytes", "floor_ns", "origin"}}
-	for _, l := range p.Layers {
-		rows = append(rows, []string{l.ID, l.Name, l.Op, l.Kernel, l.DType, strconv.Itoa(l.Threads), num(l.P50Ns), num(l.Interval[0]), num(l.Interval[1]), opt(l.P90Ns),
-			strconv.FormatFloat(l.Share, 'f', 6, 64), strconv.FormatInt(l.MACs, 10), strconv.FormatInt(l.Bytes, 10), opt(l.FloorNs), strings.Join(l.Origin, " ")})
-	}
-	rows = append(rows, []string{"", "unattributed", "", "", "", "", num(p.UnattributedNs), "", "", "", "", "", "", "", ""})
-	_ = w.WriteAll(rows) // a strings.Builder takes everything
-	return []byte(b.String())
+		err := s.app.ExportComparison(st.Compared.Result, format, st.Settings.Language, path)
+		if err == nil {
+			s.say("Saved %s", filepath.Base(path))
+		}
+		return err
+	})
 }
 
 // keptRunsLimit is how many earlier runs of a model are shown with it.
