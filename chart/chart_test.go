@@ -63,3 +63,14 @@ func TestTicks(t *testing.T) {
 		}
 	}
 }
+
+func TestShortName(t *testing.T) {
+	for _, c := range []struct{ name, op, want string }{
+		{"/layer3/layer3.0/conv1/Conv +3", "Conv", "layer3.0/conv1 +3"}, {"/layer1/layer1.2/relu/Relu_1", "Relu", "layer1.2/relu"},
+		{"conv1", "Conv", "conv1"}, {"Conv", "Conv", "Conv"}, {"a/b/c/d", "", "c/d"}, {"", "", ""}, {"x +1", "Add", "x +1"},
+	} {
+		if got := shortName(c.name, c.op); got != c.want {
+			t.Errorf("%q: %q, want %q", c.name, got, c.want)
+		}
+	}
+}

@@ -26,7 +26,7 @@ func example(scale float64) *profiler.Profile {
 	p := &profiler.Profile{Schema: 1, ID: "0123456789ab", Complete: true, Model: trace.Model{Name: "resnet20 <b>é 残差网络</b>", SHA256: "ab"},
 		Target: trace.Target{Name: "pi4", CPU: "Cortex-A72"}, Runtime: trace.Runtime{Name: "fettle", Version: "0.1"}, Plan: trace.Plan{Threads: 4, Precision: "int8"},
 		Conditions: profiler.Conditions{Seal: profiler.Amber, Why: []string{`the governor "ondemand" lets the clock move; set it to "performance" for the run`}}}
-	names := []string{"conv1", "layer1.0.conv1", "layer1.0.relu", "a_very_long_name_of_a_layer_that_some_exporter_made/with/slashes/Conv_17", "卷积层一", "fc", "<script>alert(1)</script>", "add\x1b[31m"}
+	names := []string{"conv1", "layer1.0.conv1", "layer1.0.relu", "a_very_long_name_of_a_layer_that_some_exporter_made/with/slashes/Conv_17", "卷积层一", "/layer3/layer3.0/conv1/Gemm", "<script>alert(1)</script>", "add\x1b[31m"}
 	ops := []string{"Conv", "Conv", "Relu", "Conv", "Conv", "Gemm", "MaxPool", "Add"}
 	for i := range names {
 		ns := scale * math.Exp(11+2*rng.Float64())

@@ -39,6 +39,7 @@ func (f *frame) falls() {
 		f.line("line1", 1, nil, Pt{x0, y(t.At)}, Pt{right, y(t.At)})
 		f.text(Pt{x0 - 8, y(t.At) + 4}, t.Label, caption, "text3", Right, false)
 	}
+	lines := 0
 	for i, p := range pts {
 		x := x0 + colGap/2 + float64(i)*(colW+colGap)
 		from, to := math.Max(p.From, base), math.Max(p.To, base)
@@ -64,23 +65,35 @@ func (f *frame) falls() {
 			r.Y, r.H = math.Min(r.Y, a), math.Max(r.Y+r.H, b)-math.Min(r.Y, a)
 		}
 		f.text(Pt{x + colW/2, r.Y - 6}, p.Text, caption, "text1", Center, total)
-		for k, l := range f.label(p, colW+colGap-6) {
-			f.text(Pt{x + colW/2, top + h + 16 + float64(k)*14}, l, caption, []Token{"text2", "text3"}[min(k, 1)], Center, false)
+		name, detail := f.label(p, colW+colGap-6)
+		for k, l := range append(name, detail...) {
+			ink := Token("text2")
+			if k >= len(name) {
+				ink = "text3"
+			}
+			f.text(Pt{x + colW/2, top + h + 16 + float64(k)*14}, l, caption, ink, Center, false)
+			lines = max(lines, k)
 		}
 		f.Marks = append(f.Marks, Mark{Point: i, ID: p.ID, Tip: p.Tip, At: r})
 	}
 	f.line("line2", 1, nil, Pt{x0, top + h}, Pt{right, top + h})
-	f.H = top + h + 16 + 2*14
+	f.H = top + h + 16 + float64(lines)*14
 }
 
-// label is a name on one line and its detail on the next two.
-func (f *frame) label(p Point, w float64) []string {
-	out := []string{f.fit(p.Label, caption, false, w)}
-	lines := f.wrap(p.Detail, caption, false, w)
-	if len(lines) > 2 {
-		lines = []string{lines[0], f.fit(strings.Join(lines[1:], " "), caption, false, w)}
+// label is a name on one or two lines, then what is to say of it on two.
+func (f *frame) label(p Point, w float64) (name, detail []string) {
+	name = []string{p.Label}
+	if i := strings.LastIndexByte(p.Label, '/'); i > 0 && f.wide(p.Label, caption, false) > w {
+		name = []string{p.Label[:i+1], p.Label[i+1:]}
 	}
-	return append(out, lines...)
+	for i := range name {
+		name[i] = f.fit(name[i], caption, false, w)
+	}
+	detail = f.wrap(p.Detail, caption, false, w)
+	if len(detail) > 2 {
+		detail = []string{detail[0], f.fit(strings.Join(detail[1:], " "), caption, false, w)}
+	}
+	return name, detail
 }
 
 // cutAt is a round number at or below v.

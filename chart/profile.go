@@ -147,11 +147,17 @@ func (w Words) Waterfall(c *profiler.Comparison) *Chart {
 			if len(b.Origin) > 0 {
 				id = b.Origin[0]
 			}
-			move(b.Label, b.Why, id, b.DeltaNs, b.Interval, Measured)
+			why, _, _ := strings.Cut(b.Why, ", ")
+			move(shortName(b.Label, b.Op), why, id, b.DeltaNs, b.Interval, Measured)
+			pts[len(pts)-1].Tip = b.Label + "\n" + Delta(b.DeltaNs) + "\n" + b.Why
 		}
 	}
 	if smallN > 0 {
-		move(w.T("small"), w.T("%d more", smallN), "", small, [2]float64{}, Sum)
+		name := w.T("small")
+		if shown == mostFalls {
+			name = w.T("others")
+		}
+		move(name, w.T("%d more", smallN), "", small, [2]float64{}, Sum)
 	}
 	if rest != nil {
 		move(w.T("unattributed"), "", "", rest.DeltaNs, [2]float64{}, Rest)
@@ -162,6 +168,21 @@ func (w Words) Waterfall(c *profiler.Comparison) *Chart {
 	ch.Notes = append(ch.Notes, w.T("The moves add up to %s exactly.", Delta(c.DeltaNs)))
 	ch.Notes = append(ch.Notes, c.Conditions...)
 	return ch
+}
+
+// shortName keeps what tells a layer apart under a narrow column: of a path made by an exporter the last two parts, without the
+// operator's own name. "/layer3/layer3.0/conv1/Conv +3" is "layer3.0/conv1 +3". The tip has the whole name.
+func shortName(name, op string) string {
+	path, more, _ := strings.Cut(name, " +")
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	if n := len(parts); n > 1 && op != "" && strings.HasPrefix(parts[n-1], op) {
+		parts = parts[:n-1]
+	}
+	short := strings.Join(parts[max(0, len(parts)-2):], "/")
+	if more != "" {
+		short += " +" + more
+	}
+	return short
 }
 
 func runName(r profiler.RunRef) string {

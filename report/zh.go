@@ -10,7 +10,7 @@ func chinese() chart.Words {
 		"no layer was measured": "没有测到任何一层", "interrupted: no times": "已中断：没有时间", "median %s": "中位数 %s", "n = %d in %d launches": "n = %d，共 %d 次启动",
 		"%d threads": "%d 线程", "closure %s, observer cost %s": "闭合误差 %s，观测开销 %s", "floor %s": "下限 %s",
 		"seal: green": "封印：绿", "seal: amber": "封印：黄", "seal: red": "封印：红", "seal: ": "封印：无",
-		"small": "较小项", "%d more": "另 %d 项", "The axis begins above zero: the zig-zag in A and B marks the cut.": "纵轴不从零开始：A 和 B 上的锯齿标出截断处。",
+		"small": "较小项", "others": "其他", "%d more": "另 %d 项", "The axis begins above zero: the zig-zag in A and B marks the cut.": "纵轴不从零开始：A 和 B 上的锯齿标出截断处。",
 		"The moves add up to %s exactly.": "各项变化之和恰为 %s。", "no verdict: %s": "无结论：%s",
 		"B is faster: %s of the time of A (95 %% interval: %s to %s)":                                                             "B 更快：时间比 A %s（95 %% 区间：%s 至 %s）",
 		"B is slower: %s of the time of A (95 %% interval: %s to %s)":                                                             "B 更慢：时间比 A %s（95 %% 区间：%s 至 %s）",
