@@ -1,6 +1,8 @@
 package ops
 
 import (
+	"math"
+
 	"fettle/internal/fail"
 	"fettle/model"
 )
@@ -153,7 +155,8 @@ func (c *Call) real(i int) (*model.Tensor, error) {
 	return c.fromFloat64(model.Float64, c.In[i].Shape, v)
 }
 
-// onGrid quantizes a float64 tensor by inputs i and i+1.
+// onGrid quantizes a float64 tensor by inputs i and i+1. Arithmetic and means round what has the zero point added already,
+// look-up tables and joins add it after: a tie falls to the other side where the zero point is odd.
 func (c *Call) onGrid(t *model.Tensor, d model.DType, i int) (*model.Tensor, error) {
 	zero := model.NewTensor(d)
 	if c.Has(i + 1) {
@@ -161,6 +164,14 @@ func (c *Call) onGrid(t *model.Tensor, d model.DType, i int) (*model.Tensor, err
 	}
 	scale := c.In[i].Float64At(0)
 	v := toFloat64(t)
+	switch c.Node.Op {
+	case "QLinearAdd", "QLinearMul", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearReduceMean":
+		lo, hi := intRange(d)
+		for k := range v {
+			v[k] = saturated(math.RoundToEven(roundTo(model.Float32, v[k]/scale+zero.Float64At(0))), lo, hi)
+		}
+		return c.fromFloat64(d, t.Shape, v)
+	}
 	for k := range v {
 		if v[k] = requantize(roundTo(model.Float32, v[k]/scale), zero); v[k] != v[k] {
 			v[k] = zero.Float64At(0)
