@@ -27,13 +27,13 @@ func newCard(s *screen, b *app.Board) *card {
 	if f == nil {
 		line := u.T("not asked yet")
 		if b.Err != nil {
-			line = b.Err.Why
+			line = s.say.Say(b.Err.Why)
 		}
 		rows = append(rows, u.Soft(b.Address), u.Soft(line))
 	} else {
 		rows = append(rows, u.Soft(silicon(f)), c.pillRow(f), u.HRule(), c.now(b))
 		if bad, _ := problems(app.BoardFindings(f)); len(bad) > 0 && bad[0].Fix != "" {
-			rows = append(rows, kit.Cols(8, kit.Icon("warning", "warning", 14), kit.Flex(u.Soft(capital(u.T(bad[0].Why)))), u.NewButton(kit.Link, "", u.T("How to mend"), func() { s.choose(b.Name) }).Small()))
+			rows = append(rows, kit.Cols(8, kit.Icon("warning", "warning", 14), kit.Flex(u.Soft(capital(s.say.Say(bad[0].Why)))), u.NewButton(kit.Link, "", u.T("How to mend"), func() { s.choose(b.Name) }).Small()))
 		}
 	}
 	c.tap = u.NewTappable(kit.Plate(u.Theme.Bg2, u.Theme.Line1, 8), kit.Pad(12, 14, 12, 14, kit.Rows(7, rows...)), func() { s.choose(b.Name) })

@@ -61,13 +61,13 @@ func (s *screen) checkUp(f *app.TargetFacts) fyne.CanvasObject {
 
 func (s *screen) finding(x app.TargetFinding, icon, token string) fyne.CanvasObject {
 	u := s.u
-	return kit.Cols(8, kit.Icon(icon, token, 14), kit.Fixed(118, 0, u.Dense(u.T(x.Name))), kit.Flex(u.Soft(u.T(x.Why))))
+	return kit.Cols(8, kit.Icon(icon, token, 14), kit.Fixed(118, 0, u.Dense(s.say.Say(x.Name))), kit.Flex(u.Soft(s.say.Say(x.Why))))
 }
 
 // fix is what to do, to be copied.
 func (s *screen) fix(text string) fyne.CanvasObject {
 	u := s.u
-	line := u.Soft(u.T(text))
+	line := u.Soft(s.say.Say(text))
 	if strings.HasPrefix(text, "sudo ") || strings.HasPrefix(text, "fettle ") {
 		line.Mono()
 	}

@@ -21,8 +21,9 @@ type verbs interface {
 }
 
 type screen struct {
-	u  *kit.UI
-	do verbs
+	u   *kit.UI
+	do  verbs
+	say *kit.Phrases
 
 	state   *app.State
 	chosen  string
@@ -42,7 +43,7 @@ type screen struct {
 func New(u *kit.UI) kit.Screen { return newScreen(u, u.Studio) }
 
 func newScreen(u *kit.UI, do verbs) *screen {
-	s := &screen{u: u, do: do, chosen: app.LocalTarget, cards: map[*app.Board]*card{}}
+	s := &screen{u: u, do: do, say: u.NewPhrases(), chosen: app.LocalTarget, cards: map[*app.Board]*card{}}
 	s.form = newForm(s)
 	s.count = u.Caption("")
 	s.add = u.NewButton(kit.Filled, "plus", u.T("Add board"), func() { s.setAdding(true) })

@@ -30,12 +30,12 @@ func (s *screen) redraw() {
 			return u.F("Bars add up exactly to the difference. The axis starts at %s ms (cut marks on A and B).", at)
 		},
 		Selected: func(k []string) bool { return s.selected(k, true) }}
-	f.Steps = append(f.Steps, plot.Step{Label: "A", Sub: s.shown.A.Label, Value: c.A.P50Ns / 1e6, Text: kit.MsCell(c.A.P50Ns), Kind: plot.TotalA,
+	f.Steps = append(f.Steps, plot.Step{Label: "A", Sub: s.say.Say(s.shown.A.Label), Value: c.A.P50Ns / 1e6, Text: kit.MsCell(c.A.P50Ns), Kind: plot.TotalA,
 		Tip: []string{s.shown.A.Label, kit.Ms(c.A.P50Ns)}})
 	for _, m := range moves(c, s.by) {
 		f.Steps = append(f.Steps, s.step(m))
 	}
-	f.Steps = append(f.Steps, plot.Step{Label: "B", Sub: s.shown.B.Label, Value: c.B.P50Ns / 1e6, Text: kit.MsCell(c.B.P50Ns), Kind: plot.TotalB,
+	f.Steps = append(f.Steps, plot.Step{Label: "B", Sub: s.say.Say(s.shown.B.Label), Value: c.B.P50Ns / 1e6, Text: kit.MsCell(c.B.P50Ns), Kind: plot.TotalB,
 		Tip: []string{s.shown.B.Label, kit.Ms(c.B.P50Ns)}})
 	f.Steps = plot.MergeSmall(f.Steps, .01, mostColumns, func(joined []plot.Step, sum float64) plot.Step {
 		return plot.Step{Label: u.T("small"), Sub: fmt.Sprintf("× %d", len(joined)), Text: signed(sum * 1e6), Tip: []string{u.F("%d small moves", len(joined)), signed(sum*1e6) + "\u00a0ms"}}
@@ -56,8 +56,10 @@ func (s *screen) step(m move) plot.Step {
 			st.Label = strings.TrimPrefix(st.Label, "/")
 		}
 	case s.by == byMove:
-		if first, rest, ok := strings.Cut(m.label, ", "); ok {
-			st.Label, st.Sub = first, rest
+		first, rest, ok := strings.Cut(m.label, ", ")
+		st.Label = s.say.Say(first)
+		if ok {
+			st.Sub = s.say.Say(rest)
 		}
 	}
 	st.Tip = []string{st.Label, signed(m.ns) + "\u00a0ms"}

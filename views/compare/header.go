@@ -57,7 +57,7 @@ func (h *header) show(c *app.Comparison) {
 	v := headline(u, c.Result)
 	ink := verdictInk(u.Theme, v.verdict)
 	h.what.Set(v.what, u.Theme.Text1)
-	h.against.SetText(u.F("%s against %s", c.B.Label, c.A.Label))
+	h.against.SetText(u.F("%s against %s", h.s.say.Say(c.B.Label), h.s.say.Say(c.A.Label)))
 	h.change.Set(v.change, ink)
 	h.interval.Set(v.interval, u.Theme.Text2)
 	h.rim.FillColor, h.rim.StrokeColor = ink, ink

@@ -44,10 +44,7 @@ func moves(c *profiler.Comparison, by string) []move {
 		case byKind:
 			name = b.Op
 		case byMove:
-			name = b.Why
-			if name == "" {
-				name = b.Op
-			}
+			name = moveName(b)
 		}
 		k, ok := at[name]
 		if !ok || by == byLayer {
@@ -66,6 +63,29 @@ func moves(c *profiler.Comparison, by string) []move {
 		out = append(out, rest)
 	}
 	return out
+}
+
+// moveName is what a rewrite did to the layers of a bar, short enough that equal moves get one name: which kernel took
+// over and how the amount of work changed differ from layer to layer and stay in the row's own sentence.
+func moveName(b *profiler.Bar) string {
+	var keep []string
+	kernel := false
+	for _, part := range strings.Split(b.Why, ", ") {
+		switch {
+		case strings.HasPrefix(part, "other kernel"):
+			kernel = true
+		case part == "", strings.HasSuffix(part, "the multiplications"):
+		default:
+			keep = append(keep, part)
+		}
+	}
+	switch {
+	case len(keep) > 0:
+		return strings.Join(keep, ", ")
+	case kernel:
+		return "other kernel"
+	}
+	return "same kernel"
 }
 
 // keys are what a bar selects: imported nodes, or its layers where nothing of the import is left in it.

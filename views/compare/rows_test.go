@@ -34,6 +34,12 @@ func TestMovesAddUp(t *testing.T) {
 			t.Errorf("by %s: %d moves that sum to %g, want %d and %g, the unexplained one last", by, len(m), sum, n, c.DeltaNs)
 		}
 	}
+	for why, want := range map[string]string{"": "same kernel", "int8, 3 steps became 1, other kernel: direct -> int8_neon": "int8, 3 steps became 1",
+		"other kernel: direct -> winograd": "other kernel", "0.5 times the multiplications": "same kernel"} {
+		if got := moveName(&profiler.Bar{Why: why}); got != want {
+			t.Errorf("move of %q is %q, want %q", why, got, want)
+		}
+	}
 	if m := moves(c, byMove); m[0].label != "int8" || m[0].count != 2 || len(m[0].keys) != 3 {
 		t.Errorf("first move %+v, want the two int8 layers with their three nodes", m[0])
 	}

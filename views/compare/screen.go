@@ -21,7 +21,7 @@ import (
 type verbs interface {
 	CompareRuns(a, b string)
 	Select(origins []string, from string)
-	ExportRun(id, format, path string)
+	ExportCompared(format, path string)
 	Show(screen string)
 }
 
@@ -29,6 +29,7 @@ type screen struct {
 	u   *kit.UI
 	do  verbs
 	ink *plot.Ink
+	say *kit.Phrases
 
 	state  *app.State
 	shown  *app.Comparison
@@ -58,7 +59,7 @@ type screen struct {
 func New(u *kit.UI) kit.Screen { return newScreen(u, u.Studio) }
 
 func newScreen(u *kit.UI, do verbs) *screen {
-	s := &screen{u: u, do: do, ink: plot.NewInk(u.Theme), by: byMove, sort: "delta"}
+	s := &screen{u: u, do: do, ink: plot.NewInk(u.Theme), say: u.NewPhrases(), by: byMove, sort: "delta"}
 	s.bar = newToolbar(s)
 	s.head = newHeader(s)
 	s.side = newSide(s)

@@ -26,12 +26,10 @@ type spy struct {
 	shown    string
 }
 
-func (s *spy) CompareRuns(a, b string)     { s.a, s.b = a, b }
-func (s *spy) Select(o []string, _ string) { s.selected = o }
-func (s *spy) ExportRun(id, format, path string) {
-	s.exported = append(s.exported, id+" "+format+" "+path)
-}
-func (s *spy) Show(screen string) { s.shown = screen }
+func (s *spy) CompareRuns(a, b string)            { s.a, s.b = a, b }
+func (s *spy) Select(o []string, _ string)        { s.selected = o }
+func (s *spy) ExportCompared(format, path string) { s.exported = append(s.exported, format+" "+path) }
+func (s *spy) Show(screen string)                 { s.shown = screen }
 
 func open(t *testing.T, dark bool, lang string) (*screen, *spy, fyne.Window) {
 	a := test.NewTempApp(t)

@@ -22,6 +22,7 @@ type side struct {
 	table  *plot.Table
 	differ *kit.Line
 	notes  *fyne.Container
+	body   *fyne.Container
 	list   []block
 	lines  []condition
 }
@@ -34,14 +35,15 @@ func newSide(s *screen) *side {
 	d.chain.OnTap = func(m plot.Mark) { s.do.Select(m.Keys, "compare") }
 	d.room = container.NewStack(kit.Space(0, 40), d.chain)
 	d.differ = u.Caption("").Right()
-	d.table = plot.NewTable(s.ink, []plot.Column{{Title: "", Width: 90, Grow: .6}, {Title: "A", Width: 74, Grow: .5, Align: plot.Right}, {Title: "B", Width: 74, Grow: .5, Align: plot.Right}})
+	d.table = plot.NewTable(s.ink, []plot.Column{{Title: "", Width: 70, Grow: .3}, {Title: "A", Width: 84, Grow: .1, Align: plot.Right}, {Title: "B", Width: 84, Grow: .1, Align: plot.Right}})
 	d.notes = kit.Rows(2)
 	top := kit.Rows(8, kit.Cols(8, u.Strong(u.T("Graph overlay")).Whole(), kit.Gap(), u.Caption(u.T("Δ ms a block")).Whole()),
 		kit.Cols(14, kit.Flex(d.ramp), kit.Rows(2, d.key(u.T("new in B"), false), d.key(u.T("gone in B"), true))))
 	foot := kit.Rows(6, kit.Cols(8, u.Strong(u.T("Conditions")).Whole(), kit.Flex(d.differ)), kit.Fixed(0, plot.HeadHeight+6*plot.RowHeight, d.table), d.notes)
 	scroll := container.NewVScroll(d.room)
+	d.body = container.NewBorder(top, kit.Pad(10, 0, 0, 0, foot), nil, nil, kit.Pad(6, 0, 0, 0, scroll))
 	d.panel = container.NewStack(canvas.NewRectangle(u.Theme.Bg2), container.NewBorder(nil, nil, kit.Fixed(1, 0, kit.Plate(u.Theme.Line1, u.Theme.Line1, 0)), nil,
-		kit.Pad(12, 14, 12, 14, container.NewBorder(top, kit.Pad(10, 0, 0, 0, foot), nil, nil, kit.Pad(6, 0, 0, 0, scroll)))))
+		kit.Pad(12, 14, 12, 14, d.body)))
 	return d
 }
 
@@ -90,8 +92,9 @@ func (d *side) show(c *app.Comparison) {
 		if i == 2 {
 			break // the table has them all
 		}
-		d.notes.Add(kit.Cols(6, kit.Icon("warning", "warning", 12), kit.Flex(u.Caption(u.T(why)))))
+		d.notes.Add(kit.Cols(6, kit.Icon("warning", "warning", 12), kit.Flex(u.Caption(d.s.say.Say(why)))))
 	}
+	d.body.Refresh() // the notes need room
 }
 
 func (d *side) redraw() {

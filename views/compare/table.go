@@ -94,14 +94,14 @@ func (s *screen) tableRow(r aligned, z zero) plot.Row {
 	} else if r.added {
 		share.Text = u.T("new")
 	}
-	out.Cells = []plot.Cell{name, cell(r.a), cell(r.b), {Bar: &bar}, share, verdict, {Text: r.why}}
+	out.Cells = []plot.Cell{name, cell(r.a), cell(r.b), {Bar: &bar}, share, verdict, {Text: s.say.Say(r.why)}}
 	if !r.rest {
 		out.Tip = []string{r.name, signed(r.delta) + "\u00a0ms  " + kit.Interval(r.delta, r.interval)}
 		if r.from != "" {
 			out.Tip = append(out.Tip, "← "+r.from)
 		}
 		if r.why != "" {
-			out.Tip = append(out.Tip, r.why)
+			out.Tip = append(out.Tip, s.say.Say(r.why))
 		}
 	}
 	return out

@@ -43,7 +43,7 @@ func (t *toolbar) show(st *app.State) {
 	t.row.Refresh()
 }
 
-// exportMenu writes both runs: every verdict can be computed again from their samples.
+// exportMenu writes the comparison.
 func (t *toolbar) exportMenu() {
 	u, c := t.s.u, t.s.shown
 	if c == nil {
@@ -51,15 +51,9 @@ func (t *toolbar) exportMenu() {
 	}
 	var items []*fyne.MenuItem
 	for _, f := range []string{"html", "png", "svg", "pdf", "csv", "json"} {
-		for _, r := range []*app.Run{c.A, c.B} {
-			letter := "A"
-			if r == c.B {
-				letter = "B"
-			}
-			items = append(items, fyne.NewMenuItem(fmt.Sprintf("%s · %s", letter, strings.ToUpper(f)), func() {
-				u.AskSave(fmt.Sprintf("%s.%s", letter+"-"+r.ID, f), func(path string) { t.s.do.ExportRun(r.ID, f, path) })
-			}))
-		}
+		items = append(items, fyne.NewMenuItem(strings.ToUpper(f), func() {
+			u.AskSave(fmt.Sprintf("%s-%s.%s", c.A.ID, c.B.ID, f), func(path string) { t.s.do.ExportCompared(f, path) })
+		}))
 	}
 	at := fyne.CurrentApp().Driver().AbsolutePositionForObject(t.export)
 	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", items...), u.Window.Canvas(), at.AddXY(0, t.export.Size().Height+4))
@@ -109,7 +103,7 @@ func (p *picker) show(st *app.State, id string) {
 		p.name.Set(u.T("choose a run"), u.Theme.Text3)
 		p.how.SetText("")
 	} else {
-		p.name.Set(r.Label, u.Theme.Text1)
+		p.name.Set(p.s.say.Say(r.Label), u.Theme.Text1)
 		p.how.Set(describe(u, r), u.Theme.Text2)
 		if r.Profile != nil {
 			seal = r.Profile.Conditions.Seal

@@ -26,7 +26,7 @@ func newList(s *screen) *list {
 	l := &list{s: s, title: kit.NewLine("", 18, u.Theme.Text1).Bold()}
 	l.again = u.NewButton(kit.Outline, "redo", u.T("Ask the board"), func() { s.do.RefreshDeployments(s.board()) })
 	l.rows = kit.Rows(10)
-	l.object = container.NewBorder(kit.Pad(0, 0, 10, 0, kit.Cols(10, kit.Flex(l.title), l.again)), nil, nil, nil, container.NewVScroll(l.rows))
+	l.object = container.NewBorder(kit.Pad(0, 0, 10, 0, kit.Cols(10, kit.Flex(l.title), l.again)), nil, nil, nil, container.NewVScroll(kit.Pad(0, 10, 0, 0, l.rows)))
 	return l
 }
 

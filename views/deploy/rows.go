@@ -55,9 +55,9 @@ func contents(d *app.Doc) []part {
 		return nil
 	}
 	rest := d.Info.FileBytes - d.Info.WeightBytes
-	out := []part{{"weights", d.Info.WeightBytes, "cut at the tensors: only changed ones travel"}}
+	out := []part{{"weights", d.Info.WeightBytes, "only changed tensors travel"}}
 	if rest >= 0 {
-		out = append(out, part{"graph", rest, "nodes, names, expansions of fused operators"})
+		out = append(out, part{"graph", rest, "nodes, names, fused operators"})
 	}
 	return out
 }

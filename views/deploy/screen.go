@@ -64,7 +64,7 @@ func New(u *kit.UI) kit.Screen { return newScreen(u, u.Studio) }
 func newScreen(u *kit.UI, do verbs) *screen {
 	s := &screen{u: u, do: do, ink: plot.NewInk(u.Theme), asked: map[string]bool{}}
 	s.list = newList(s)
-	s.full = container.NewBorder(nil, nil, kit.Pad(0, 16, 0, 0, kit.Fixed(500, 0, s.left())), nil, s.list.object)
+	s.full = container.NewBorder(nil, nil, kit.Pad(0, 8, 0, 0, kit.Fixed(510, 0, s.left())), nil, s.list.object)
 	s.none = container.NewStack()
 	s.content = kit.Pad(12, 16, 10, 16, container.NewStack(s.full, s.none))
 	return s
@@ -100,13 +100,13 @@ func (s *screen) left() fyne.CanvasObject {
 	s.sum, s.hash = u.Soft(""), u.Caption("").Mono()
 	bundle := container.NewStack(kit.Plate(u.Theme.Bg2, u.Theme.Line1, 8), kit.Pad(1, 1, 1, 1, kit.Rows(0,
 		kit.Pad(9, 13, 7, 13, kit.Cols(8, u.Strong(u.T("Bundle")).Whole(), kit.Flex(u.Caption(u.T("the very bytes that Save would write"))))),
-		kit.Fixed(0, plot.HeadHeight+3*plot.RowHeight, s.parts), kit.Pad(6, 13, 10, 13, kit.Rows(4, s.sum, s.hash)))))
+		kit.Fixed(0, plot.HeadHeight+2*plot.RowHeight+4, s.parts), kit.Pad(6, 13, 10, 13, kit.Rows(4, s.sum, s.hash)))))
 
 	s.stages = plot.NewChart(s.ink, 300, 66)
 	s.bar = plot.NewChart(s.ink, 100, 10)
 	s.failed = container.NewStack()
 	steps := u.Panel(kit.Rows(6, kit.Cols(8, u.Strong(u.T("Deployment")).Whole(), kit.Gap(), s.stop, s.start), s.stages, s.bar))
-	return container.NewBorder(kit.Pad(0, 0, 10, 0, kit.Fixed(0, 30, s.title)), nil, nil, nil, container.NewVScroll(kit.Rows(10, where, bundle, steps, s.failed)))
+	return container.NewBorder(kit.Pad(0, 0, 10, 0, kit.Fixed(0, 30, s.title)), nil, nil, nil, container.NewVScroll(kit.Pad(0, 10, 0, 0, kit.Rows(10, where, bundle, steps, s.failed))))
 }
 
 // frame is the edge that the toolkit's select lacks.
@@ -220,7 +220,7 @@ func (s *screen) showRun() {
 	busy := r != nil && r.job.Running()
 	s.stop.Hidden = !busy
 	s.stop.Refresh()
-	notes := []string{u.T("cut at the tensors, hashed"), u.T("only what the board lacks"), u.T("one rename: safe without power"), u.T("the board's receipt")}
+	notes := []string{u.T("cut and hashed"), u.T("what is missing"), u.T("one rename"), u.T("by the receipt")}
 	titles := []string{u.T("Pack"), u.T("Send"), u.T("Swap"), u.T("Active")}
 	f := &plot.Stages{}
 	for i := range titles {

@@ -110,6 +110,6 @@ func (h *history) row(i int) plot.Row {
 	if r.Partial {
 		when = u.T("arriving")
 	}
-	out.Cells = []plot.Cell{letter, {Text: r.Label, Sub: when}, {Text: board}, p50, iv, seal}
+	out.Cells = []plot.Cell{letter, {Text: h.s.say.Say(r.Label), Sub: when}, {Text: board}, p50, iv, seal}
 	return out
 }

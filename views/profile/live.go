@@ -43,12 +43,12 @@ func newLive(s *screen) *live {
 
 func (l *live) show(st *app.State, r *app.Run) {
 	u, pal := l.s.u, l.s.u.Theme
-	l.title.SetText(r.Label)
+	l.title.SetText(l.s.say.Say(r.Label))
 	job := profiling(st)
 	p := r.Profile
 	switch {
 	case r.Partial && job != nil:
-		l.sub.SetText(job.What)
+		l.sub.SetText(l.s.say.Say(job.What))
 		l.right.SetText(kit.Elapsed(time.Since(job.Started)))
 		share := 0.0
 		if job.Total > 0 {

@@ -355,7 +355,7 @@ func facts(u words, p *profiler.Profile) []fact {
 }
 
 // sentence says what a seal means, and reason why it is not green.
-func sentence(u words, p *profiler.Profile) (what, reason string) {
+func sentence(u words, say func(string) string, p *profiler.Profile) (what, reason string) {
 	why := p.Conditions.Why
 	switch p.Conditions.Seal {
 	case profiler.Green:
@@ -368,7 +368,7 @@ func sentence(u words, p *profiler.Profile) (what, reason string) {
 		return u.T("No seal"), u.T("the conditions were not recorded")
 	}
 	if len(why) > 0 {
-		reason = u.T(why[0])
+		reason = say(why[0])
 	}
 	return what, reason
 }

@@ -32,6 +32,7 @@ type screen struct {
 	u   *kit.UI
 	do  verbs
 	ink *plot.Ink
+	say *kit.Phrases
 
 	state  *app.State
 	picked string // the run that the user wants to see
@@ -60,7 +61,7 @@ type screen struct {
 func New(u *kit.UI) kit.Screen { return newScreen(u, u.Studio) }
 
 func newScreen(u *kit.UI, do verbs) *screen {
-	s := &screen{u: u, do: do, ink: plot.NewInk(u.Theme), view: listing{mode: "largest", sort: columnMs}}
+	s := &screen{u: u, do: do, ink: plot.NewInk(u.Theme), say: u.NewPhrases(), view: listing{mode: "largest", sort: columnMs}}
 	s.bar = newToolbar(s)
 	s.strip = newStrip(s)
 	s.live = newLive(s)

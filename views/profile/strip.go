@@ -61,7 +61,7 @@ func (t *strip) show(r *app.Run) {
 		return
 	}
 	t.seal(p.Conditions.Seal)
-	what, reason := sentence(u, p)
+	what, reason := sentence(u, t.s.say.Say, p)
 	t.what.SetText(what)
 	t.reason.Set(reason, pal.Text2)
 	for i, f := range facts(u, p) {
@@ -104,7 +104,7 @@ func (t *strip) showReasons() {
 	u := t.s.u
 	lines := make([]string, len(t.why))
 	for i, w := range t.why {
-		lines[i] = "• " + u.T(w)
+		lines[i] = "• " + t.s.say.Say(w)
 	}
 	l := widget.NewLabel(strings.Join(lines, "\n\n"))
 	l.Wrapping = fyne.TextWrapWord

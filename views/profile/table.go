@@ -81,7 +81,7 @@ func (s *screen) tip(r row) []string {
 	if r.floor != nil {
 		out = append(out, u.F("floor %s", kit.Ms(*r.floor)))
 		if r.why != "" {
-			out = append(out, r.why)
+			out = append(out, s.say.Say(r.why))
 		}
 	}
 	return append(out, fmt.Sprintf("%s %s", kit.Percent(r.share), u.T("of the inference")))

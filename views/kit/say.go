@@ -1,0 +1,105 @@
+package kit
+
+import (
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Phrases translate sentences that were put together elsewhere, in English: reasons of a seal, findings of a check-up,
+// what a move did. A key of the translations with verbs in it is a pattern: "load %s a core" translates "load 0.12 a core".
+type Phrases struct {
+	exact    map[string]string
+	patterns []phrase
+}
+
+type phrase struct {
+	match *regexp.Regexp
+	to    string
+}
+
+var verb = regexp.MustCompile(`%(?:\[(\d+)\])?[-+# 0]*[\d.]*[sdqvgfeEGxX]`)
+
+// NewPhrases reads the translations of the window.
+func (u *UI) NewPhrases() *Phrases { return newPhrases(u.words) }
+
+func newPhrases(words map[string]string) *Phrases {
+	p := &Phrases{exact: words}
+	keys := make([]string, 0, len(words))
+	for k := range words {
+		// A key that is little more than its verbs would match everything.
+		if rest := verb.ReplaceAllString(k, ""); verb.MatchString(k) && len(strings.TrimSpace(rest)) >= 4 {
+			keys = append(keys, k)
+		}
+	}
+	// The most specific first: much text, then few verbs.
+	sort.Slice(keys, func(a, b int) bool {
+		x, y := len(verb.ReplaceAllString(keys[a], "")), len(verb.ReplaceAllString(keys[b], ""))
+		return x > y || x == y && keys[a] < keys[b]
+	})
+	for _, k := range keys {
+		var b strings.Builder
+		at := 0
+		for _, m := range verb.FindAllStringIndex(k, -1) {
+			b.WriteString(regexp.QuoteMeta(strings.ReplaceAll(k[at:m[0]], "%%", "%")))
+			b.WriteString("(.+?)")
+			at = m[1]
+		}
+		b.WriteString(regexp.QuoteMeta(strings.ReplaceAll(k[at:], "%%", "%")))
+		p.patterns = append(p.patterns, phrase{regexp.MustCompile("^" + b.String() + "$"), words[k]})
+	}
+	return p
+}
+
+// Say translates a sentence, or the parts of it between semicolons and commas; what has no translation stays as it is.
+func (p *Phrases) Say(text string) string {
+	if t, ok := p.one(text); ok {
+		return t
+	}
+	for _, sep := range []struct{ from, to string }{{"; ", "；"}, {", ", "，"}} {
+		parts := strings.Split(text, sep.from)
+		if len(parts) < 2 {
+			continue
+		}
+		known := false
+		out := slices.Clone(parts)
+		for i := range parts {
+			out[i] = p.Say(parts[i])
+			known = known || out[i] != parts[i]
+		}
+		if known {
+			return strings.Join(out, sep.to)
+		}
+	}
+	return text
+}
+
+func (p *Phrases) one(text string) (string, bool) {
+	if t, ok := p.exact[text]; ok {
+		return t, true
+	}
+	for _, f := range p.patterns {
+		got := f.match.FindStringSubmatch(text)
+		if got == nil {
+			continue
+		}
+		n := 0
+		out := verb.ReplaceAllStringFunc(f.to, func(v string) string {
+			n++
+			k := n
+			if m := verb.FindStringSubmatch(v); m[1] != "" {
+				k = int(m[1][0] - '0')
+			}
+			if k < len(got) {
+				if t, ok := p.exact[got[k]]; ok {
+					return t
+				}
+				return got[k]
+			}
+			return v
+		})
+		return strings.ReplaceAll(out, "%%", "%"), true
+	}
+	return text, false
+}

@@ -1,0 +1,31 @@
+package kit
+
+import "testing"
+
+func TestSay(t *testing.T) {
+	p := newPhrases(map[string]string{
+		"the load is %s a core":     "每核负载 %s",
+		"stop other programs":       "关闭其他程序",
+		"%d of %d launches were %s": "%[2]d 次启动中 %[1]d 次%[3]s",
+		"tainted":                   "被污染",
+		"%s on %s":                  "%s，在 %s 上",
+		"%s":                        "坏",
+		"drift of %s %%":            "漂移 %s %%",
+	})
+	for _, c := range []struct{ name, in, want string }{
+		{"pattern", "the load is 0.12 a core", "每核负载 0.12"},
+		{"parts", "the load is 0.12 a core; stop other programs", "每核负载 0.12；关闭其他程序"},
+		{"order and a known word", "1 of 3 launches were tainted", "3 次启动中 1 次被污染"},
+		{"percent", "drift of 2.5 %", "漂移 2.5 %"},
+		{"a key that is only verbs matches nothing", "kernel on core", "kernel on core"},
+		{"unknown stays", "int8, something new", "int8, something new"},
+		{"empty", "", ""},
+	} {
+		if got := p.Say(c.in); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+	if got := newPhrases(nil).Say("in English; nothing changes"); got != "in English; nothing changes" {
+		t.Errorf("without translations: %q", got)
+	}
+}
