@@ -2,6 +2,8 @@ package chart
 
 import (
 	"math"
+	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 )
@@ -38,7 +40,7 @@ type frame struct {
 
 // Layout decides where everything of a chart lies.
 func Layout(c *Chart, m Measure) *Scene {
-	f := &frame{c: c, wide: m}
+	f := &frame{c: sane(c), wide: m}
 	f.W = c.Width
 	switch c.Kind {
 	case HBars:
@@ -57,6 +59,35 @@ func Layout(c *Chart, m Measure) *Scene {
 	f.foot()
 	f.Draws = append([]Draw{{Op: OpRect, At: Rect{0, 0, f.W, f.H}, Fill: "bg2"}}, f.Draws...)
 	return &f.Scene
+}
+
+// sane keeps numbers where places can be reckoned from them. Files may say anything; a day is 1e14 nanoseconds.
+func sane(c *Chart) *Chart {
+	num := func(v float64) float64 {
+		switch {
+		case math.IsNaN(v) || math.Abs(v) < 1e-6:
+			return 0
+		case math.Abs(v) > 1e15:
+			return math.Copysign(1e15, v)
+		}
+		return v
+	}
+	out := *c
+	out.Series = slices.Clone(c.Series)
+	for k := range out.Series {
+		out.Series[k].Points = slices.Clone(out.Series[k].Points)
+		for i := range out.Series[k].Points {
+			p := &out.Series[k].Points[i]
+			for _, v := range []*float64{&p.X, &p.Y, &p.Lo, &p.Hi, &p.From, &p.To} {
+				*v = num(*v)
+			}
+			if p.Floor != nil {
+				v := num(*p.Floor)
+				p.Floor = &v
+			}
+		}
+	}
+	return &out
 }
 
 func (f *frame) points() []Point {
@@ -156,13 +187,13 @@ func (f *frame) fit(s string, size float64, bold bool, w float64) string {
 		return s
 	}
 	r := []rune(s)
-	for n := len(r) - 1; n > 1; n-- {
+	cut := func(n int) string {
 		head := (n + 1) / 2
-		if t := string(r[:head]) + "…" + string(r[len(r)-(n-head):]); f.wide(t, size, bold) <= w {
-			return t
-		}
+		return string(r[:head]) + "…" + string(r[len(r)-(n-head):])
 	}
-	return "…"
+	// The first length that does not fit any more; names may be as long as a file allows, so it is not counted down.
+	n := sort.Search(len(r), func(n int) bool { return f.wide(cut(n), size, bold) > w })
+	return cut(max(0, n-1))
 }
 
 // hbars lays out one row a point: name, kind, bar from zero, value.

@@ -24,7 +24,7 @@ func (f *frame) falls() {
 		lo, hi = 0, 1
 	}
 	base := 0.0
-	if lo > cutFrom*hi {
+	if lo > cutFrom*hi && hi-lo > 1e-3*hi { // where nothing moved there is nothing to magnify
 		base = cutAt(lo-0.35*(hi-lo), hi)
 	}
 	base = math.Max(base, 0)
@@ -57,7 +57,7 @@ func (f *frame) falls() {
 		if i+1 < len(pts) { // the level that the next bar begins at
 			f.line("line3", 1, []float64{2, 3}, Pt{x + colW, y(to)}, Pt{x + colW + colGap, y(to)})
 		}
-		if a, b := y(p.Hi), y(p.Lo); p.Hi > p.Lo && b-a > leastPx && p.Lo >= base {
+		if a, b := math.Max(y(p.Hi), top), math.Min(y(p.Lo), top+h); p.Hi > p.Lo && b-a > leastPx {
 			mid := x + colW/2
 			f.line("text1", 1.2, nil, Pt{mid, a}, Pt{mid, b})
 			f.line("text1", 1.2, nil, Pt{mid - capHalf, a}, Pt{mid + capHalf, a})

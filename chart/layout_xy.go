@@ -78,6 +78,9 @@ func (f *frame) spans() (x, y [2]float64) {
 		default:
 			r.r[0], r.r[1] = axisRange(r.a, r.r[0], r.r[1])
 		}
+		if !(r.r[1]-r.r[0] > 1e-9*math.Abs(r.r[1])) { // one value: give it a width
+			r.r[1] = r.r[0] + math.Max(1, 0.1*math.Abs(r.r[0]))
+		}
 	}
 	return x, y
 }

@@ -220,14 +220,12 @@ func (w Words) Samples(p *profiler.Profile) *Chart {
 		lo, hi = math.Min(lo, float64(x)), math.Max(hi, float64(x))
 	}
 	c.X.Unit, c.X.Scale = timeUnit(hi)
-	if hi == lo {
-		hi = lo + 1
-	}
+	hi = math.Max(hi, lo+math.Max(1, math.Abs(lo)*1e-9))
 	n := max(5, min(60, int(2*math.Sqrt(float64(len(v))))))
 	width := (hi - lo) / float64(n)
 	counts := make([]int, n)
 	for _, x := range v {
-		counts[min(n-1, int((float64(x)-lo)/width))]++
+		counts[max(0, min(n-1, int((float64(x)-lo)/width)))]++
 	}
 	s := Series{Color: "runB"}
 	for i, k := range counts {
