@@ -328,7 +328,6 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-
 // random is a deployable of n bytes that nothing else shares.
 func random(t *testing.T, name string, n int) *bundle.Bundle {
 	t.Helper()
