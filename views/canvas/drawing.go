@@ -98,7 +98,8 @@ func infoByID(in *app.Inspection) map[string]*app.LayerInfo {
 	return out
 }
 
-// nodes adds inputs, nodes and outputs of m with their wires.
+// nodes adds inputs, nodes and outputs of m with their wires. Nodes that only hold a constant are left out, like weights:
+// they do no work, and the inspector shows them at their readers.
 func (d *drawing) nodes(m *model.Model, info map[string]*app.LayerInfo) {
 	g := m.Graph
 	maker := map[string]int32{}
@@ -106,6 +107,9 @@ func (d *drawing) nodes(m *model.Model, info map[string]*app.LayerInfo) {
 		maker[v.Name] = d.edge(v)
 	}
 	for _, n := range g.Nodes {
+		if isConstant(n) {
+			continue
+		}
 		i := d.node(m, n, info[string(n.ID)])
 		for _, in := range model.Reads(n) {
 			if from, ok := maker[in]; ok {
@@ -125,6 +129,8 @@ func (d *drawing) nodes(m *model.Model, info map[string]*app.LayerInfo) {
 		}
 	}
 }
+
+func isConstant(n *model.Node) bool { return n.Op == "Constant" && len(n.Inputs) == 0 }
 
 // edge adds an input or output of the network.
 func (d *drawing) edge(v model.Value) int32 {
@@ -146,6 +152,9 @@ func dims(t model.Type) string {
 func (d *drawing) node(m *model.Model, n *model.Node, info *app.LayerInfo) int32 {
 	label := n.Label()
 	scope, rest := graph.Scope(label)
+	if strings.Trim(rest, "0123456789") == "" { // a number is no name
+		rest = n.Op + " " + rest
+	}
 	it := graph.Item{ID: string(n.ID), Name: label, Scope: scope, Title: rest, Op: opName(n), Badge: precision(m, n, info)}
 	for _, o := range n.Origin {
 		it.Origins = append(it.Origins, string(o))

@@ -32,6 +32,7 @@ type subject struct {
 	macShare float64
 	weights  *int64
 	result   *int64 // bytes of the outputs
+	moved    int64  // bytes that an executed step reads and writes; 0: not known
 	made     []made
 	run      *app.Run
 }
@@ -75,7 +76,7 @@ func (d *drawing) inspect(doc *app.Doc, run *app.Run, items []int32, title strin
 		s.sub, s.dtype = b.value.Type.String(), kit.ShortType(b.value.Type.DType.String())
 	}
 	if l := d.layerOf(run, i); l != nil {
-		s.interval, s.floor, s.floorWhy, s.kernel = l.Interval, l.FloorNs, l.FloorWhy, l.Kernel
+		s.interval, s.floor, s.floorWhy, s.kernel, s.moved = l.Interval, l.FloorNs, l.FloorWhy, l.Kernel, l.Bytes
 	}
 	if b.node != nil {
 		s.made = history(doc, b.node, d.mode)
@@ -262,6 +263,19 @@ func attrText(a *model.Attr) string {
 	return "…"
 }
 
+// constant is the tensor behind a name: an initializer, or what a Constant node holds.
+func constant(m *model.Model, name string) *model.Tensor {
+	if t := m.Graph.Init(name); t != nil {
+		return t
+	}
+	if p := m.Graph.Producer(name); p != nil && isConstant(p) {
+		if a := p.Attr("value"); a != nil {
+			return a.T
+		}
+	}
+	return nil
+}
+
 // port is an input or output of a node with its type.
 type port struct {
 	name, typ string
@@ -280,7 +294,7 @@ func ports(m *model.Model, n *model.Node, info *app.LayerInfo) (in, out []port) 
 		if name == "" {
 			continue
 		}
-		p := port{name: name, typ: typeOf(name), tensor: m.Graph.Init(name)}
+		p := port{name: name, typ: typeOf(name), tensor: constant(m, name)}
 		if p.tensor != nil {
 			p.typ = model.TypeOf(p.tensor).String()
 		}

@@ -35,6 +35,9 @@ func (p *inspector) cost() {
 		fact("Weights", kit.Bytes(*b.weights))
 		fact("Result", kit.Bytes(*b.result))
 	}
+	if b.moved > 0 {
+		fact("Bytes", kit.Bytes(b.moved))
+	}
 	if b.kernel != "" {
 		fact("Kernel", b.kernel)
 	}
@@ -107,6 +110,7 @@ func (p *inspector) madeFrom() {
 		return
 	}
 	p.section(u.T("Made from"), u.F("%d original nodes", len(b.origins)))
+	p.add(kit.Space(0, 3))
 	row, width := kit.Cols(6), float32(0)
 	const most = 24
 	for i, o := range b.origins {

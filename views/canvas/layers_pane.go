@@ -92,7 +92,7 @@ func (p *layersPane) footer() {
 			total += prof.UnattributedNs
 			seal := u.SealMark(prof.Conditions.Seal, 13)
 			p.foot.Add(kit.Fixed(0, 22, kit.Cols(6, kit.Flex(u.Strong(u.T("Sum"))), u.Strong(kit.Ms(total)).Whole(), seal)))
-			p.foot.Add(u.Caption(u.F("%s on %s", s.run.Label, s.run.Target)))
+			p.foot.Add(u.Caption(u.F("%s on %s, layers within %s", s.run.Label, s.run.Target, kit.Percent(prof.Closure))))
 			if h := hashOf(s.state.Doc, s.mode); s.mode != executed && s.run.Hash != h && s.run.SHA256 != h {
 				p.foot.Add(kit.NewLine(u.T("times of the other state of the model"), u.Theme.Caption(), u.Theme.Warning))
 			}
@@ -151,11 +151,11 @@ func (t *treeRow) set(r row) {
 	}
 	t.title.Set(title, u.Theme.Text1)
 	t.value.Set(r.value, ink)
-	c := u.Theme.NotMeasured
+	t.chip.FillColor, t.chip.StrokeColor, t.chip.StrokeWidth = color.Transparent, u.Theme.Line3, 1
 	if strip, ok := t.p.s.read.Strip(r.ref, t.p.ramp); ok {
-		c = strip.NRGBA()
+		c := strip.NRGBA()
+		t.chip.FillColor, t.chip.StrokeWidth, t.bar.FillColor = c, 0, c
 	}
-	t.chip.FillColor, t.bar.FillColor = c, c
 	classes := t.p.s.read.Class != nil
 	t.rail.Hidden, t.bar.Hidden = classes, classes || r.share <= 0
 	t.chevron.Hidden = !r.group

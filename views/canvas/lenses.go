@@ -203,6 +203,9 @@ func (d *drawing) kindClasses(u *kit.UI, l *graph.Lens) {
 			continue
 		}
 		place[k] = len(l.Classes)
+		if k <= kindMat {
+			l.First = len(l.Classes) + 1 // a block with a convolution is one of convolutions
+		}
 		l.Classes = append(l.Classes, graph.Class{Name: u.T(kindNames[k]), Color: raster.Of(k.ink(u.Theme.Palette))})
 	}
 	l.Class = make([]int, len(d.items))

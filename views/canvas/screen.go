@@ -42,6 +42,7 @@ type screen struct {
 	title  string  // of a selection of several
 
 	draw    *later.Latest
+	still   bool // the camera never flies: for tests
 	content fyne.CanvasObject
 	full    *fyne.Container
 	none    fyne.CanvasObject
@@ -151,6 +152,7 @@ func (s *screen) Show(st *app.State) {
 	}
 	s.none.Hide()
 	s.full.Show()
+	s.graph.SetStill(s.still || localRun(st))
 	if before == nil || before.Doc == nil || before.Doc.ID != st.Doc.ID {
 		s.picked.mode, s.picked.lens = false, false
 	}
@@ -160,6 +162,16 @@ func (s *screen) Show(st *app.State) {
 		s.stateSelected()
 	}
 	s.bar.update()
+}
+
+// localRun reports whether this computer is measured: then nothing may move that need not.
+func localRun(st *app.State) bool {
+	for _, r := range st.Runs {
+		if b := st.Board(r.Target); r.Partial && b != nil && b.Local {
+			return true
+		}
+	}
+	return false
 }
 
 // follow chooses mode and lens while the user has not: what was executed once there is a run of this model, what was

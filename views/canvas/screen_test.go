@@ -62,7 +62,7 @@ func open(t *testing.T, dark bool, lang string) *opened {
 	u := kit.NewUI(nil, o.w, kit.NewDirectBridge(), lang, dark)
 	a.Settings().SetTheme(u.Theme)
 	o.screen = newScreen(u, o.spy, o.q.post)
-	o.graph.SetStill(true)
+	o.still = true
 	o.w.SetPadded(false)
 	o.w.SetContent(kit.Fill(u.Theme.Bg1, container.NewBorder(kit.Pad(5, 16, 5, 16, o.Toolbar()), nil, nil, nil, o.Content())))
 	o.w.Resize(fyne.NewSize(1372, 780))

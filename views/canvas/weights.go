@@ -69,7 +69,7 @@ func largest(m *model.Model, n *model.Node) (string, *model.Tensor) {
 	var name string
 	var best *model.Tensor
 	try := func(in string) {
-		if t := m.Graph.Init(in); t != nil && t.DType != model.String && (best == nil || t.Len() > best.Len()) {
+		if t := constant(m, in); t != nil && t.DType != model.String && (best == nil || t.Len() > best.Len()) {
 			name, best = in, t
 		}
 	}

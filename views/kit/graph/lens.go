@@ -19,6 +19,7 @@ type Lens struct {
 	Inside  func(title string) string  // says so
 	Class   []int                      // instead of Values: one an item, -1: none
 	Classes []Class                    // their names and colours
+	First   int                        // so many classes decide for a group before all others
 	Mixed   int                        // class of a group whose items differ; -1: that of most of them
 }
 
@@ -101,7 +102,7 @@ func (r *Reading) classes() {
 			if k > 0 {
 				kinds++
 			}
-			if k > 0 && (best < 0 || k > count[g][best]) {
+			if k > 0 && (best < 0 || k > count[g][best] && (best < r.First) == (c < r.First)) {
 				best = c
 			}
 		}

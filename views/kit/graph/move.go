@@ -9,7 +9,7 @@ import (
 const (
 	flight    = 180 * time.Millisecond
 	fitMargin = 24
-	readable  = 0.62 // the first picture is not smaller than this
+	readable  = 0.75 // the first picture is not smaller than this
 )
 
 func (g *Widget) size() (w, h float64) { return float64(g.Size().Width), float64(g.Size().Height) }

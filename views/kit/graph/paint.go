@@ -293,25 +293,34 @@ func (p *Painter) paintTexts(c *raster.Canvas, list []textItem) {
 }
 
 func (p *Painter) paintEdges(c *raster.Canvas) {
-	m, ink := &p.m, p.Inks.Line3
-	k, ox, oy := float32(m.k), float32(m.ox), float32(m.oy)
+	marks := p.v.Marks
 	for _, i := range p.segs {
-		e := &p.s.Segs[i]
-		ax, ay, bx, by := e.X0*k+ox, e.Y0*k+oy, e.X1*k+ox, e.Y1*k+oy
-		if !m.curves {
-			if bx-ax > .7 || ax-bx > .7 || by-ay > .7 || ay-by > .7 {
-				c.Line(ax, ay, bx, by, m.hw, m.peak, ink)
-			}
-			continue
+		p.paintSeg(c, &p.s.Segs[i], p.Inks.Line3)
+	}
+	for _, i := range p.segs { // where the value of a selected node goes, over all others
+		if e := &p.s.Segs[i]; e.Edge >= 0 && int(e.Edge) < len(marks) && marks[e.Edge]&Selected != 0 {
+			p.paintSeg(c, e, p.Inks.Focus)
 		}
-		end := by
-		if e.Arrow {
-			end = float32(rnd(float64(by))) - 1
+	}
+}
+
+func (p *Painter) paintSeg(c *raster.Canvas, e *Seg, ink raster.Color) {
+	m := &p.m
+	k, ox, oy := float32(m.k), float32(m.ox), float32(m.oy)
+	ax, ay, bx, by := e.X0*k+ox, e.Y0*k+oy, e.X1*k+ox, e.Y1*k+oy
+	if !m.curves {
+		if bx-ax > .7 || ax-bx > .7 || by-ay > .7 || ay-by > .7 {
+			c.Line(ax, ay, bx, by, m.hw, m.peak, ink)
 		}
-		c.Curve(ax, ay, bx, end, m.hw, m.peak, ink)
-		if e.Arrow {
-			c.Arrow(bx, float32(rnd(float64(by))), m.aw, m.ah, ink)
-		}
+		return
+	}
+	end := by
+	if e.Arrow {
+		end = float32(rnd(float64(by))) - 1
+	}
+	c.Curve(ax, ay, bx, end, m.hw, m.peak, ink)
+	if e.Arrow {
+		c.Arrow(bx, float32(rnd(float64(by))), m.aw, m.ah, ink)
 	}
 }
 

@@ -138,10 +138,7 @@ func (l *level) align(below, rightward bool, crossed []bool) (root []int32, shif
 			if rightward {
 				v = row[len(row)-1-k]
 			}
-			near = append(near[:0], l.up[v]...)
-			if below {
-				near = append(near[:0], l.down[v]...)
-			}
+			near = l.near(v, below, near[:0])
 			m := len(near)
 			if m == 0 {
 				continue
@@ -172,6 +169,30 @@ func (l *level) align(below, rightward bool, crossed []bool) (root []int32, shif
 		}
 	}
 	return root, shift
+}
+
+// near lists the links to the row before. Loose ends among the neighbours, which only this vert keeps in place, have no
+// say where others have: a constant beside the data must not push a chain aside.
+func (l *level) near(v int32, below bool, out []int32) []int32 {
+	list := l.up[v]
+	if below {
+		list = l.down[v]
+	}
+	for _, i := range list {
+		u := l.links[i].a
+		loose := len(l.up[u]) == 0
+		if below {
+			u = l.links[i].b
+			loose = len(l.down[u]) == 0
+		}
+		if !loose || l.verts[u].kind != box {
+			out = append(out, i)
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, list...)
+	}
+	return out
 }
 
 // far is the other end of a link: the upper one, or the lower one seen from below.

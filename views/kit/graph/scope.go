@@ -29,6 +29,63 @@ func Scope(name string) (scope []string, rest string) {
 	return scope[:len(scope)-1], rest
 }
 
+// scopeByPrefix reads scopes from names like fire2_squeeze1x1 and net_stage1_conv0: what all names begin with is dropped,
+// and the word after it is a scope if its items lie together. Conv_71 says only what and when: its like are everywhere,
+// and no scope. It reports whether it found scopes that hold half of the items.
+func scopeByPrefix(items []Item) bool {
+	words := make([][]string, len(items))
+	common := []string(nil)
+	for i := range items {
+		if items[i].Edge {
+			continue
+		}
+		words[i] = strings.Split(items[i].Name, "_")
+		if common == nil {
+			common = words[i]
+		}
+		n := 0
+		for n < len(common) && n < len(words[i])-1 && common[n] == words[i][n] {
+			n++
+		}
+		common = common[:n]
+	}
+	count, runs := map[string]int{}, map[string]int{}
+	last := ""
+	prefix := func(i int) string {
+		if w := words[i]; len(w) > len(common)+1 {
+			return w[len(common)]
+		}
+		return ""
+	}
+	for i := range items {
+		p := prefix(i)
+		if p != "" {
+			count[p]++
+			if p != last {
+				runs[p]++
+			}
+		}
+		last = p
+	}
+	held, groups := 0, 0
+	good := func(p string) bool { return p != "" && count[p] >= smallestBlock && runs[p] == 1 }
+	for p := range count {
+		if good(p) {
+			held, groups = held+count[p], groups+1
+		}
+	}
+	if groups < 2 || held*2 < len(items) {
+		return false
+	}
+	for i := range items {
+		if p := prefix(i); good(p) {
+			items[i].Scope = []string{p}
+			items[i].Title = strings.Join(words[i][len(common)+1:], "_")
+		}
+	}
+	return true
+}
+
 // smallestBlock is how many items a block needs to become a group, and manyBlocks how many blocks get groups of their own.
 const (
 	smallestBlock = 3

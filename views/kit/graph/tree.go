@@ -72,6 +72,9 @@ func NewTree(items []Item, wires []Wire) *Tree {
 		t.out[i+1] += t.out[i]
 	}
 	root := byScope(items)
+	if !hasGroup(root) && scopeByPrefix(items) {
+		root = byScope(items)
+	}
 	if !hasGroup(root) {
 		root = byCuts(t)
 	}
