@@ -32,6 +32,9 @@ func Compare(a, b *Profile) (*Comparison, error) {
 		if *s.p.Clean.P50Ns <= 0 {
 			return nil, fail.New(fail.Invalid, "run %s (%s) took no time at all", s.name, s.p.Model.Name).Doing("compare two runs").Try("the target's clock is too coarse; profile with a larger model or batch")
 		}
+		if err := plausible(s.p); err != nil {
+			return nil, fail.In(err, "compare two runs: run "+s.name, fail.Where{})
+		}
 	}
 	c := &Comparison{Schema: trace.Schema, A: ref(a), B: ref(b), Conditions: conditions(a, b)}
 	c.DeltaNs = toGrain(c.B.P50Ns) - toGrain(c.A.P50Ns)
@@ -44,6 +47,38 @@ func Compare(a, b *Profile) (*Comparison, error) {
 	return c, nil
 }
 
+// plausible refuses a profile whose numbers no measurement can give; it may come from a file that anybody wrote.
+func plausible(p *Profile) error {
+	const day = 86_400e9
+	bad := func(v ...float64) bool {
+		for _, x := range v {
+			if !(x >= 0 && x <= day) {
+				return true
+			}
+		}
+		return false
+	}
+	wrong := bad(*p.Clean.P50Ns)
+	for i := range p.Launches {
+		wrong = wrong || bad(p.Launches[i].P50Ns, p.Launches[i].Canary)
+	}
+	for _, v := range p.Clean.SamplesNs {
+		wrong = wrong || bad(float64(v))
+	}
+	if wrong {
+		return fail.New(fail.Corrupt, "a time is negative or longer than a day").Try("profile it again")
+	}
+	for i := range p.Layers {
+		if l := &p.Layers[i]; bad(l.P50Ns) || bad(l.UnitsNs...) {
+			return fail.New(fail.Corrupt, "layer %q has a time that is negative or longer than a day", l.Name).Try("profile it again")
+		}
+	}
+	if f := p.Target.NoiseFloor; f != nil && !(*f >= 0 && *f < 1) {
+		return fail.New(fail.Corrupt, "a noise floor of %g", *f).Try("compare identical code on the target again")
+	}
+	return nil
+}
+
 func ref(p *Profile) RunRef {
 	return RunRef{ID: p.ID, Model: p.Model.Name, Target: p.Target.Name, P50Ns: *p.Clean.P50Ns, Seal: p.Conditions.Seal}
 }
@@ -51,7 +86,7 @@ func ref(p *Profile) RunRef {
 // whole judges the whole inference.
 func (c *Comparison) whole(m plan) {
 	e := m.effect(m.a, m.b)
-	c.Ratio = [3]float64{bounded(math.Exp(e.lo)), math.Exp(e.mid), bounded(math.Exp(e.hi))}
+	c.Ratio = [3]float64{bounded(math.Exp(e.lo)), bounded(math.Exp(e.mid)), bounded(math.Exp(e.hi))}
 	c.Detectable = bounded(math.Expm1(m.floor + e.reach))
 	c.Verdict = NoDifference
 	c.Inconclusive = m.inconclusive

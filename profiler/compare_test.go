@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"fettle/internal/fail"
 	"fettle/profiler/trace"
 )
 
@@ -26,7 +27,7 @@ func addUp(t *testing.T, c *Comparison) {
 	t.Helper()
 	raw, err := json.Marshal(c)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v: %+v", err, c)
 	}
 	var back Comparison
 	if err := json.Unmarshal(raw, &back); err != nil {
@@ -250,6 +251,51 @@ func TestTaintedRunsNeedMoreThanTheCanaryMoved(t *testing.T) {
 	}
 	if c := run(1, 0); c.Verdict != NoDifference || !strings.Contains(c.Inconclusive, "no canary") {
 		t.Errorf("without a canary: %s %q", c.Verdict, c.Inconclusive)
+	}
+}
+
+// A profile may come from a file that anybody wrote: Compare refuses it or gives what JSON can hold.
+func TestCompareTakesAnyProfile(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 5))
+	number := func(bad bool) float64 {
+		v := []float64{0, 1, 3, 1e3, 1e6, 1e9, 5e-324, 86_400e9}
+		if bad && rng.IntN(40) == 0 {
+			v = []float64{-1, 1e300, -1e300, math.MaxFloat64}
+		}
+		return v[rng.IntN(len(v))]
+	}
+	refused := 0
+	for trial := range 2000 {
+		prof := func() *Profile {
+			v := number(true)
+			p := &Profile{Complete: true, Schedule: []string{"", "s"}[rng.IntN(2)], Clean: Clean{N: rng.IntN(100), P50Ns: &v}, Conditions: Conditions{Seal: []string{Red, Green}[rng.IntN(2)]}}
+			for range rng.IntN(5) {
+				p.Launches = append(p.Launches, LaunchResult{Used: rng.IntN(3) > 0, P50Ns: number(true), Canary: number(false), Taint: rng.IntN(2) > 0})
+			}
+			for range rng.IntN(30) {
+				p.Clean.SamplesNs = append(p.Clean.SamplesNs, int64(number(false)))
+			}
+			for i := range rng.IntN(6) {
+				l := Layer{ID: fmt.Sprint(i), Origin: []string{fmt.Sprint(rng.IntN(4))}, P50Ns: number(true)}
+				for range rng.IntN(5) {
+					l.UnitsNs = append(l.UnitsNs, number(false))
+				}
+				p.Layers = append(p.Layers, l)
+			}
+			return p
+		}
+		c, err := Compare(prof(), prof())
+		if err != nil {
+			if !fail.Is(err, fail.Corrupt) && !fail.Is(err, fail.Invalid) {
+				t.Fatalf("trial %d: %v", trial, err)
+			}
+			refused++
+			continue
+		}
+		addUp(t, c)
+	}
+	if refused == 0 || refused == 2000 {
+		t.Errorf("%d of 2000 refused", refused)
 	}
 }
 

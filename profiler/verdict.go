@@ -77,7 +77,7 @@ func (m *plan) distrust(a, b *Profile) {
 			return
 		}
 		// Within a launch the canary may have moved both ways; between launches it shows here.
-		move := max(hi/lo-1, canaryMove)
+		move := bounded(max(hi/lo-1, canaryMove))
 		if move > m.floor {
 			m.floor = move
 			m.notes = append(m.notes, fmt.Sprintf("a run was disturbed: only a change of more than %.1f %%, by which the canary moved, counts", 100*move))
