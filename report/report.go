@@ -31,6 +31,9 @@ func Profile(w io.Writer, p *profiler.Profile, format string, opt Options) error
 	if err != nil {
 		return err
 	}
+	if t != nil && slices.Contains([]string{"html", "svg", "png", "pdf"}, format) { // for people; programs get the words as they are
+		p = chineseProfile(p)
+	}
 	switch format {
 	case "html":
 		return profileHTML(w, p, t)
@@ -53,6 +56,9 @@ func Comparison(w io.Writer, c *profiler.Comparison, format string, opt Options)
 	t, err := words(opt.Lang)
 	if err != nil {
 		return err
+	}
+	if t != nil && slices.Contains([]string{"html", "svg", "png", "pdf"}, format) {
+		c = chineseComparison(c)
 	}
 	switch format {
 	case "html":
