@@ -4,6 +4,7 @@ import (
 	"fettle/views/boards"
 	"fettle/views/canvas"
 	"fettle/views/compare"
+	"fettle/views/deploy"
 	"fettle/views/kit"
 	"fettle/views/profile"
 	"fettle/views/rewrites"
@@ -26,5 +27,6 @@ func routes() []route {
 		{"boards", "Boards", "boards", 2, boards.New},
 		{"profile", "Profile", "profile", 2, profile.New},
 		{"compare", "Compare", "compare", 2, compare.New},
+		{"deploy", "Deploy", "deploy", 3, deploy.New},
 	}
 }

@@ -29,7 +29,7 @@ func newPhrases(words map[string]string) *Phrases {
 	keys := make([]string, 0, len(words))
 	for k := range words {
 		// A key that is little more than its verbs would match everything.
-		if rest := verb.ReplaceAllString(k, ""); verb.MatchString(k) && len(strings.TrimSpace(rest)) >= 4 {
+		if rest := verb.ReplaceAllString(k, ""); verb.MatchString(k) && len(strings.TrimSpace(rest)) >= 6 {
 			keys = append(keys, k)
 		}
 	}

@@ -127,7 +127,7 @@ func (s *screen) chartCard() fyne.CanvasObject {
 	s.charts = plot.NewChart(s.ink, 260, 140)
 	s.charts.OnTap = func(m plot.Mark) { s.do.Select(m.Keys, "profile") }
 	s.note = u.Caption("")
-	s.kinds = u.NewSegmented([]string{u.T("By kind"), u.T("Roofline"), u.T("Samples")}, 0, func(i int) { s.chart = i; s.redraw() })
+	s.kinds = u.NewSegmented([]string{u.T("By kind"), u.T("Roofline"), u.T("Inferences")}, 0, func(i int) { s.chart = i; s.redraw() })
 	head := kit.Pad(8, 12, 6, 14, kit.Cols(10, u.Strong(u.T("Where the time goes")).Whole(), kit.Flex(s.note), s.kinds))
 	s.memory = u.Caption("")
 	return s.panel(container.NewBorder(head, kit.Pad(2, 12, 7, 14, s.memory), nil, nil, kit.Pad(0, 10, 2, 6, s.charts)))

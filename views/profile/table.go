@@ -13,7 +13,7 @@ func (s *screen) columns(end string) []plot.Column {
 	return []plot.Column{
 		{ID: columnName, Title: u.T("Layer"), Width: 96, Grow: 1},
 		{ID: columnKind, Title: u.T("Kind"), Width: 108, Grow: .7, Caption: true},
-		{Title: u.T("type"), Width: 34, Caption: true},
+		{Title: u.T("dtype"), Width: 34, Caption: true},
 		{ID: columnMs, Title: "ms", Width: 58, Align: plot.Right},
 		{Title: "0", End: end, Width: 110, Grow: 1.3, Measured: true},
 		{ID: columnPeak, Title: u.T("of peak"), Width: 62, Align: plot.Right},
