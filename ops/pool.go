@@ -282,9 +282,10 @@ var maxUnpoolDef = &Def{Name: "MaxUnpool", Since: []int{9, 11, 22}, In: []Port{{
 		}
 		s := append(model.Shape{}, x.Shape...)
 		for i, n := range own {
-			if s[2+i] = dimOf(n); f.Has(2) {
-				s[2+i] = model.Sym("")
-			}
+			s[2+i] = dimOf(n)
+		}
+		if f.Has(2) {
+			s = unknownDims(len(s))
 		}
 		f.Out[0] = model.TensorType(x.DType, s)
 		if t := f.Value(2); t != nil {
