@@ -69,7 +69,7 @@ func (p pick) joined() (dims, strides []int) {
 }
 
 // moveTile is the side of the squares in which a transposition reads and writes whole cache lines.
-const moveTile = 32
+const moveTile = 128
 
 // moveStrided fills dst in row-major order of dims from src at the given strides. Runs are copied whole; where only
 // another dimension than the last is dense in src, the two are walked in tiles.
@@ -100,16 +100,7 @@ func moveStrided[T any](dst, src []T, dims, strides []int, start int) {
 		d, s := w.off[0], start+w.off[1]
 		switch {
 		case dense >= 0:
-			rows, ds := dims[dense], own[dense]
-			for r0 := 0; r0 < rows; r0 += moveTile {
-				for c0 := 0; c0 < cols; c0 += moveTile {
-					for r := r0; r < min(rows, r0+moveTile); r++ {
-						for k := c0; k < min(cols, c0+moveTile); k++ {
-							dst[d+r*ds+k] = src[s+r+k*step]
-						}
-					}
-				}
-			}
+			moveTiles(dst, src, d, s, dims[dense], cols, own[dense], step)
 		case step == 1:
 			copy(dst[d:d+cols], src[s:s+cols])
 		default:
@@ -118,6 +109,34 @@ func moveStrided[T any](dst, src []T, dims, strides []int, start int) {
 			}
 		}
 		w.next()
+	}
+}
+
+// moveTiles is dst[d+r*ds+k] = src[s+r+k*step]. The inner loop runs along the side whose lines lie closer together: lines
+// that are a large power of two apart fall on each other in a cache.
+func moveTiles[T any](dst, src []T, d, s, rows, cols, ds, step int) {
+	for r0 := 0; r0 < rows; r0 += moveTile {
+		for c0 := 0; c0 < cols; c0 += moveTile {
+			r1, c1 := min(rows, r0+moveTile), min(cols, c0+moveTile)
+			if ds < max(step, -step) {
+				for k := c0; k < c1; k++ {
+					to := d + r0*ds + k
+					for _, v := range src[s+r0+k*step : s+r1+k*step] {
+						dst[to] = v
+						to += ds
+					}
+				}
+				continue
+			}
+			for r := r0; r < r1; r++ {
+				from := s + r + c0*step
+				line := dst[d+r*ds+c0 : d+r*ds+c1]
+				for k := range line {
+					line[k] = src[from]
+					from += step
+				}
+			}
+		}
 	}
 }
 

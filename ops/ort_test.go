@@ -138,11 +138,19 @@ func otherwise(x *example) bool {
 		return first == nil || first.DType.Integer()
 	case "MatMul": // sums of nothing are not written
 		return first == nil || first.Len() == 0
-	case "Resize": // integers are rounded after each axis
-		return x.node.Int("antialias", 0) != 0 && (first == nil || first.DType.Integer())
+	case "Resize":
+		switch x.node.Str("coordinate_transformation_mode", "") {
+		case "align_corners": // lengths are rounded before they are used
+			return true
+		case "tf_crop_and_resize": // regions of pictures and channels do not count
+			return true
+		}
+		return x.node.Int("antialias", 0) != 0 && (first == nil || first.DType.Integer()) // rounded after each axis
 	case "Shrink": // lambd is cast to the integers' type
 		return first == nil || first.DType.Integer()
-	case "ArgMin", "ArgMax", "ReduceMin", "ReduceMax": // empty inputs keep their shape
+	case "Mod": // fmod of integers goes through floats
+		return x.node.Int("fmod", 0) != 0 && (first == nil || first.DType.Integer())
+	case "ArgMin", "ArgMax", "ReduceMin", "ReduceMax", "ReduceMean": // empty inputs keep their shape, or have a mean
 		return first == nil || first.Len() == 0
 	case "SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss": // the sum of weights may be 0
 		return len(x.node.Inputs) > 2
