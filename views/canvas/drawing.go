@@ -161,7 +161,9 @@ func (d *drawing) node(m *model.Model, n *model.Node, info *app.LayerInfo) int32
 	}
 	k := kindOf(n.Op)
 	it.Small = k.small()
-	it.Sub = describe(m, n, info)
+	if it.Sub = describe(m, n, info); it.Sub == it.Title {
+		it.Sub = ""
+	}
 	if it.Small {
 		it.Badge, it.Sub = "", shortOp(it)
 	}

@@ -2,6 +2,7 @@ package canvas
 
 import (
 	"image/color"
+	"slices"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
@@ -24,6 +25,7 @@ type layersPane struct {
 	rows    []row
 	ramp    *graph.Ramp
 	inks    *graph.Inks
+	chosen  []int32 // what was selected when the list was last brought to it
 }
 
 func newLayersPane(s *screen) *layersPane {
@@ -70,6 +72,10 @@ func (p *layersPane) update() {
 	p.ramp = s.read.Colors(p.inks)
 	p.unit.SetText(s.read.Unit)
 	p.list.Refresh()
+	if first := slices.IndexFunc(p.rows, func(r row) bool { return r.sel }); first >= 0 && !slices.Equal(p.chosen, s.chosen) {
+		p.list.ScrollTo(first)
+	}
+	p.chosen = s.chosen
 	p.footer()
 }
 

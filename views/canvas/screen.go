@@ -241,6 +241,9 @@ func (s *screen) redraw() {
 		read = d.read(s.u, want.lens, want.run)
 		return ctx.Err()
 	}, func(err error) {
+		if s.shown != want {
+			return // the model was closed meanwhile
+		}
 		if err != nil {
 			s.shown = drawn{}
 			s.failed(err)

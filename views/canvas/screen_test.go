@@ -287,6 +287,17 @@ func TestWithoutModel(t *testing.T) {
 	}
 }
 
+// A model that is closed while it is drawn must not come back.
+func TestClosedWhileDrawn(t *testing.T) {
+	o := open(t, true, "en")
+	o.screen.Show(state(rewrittenDoc(t)))
+	o.draw.Wait() // the drawing is done and waits to be shown
+	o.show(&app.State{Seq: 2})
+	if o.d != nil || !o.none.Visible() {
+		t.Error("the drawing of a closed model was shown")
+	}
+}
+
 func TestWeightsAreRead(t *testing.T) {
 	o := open(t, true, "en")
 	o.show(state(openDoc(t, "resnet20")))

@@ -12,10 +12,22 @@ import (
 type legendBox struct{ x0, y0, x1, y1 int }
 
 const (
-	cardMargin = 12
-	classRow   = 18 // height of one class in the legend
-	unitRow    = 16 // of a unit that has a row of its own
+	cardMargin  = 12
+	classRow    = 18 // height of one class in the legend
+	minimapSide = 158
+	unitRow     = 16 // of a unit that has a row of its own
 )
+
+// size is that of the card in DIP.
+func (k *Legend) size() (w, h int) {
+	switch n := len(k.Classes); {
+	case n > 0:
+		return 148, 30 + n*classRow + 22
+	case len(k.Unit) > 2: // too long to stand beside the heads of the columns
+		return 104, 128 + unitRow
+	}
+	return 104, 128
+}
 
 func (p *Painter) prepareLegend() {
 	s := p.s
@@ -23,13 +35,7 @@ func (p *Painter) prepareLegend() {
 	if s.Key.Unit == "" {
 		return
 	}
-	w, h := 104, 128
-	if n := len(s.Key.Classes); n > 0 {
-		w, h = 148, 30+n*classRow+22
-	}
-	if len(s.Key.Classes) == 0 && len(s.Key.Unit) > 2 {
-		h += unitRow // too long to stand beside the heads of the columns
-	}
+	w, h := s.Key.size()
 	y1 := p.h - p.u(cardMargin)
 	p.legend = legendBox{p.u(8), y1 - p.u(float64(h)), p.u(8) + p.u(float64(w)), y1}
 	if len(s.Key.Classes) > 0 {
@@ -138,7 +144,7 @@ type minimap struct {
 
 func (p *Painter) prepareMinimap() {
 	m := &p.mini
-	side := p.u(158)
+	side := p.u(minimapSide)
 	m.x0, m.y0 = p.w-p.u(14)-side, p.h-p.u(cardMargin+2)-side
 	if m.scene == p.s && m.inks == p.Inks && m.ramp == p.ramp && m.scale == p.m.s {
 		return

@@ -14,6 +14,36 @@ const (
 
 func (g *Widget) size() (w, h float64) { return float64(g.Size().Width), float64(g.Size().Height) }
 
+// seesSome reports whether a part of the graph is in view: another graph may be shorter than the one before.
+func (g *Widget) seesSome() bool {
+	w, h := g.size()
+	return g.scene.Bounds.Touches(g.view.Camera.View(w, h))
+}
+
+// fitted shows all of the graph, beside the cards where that costs little: they must not lie on texts.
+func (g *Widget) fitted(w, h float64) Camera {
+	b := g.scene.Bounds
+	c := Fit(b, w, h, fitMargin)
+	left, right := 0.0, 0.0
+	if g.view.Legend && g.scene.Key.Unit != "" {
+		lw, _ := g.scene.Key.size()
+		left = float64(lw) + cardMargin
+	}
+	if g.view.Minimap {
+		right = minimapSide + cardMargin
+	}
+	x0, _ := c.ToView(float64(b.X0), 0)
+	x1, _ := c.ToView(float64(b.X1), 0)
+	if x0 > left && x1 < w-right || w < left+right+200 {
+		return c
+	}
+	n := Fit(b, w-left-right, h, fitMargin)
+	if n.Zoom < c.Zoom*.7 {
+		return c
+	}
+	return n.Pan(left, 0)
+}
+
 // firstCamera shows the whole graph, or the top of one that is too long to be read at once.
 func (g *Widget) firstCamera(z fyne.Size) {
 	w, h := float64(z.Width), float64(z.Height)
@@ -21,11 +51,11 @@ func (g *Widget) firstCamera(z fyne.Size) {
 		return
 	}
 	b := g.scene.Bounds
-	c := Fit(b, w, h, fitMargin)
+	c := g.fitted(w, h)
 	if c.Zoom < readable {
 		c.Zoom = min(1, max(readable, (w-2*fitMargin)/float64(b.W())))
 		if float64(b.W())*c.Zoom > w { // wide as well: the whole says more than a corner
-			c = Fit(b, w, h, fitMargin)
+			c = g.fitted(w, h)
 		} else {
 			c = Centre(float64(b.X0+b.X1)/2, float64(b.Y0)+(h/2-fitMargin)/c.Zoom, c.Zoom, w, h)
 		}
@@ -68,7 +98,7 @@ func (g *Widget) SetStill(still bool) { g.opt.Still = still }
 func (g *Widget) Fit() {
 	w, h := g.size()
 	if w > 1 && h > 1 {
-		g.fly(Fit(g.scene.Bounds, w, h, fitMargin))
+		g.fly(g.fitted(w, h))
 	}
 }
 

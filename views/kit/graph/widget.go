@@ -224,7 +224,7 @@ func (g *Widget) show(p *Plan) {
 	g.scene = Show(p, g.read, about)
 	g.view.Ramp = g.read.Colors(g.p.Inks)
 	g.mark()
-	if !g.settled {
+	if !g.settled || !g.seesSome() {
 		g.firstCamera(g.Size())
 	}
 	g.hide()

@@ -179,3 +179,32 @@ func TestLensKeepsCamera(t *testing.T) {
 		t.Error("the same groups under another model lost the camera")
 	}
 }
+
+// Another graph with the same groups keeps the camera, unless nothing of it would be seen.
+func TestCameraComesBack(t *testing.T) {
+	g, _ := open(t)
+	g.pan(-5000, -5000)
+	tree, read := chain()
+	g.SetTree(tree, read)
+	g.Wait()
+	if !g.seesSome() {
+		t.Error("the graph is out of sight")
+	}
+}
+
+// Cards do not lie on the graph where it is wide.
+func TestFitLeavesRoomForCards(t *testing.T) {
+	g, _ := open(t)
+	g.Resize(fyne.NewSize(1400, 400))
+	s := &Scene{Key: Legend{Unit: "ms"}}
+	s.Nodes = append(s.Nodes, Node{Box: Rect{0, 0, 1500, 300}})
+	s.Build()
+	g.scene = s
+	c := g.fitted(1400, 400)
+	if x0, _ := c.ToView(0, 0); x0 < 104 {
+		t.Errorf("the legend covers the graph, which begins at %v", x0)
+	}
+	if x1, _ := c.ToView(1500, 0); x1 > 1400-minimapSide {
+		t.Errorf("the minimap covers the graph, which ends at %v", x1)
+	}
+}
