@@ -117,6 +117,7 @@ var families = []func() []*Def{
 	controlOps,
 	quantOps,
 	qlinearOps,
+	microsoftOps,
 	castOps,
 	recurrentOps,
 	attentionOps,
