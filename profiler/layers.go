@@ -2,6 +2,7 @@ package profiler
 
 import (
 	"math"
+	"slices"
 
 	"fettle/internal/stats"
 	"fettle/profiler/trace"
@@ -44,7 +45,7 @@ func (p *Profile) layers(t *trace.Trace, rounds int) {
 		return
 	}
 	sum := 0.0
-	perLayer := max(60, min(rounds, 8_000_000/(1+len(sh.gap)*len(mid))))
+	perLayer := max(60, min(rounds, 8_000_000/(1+min(len(sh.gap), 4*thin)*len(mid))))
 	for j, st := range t.Steps {
 		l := Layer{ID: st.ID, Name: st.Name, Op: st.Op, Origin: st.Origin, Kernel: st.Kernel, DType: st.DType, Device: st.Device,
 			Threads: st.Threads, MACs: st.MACs, Bytes: st.Bytes, Window: st.Window, Strides: st.Strides}
@@ -63,7 +64,7 @@ func (p *Profile) layers(t *trace.Trace, rounds int) {
 		}
 		l.Interval = [2]float64{l.P50Ns, l.P50Ns}
 		if rounds > 0 {
-			iv := stats.Bootstrap(groups, stats.Median, perLayer, seed+uint64(j))
+			iv := interval(groups, mid[j], perLayer, seed+uint64(j))
 			l.Interval = [2]float64{clean * iv.Lo / total, clean * iv.Hi / total}
 		}
 		sum += l.P50Ns
@@ -72,6 +73,34 @@ func (p *Profile) layers(t *trace.Trace, rounds int) {
 	p.UnattributedNs = clean - sum
 	p.Closure = math.Abs(sum-clean) / clean
 	p.observe(t)
+}
+
+// thin is how many values of a unit the bootstrap of a layer draws from.
+const thin = 100
+
+// interval is that of a layer's share. With five units or more it is the t interval of their medians; with fewer a bootstrap over the
+// units, which for a thousand layers of many inferences takes evenly spaced values of each unit: that makes it wider, never narrower.
+func interval(groups [][]float64, mid float64, rounds int, seed uint64) stats.Interval {
+	if len(groups) >= 5 {
+		m := make([]float64, len(groups))
+		for i, g := range groups {
+			m[i] = stats.Median(g)
+		}
+		h := stats.TQuantile(0.975, len(m)-1) * stats.Std(m) / math.Sqrt(float64(len(m)))
+		return stats.Interval{Lo: math.Max(0, mid-h), Hi: mid + h}
+	}
+	some := make([][]float64, len(groups))
+	for i, g := range groups {
+		if some[i] = g; len(g) > thin {
+			sorted := slices.Sorted(slices.Values(g))
+			some[i] = make([]float64, thin)
+			for k := range some[i] {
+				some[i][k] = sorted[(2*k+1)*len(sorted)/(2*thin)]
+			}
+		}
+	}
+	iv := stats.Bootstrap(some, stats.Median, rounds, seed)
+	return stats.Interval{Lo: math.Min(iv.Lo, mid), Hi: math.Max(iv.Hi, mid)}
 }
 
 // shares gathers the instrumented inferences of the used launches. With one launch the units are blocks of consecutive inferences.

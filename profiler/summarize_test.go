@@ -2,11 +2,13 @@ package profiler
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"fettle/internal/fail"
 	"fettle/profiler/trace"
@@ -267,5 +269,57 @@ func TestResolution(t *testing.T) {
 	}
 	if r := resolution([][]int64{{7, 9}}); r != 1 {
 		t.Error(r)
+	}
+}
+
+// A big network measured for long must not keep its user waiting: 500 layers, 300 inferences in each of three launches.
+func TestSummarizeIsQuick(t *testing.T) {
+	tr := &trace.Trace{Schema: trace.Schema}
+	for j := range 500 {
+		tr.Steps = append(tr.Steps, trace.Step{ID: fmt.Sprint(j)})
+	}
+	for range 3 {
+		l := trace.Launch{CanaryNs: []int64{1e6, 1e6}}
+		for k := range int64(300) {
+			row := make([]int64, 500)
+			for j := range row {
+				row[j] = 1000 + int64(j) + (k*7+int64(j))%13
+			}
+			l.Clean, l.Whole, l.Instrumented = append(l.Clean, 630_000+k%9), append(l.Whole, 630_000), append(l.Instrumented, row)
+		}
+		tr.Launches = append(tr.Launches, l)
+	}
+	tr.Close()
+	start := time.Now()
+	p := mustSummarize(t, tr)
+	if took := time.Since(start); took > 15*time.Second { // one second on an idle machine
+		t.Errorf("took %v", took)
+	}
+	if l := p.Layers[250]; l.Interval[0] > l.P50Ns || l.Interval[1] < l.P50Ns || l.Interval[1] > 1.02*l.P50Ns {
+		t.Errorf("layer 250: %g %v", l.P50Ns, l.Interval)
+	}
+}
+
+func TestLayerIntervalHoldsTheTruth(t *testing.T) {
+	for _, launches := range []int{3, 8} {
+		held, trials := 0, 150
+		for i := range trials {
+			tr, _ := worlds()[2].pair(uint64(i), launches, 20, 0, 0)
+			p, err := summarize(tr, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			share := simulated[0] / (simulated[0] + 31e3 + 250e3 + 12e3 + 160e3 + 60e3 + 4e3 + 90e3 + 2e3)
+			clean := *p.Clean.P50Ns
+			if iv := p.Layers[0].Interval; iv[0] <= share*clean && share*clean <= iv[1] {
+				held++
+			}
+		}
+		// Three launches leave the bootstrap with few samples of samples: it holds a little less than 95 %.
+		if s := float64(held) / float64(trials); s < 0.8 {
+			t.Errorf("%d launches: %.0f %% of the intervals hold the truth", launches, 100*s)
+		} else {
+			t.Logf("%d launches: %.0f %%", launches, 100*s)
+		}
 	}
 }

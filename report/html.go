@@ -82,7 +82,7 @@ func lang(t chart.Words) string {
 
 func profileHTML(w io.Writer, p *profiler.Profile, t chart.Words) error {
 	g := page{Lang: lang(t), Title: t.T("Profile of %s", p.Model.Name), Tone: "text1", Warnings: p.Warnings,
-		Foot: t.T("Written by Fettle. Times are medians; intervals are 95 %, bootstrapped over launches.")}
+		Foot: t.T("Written by Fettle. Times are medians; intervals are 95 %, over launches.")}
 	if p.Clean.P50Ns != nil {
 		g.Lead = chart.TimeInterval(*p.Clean.P50Ns, p.Clean.IntervalP50)
 	} else {
