@@ -15,7 +15,7 @@ func chinese() chart.Words {
 		"B is faster: %s of the time of A (95 %% interval: %s to %s)":                                                             "B 更快：时间比 A %s（95 %% 区间：%s 至 %s）",
 		"B is slower: %s of the time of A (95 %% interval: %s to %s)":                                                             "B 更慢：时间比 A %s（95 %% 区间：%s 至 %s）",
 		"no difference shown; %s or more would have been seen":                                                                    "未显示差异；%s 或更大的差异本可看出",
-		"Written by Fettle. Times are medians; intervals are 95 %, over launches.":                                   "由 Fettle 生成。时间为中位数；区间为 95 %，以启动为单位。",
+		"Written by Fettle. Times are medians; intervals are 95 %, over launches.":                                                "由 Fettle 生成。时间为中位数；区间为 95 %，以启动为单位。",
 		"Written by Fettle. A change counts only where its 95 % interval clears the noise floor; layers after Holm's correction.": "由 Fettle 生成。仅当 95 % 区间越过噪声下限才算变化；各层经 Holm 校正。",
 		"run": "运行", "target": "目标", "processor": "处理器", "runtime": "运行时", "threads": "线程", "precision": "精度", "p90": "p90", "p99": "p99", "needs n ≥ %d": "需要 n ≥ %d",
 		"first inference": "首次推理", "load time": "加载时间", "outliers": "离群值", "%d of %d": "%[2]d 个中 %[1]d 个", "closure": "闭合误差", "observer cost": "观测开销",
