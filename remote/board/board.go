@@ -313,7 +313,9 @@ func parseCPU(s string) (soc string, isa []string, cores []Core) {
 	}
 	for _, l := range append(strings.Split(s, "\n"), "") {
 		k, v, ok := strings.Cut(l, ":")
-		k, v = strings.TrimSpace(k), clean(v)
+		k = strings.TrimSpace(k)
+		flags := v // x86 lists over a hundred, more than a name may be long
+		v = clean(v)
 		switch {
 		case !ok:
 			end()
@@ -328,7 +330,8 @@ func parseCPU(s string) (soc string, isa []string, cores []Core) {
 				soc = v
 			}
 		case (k == "Features" || k == "flags" || k == "isa") && len(isa) == 0:
-			isa = strings.Fields(v)
+			isa = strings.Fields(Printable(flags))
+			isa = isa[:min(len(isa), 1024)]
 			slices.Sort(isa)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -207,4 +208,16 @@ func FuzzFacts(f *testing.F) {
 			t.Error("the list of cores has no end")
 		}
 	})
+}
+
+// TestLongFlagLists: an x86 processor lists over a hundred flags; the vector ones stand late.
+func TestLongFlagLists(t *testing.T) {
+	list := "fpu"
+	for i := range 120 {
+		list += " flag" + strconv.Itoa(i)
+	}
+	_, isa, _ := parseCPU("processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: " + list + " avx2 fma\n")
+	if !slices.Contains(isa, "avx2") || len(isa) != 123 {
+		t.Errorf("%d flags, avx2 among them: %v", len(isa), slices.Contains(isa, "avx2"))
+	}
 }
