@@ -254,6 +254,34 @@ func TestTaintedRunsNeedMoreThanTheCanaryMoved(t *testing.T) {
 	}
 }
 
+// Each run is steady, but the board was throttled, without saying so, during the whole of the second.
+func TestMachineThatChangedBetweenRuns(t *testing.T) {
+	run := func(schedule string, target string) *Comparison {
+		ta, tb := worlds()[0].pair(3, 8, 20, 0, 0.05)
+		ta.Schedule, tb.Schedule = schedule, schedule
+		tb.Target.Name = target
+		for i := range tb.Launches {
+			for k := range tb.Launches[i].CanaryNs {
+				tb.Launches[i].CanaryNs[k] = tb.Launches[i].CanaryNs[k] * 115 / 100
+			}
+		}
+		ta.Close()
+		tb.Close()
+		return mustCompare(t, mustSummarize(t, ta), mustSummarize(t, tb))
+	}
+	for _, c := range []struct{ name, schedule, target, want string }{
+		{"one after the other", "", "quiet", NoDifference},
+		{"interleaved: the canary stands in neither side's way", "s", "quiet", Slower},
+		{"another board is another machine", "", "board", Slower},
+	} {
+		got := run(c.schedule, c.target)
+		said := strings.Contains(strings.Join(got.Conditions, " "), "not the same in both runs")
+		if got.Verdict != c.want || said != (c.want == NoDifference) {
+			t.Errorf("%s: %s, floor %g, %q", c.name, got.Verdict, got.Floor, got.Conditions)
+		}
+	}
+}
+
 // A profile may come from a file that anybody wrote: Compare refuses it or gives what JSON can hold.
 func TestCompareTakesAnyProfile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 5))

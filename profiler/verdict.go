@@ -60,30 +60,47 @@ func method(a, b *Profile) plan {
 	return m
 }
 
-// distrust raises the floor by what the canary moved where no launch of a run was undisturbed: the machine may explain that much.
+// distrust raises the floor by what the canary moved where no launch of a run was undisturbed, and where the same machine was faster
+// in one run than in the other: the machine may explain that much.
 func (m *plan) distrust(a, b *Profile) {
-	for _, p := range []*Profile{a, b} {
-		if p.Conditions.Seal != Red {
-			continue
+	lo, hi := math.Inf(1), 0.0
+	for _, l := range append(used(a), used(b)...) {
+		if l.Canary > 0 {
+			lo, hi = min(lo, l.Canary), max(hi, l.Canary)
 		}
-		lo, hi := math.Inf(1), 0.0
-		for _, l := range append(used(a), used(b)...) {
-			if l.Canary > 0 {
-				lo, hi = min(lo, l.Canary), max(hi, l.Canary)
-			}
-		}
-		if hi == 0 {
-			m.inconclusive = "a run was disturbed, and no canary says by how much; run it again"
-			return
-		}
-		// Within a launch the canary may have moved both ways; between launches it shows here.
-		move := bounded(max(hi/lo-1, canaryMove))
-		if move > m.floor {
-			m.floor = move
-			m.notes = append(m.notes, fmt.Sprintf("a run was disturbed: only a change of more than %.1f %%, by which the canary moved, counts", 100*move))
-		}
-		return
 	}
+	red := a.Conditions.Seal == Red || b.Conditions.Seal == Red
+	switch same := a.Target.Name == b.Target.Name && a.Target.CPU == b.Target.CPU && a.Target.AgentSHA == b.Target.AgentSHA; {
+	case red && hi == 0:
+		m.inconclusive = "a run was disturbed, and no canary says by how much; run it again"
+	case red:
+		// Within a launch the canary may have moved both ways; between launches it shows here.
+		m.raise(max(hi/lo-1, canaryMove), "a run was disturbed: only a change of more than %.1f %%, by which the canary moved, counts")
+	case same && !m.paired && hi > 0:
+		// Each run is steady in itself, but nobody held the machine between them.
+		x, y := canary(a), canary(b)
+		if move := max(x, y)/min(x, y) - 1; move > canaryMove {
+			m.raise(move, "the machine was not the same in both runs: only a change of more than %.1f %%, by which the canary differs, counts")
+		}
+	}
+}
+
+func (m *plan) raise(floor float64, note string) {
+	if floor = bounded(floor); floor > m.floor {
+		m.floor = floor
+		m.notes = append(m.notes, fmt.Sprintf(note, 100*floor))
+	}
+}
+
+// canary is the median over the used launches that have one; NaN without.
+func canary(p *Profile) float64 {
+	var v []float64
+	for _, l := range used(p) {
+		if l.Canary > 0 {
+			v = append(v, l.Canary)
+		}
+	}
+	return stats.Median(v)
 }
 
 func used(p *Profile) []LaunchResult {

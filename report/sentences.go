@@ -39,6 +39,7 @@ func sentences() []sentence {
 		{"one launch a side: the interval comes from blocks of samples and is widened by * for what a new start may change; compare with 8 launches or more", "每边只有一次启动：区间来自样本分块，并为重新启动的影响放宽 $1；请用 8 次或更多次启动比较"},
 		{"the runs were not interleaved: what the target changed between them counts as a difference", "两次运行没有交错：目标在其间的变化也会算作差异"},
 		{"a run was disturbed: only a change of more than *, by which the canary moved, counts", "有一次运行受到干扰：只有超过基准核变动 $1 的变化才算数"},
+		{"the machine was not the same in both runs: only a change of more than *, by which the canary differs, counts", "两次运行时机器状态不同：只有超过基准核差异 $1 的变化才算数"},
 		{"* of * pairs were left out: the machine changed during one of them", "$2 对中有 $1 对未采用：其间机器有变化"},
 		{"too few samples for an interval; take 20 runs or more", "样本太少，无法给出区间；请运行 20 次或更多次"},
 		{"fewer than two pairs of launches were left undisturbed; run it again", "未受干扰的启动不足两对；请重新运行"},

@@ -44,6 +44,7 @@ func TestEverySentenceIsChinese(t *testing.T) {
 		trouble(all(func(l *trace.Launch) { l.CanaryNs = []int64{1e6, 2e6} })),
 		trouble(func(p *trace.Trace) { p.Launches[1].CanaryNs = []int64{2e6, 2e6} }),
 		trouble(all(func(l *trace.Launch) { l.CanaryNs = nil })),
+		trouble(all(func(l *trace.Launch) { l.CanaryNs = []int64{2e6, 2e6} })),
 		trouble(func(p *trace.Trace) { p.Launches = p.Launches[:1] }),
 		trouble(all(func(l *trace.Launch) { l.Instrumented, l.Whole = nil, nil })),
 		trouble(all(func(l *trace.Launch) {
