@@ -393,3 +393,44 @@ func TestKilledWriter(t *testing.T) {
 	}
 	t.Logf("%d acknowledged", len(acked))
 }
+
+// While another process writes without pause, this one reads and writes.
+func TestSecondProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "h.db")
+	self, err := os.Executable()
+	if err != nil {
+		t.Skip(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), childEnv+"="+path)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	next := func() string {
+		if !lines.Scan() {
+			t.Fatal("the other process ended")
+		}
+		return lines.Text()
+	}
+	theirs := next()
+	s := open(t, path)
+	for i := range 10 {
+		put(t, s, 1_000_000+i)
+		next() // it goes on too
+	}
+	if _, err := s.Get(t.Context(), theirs); err != nil {
+		t.Errorf("their run: %v", err)
+	}
+	if rows, err := s.List(t.Context(), Filter{}); err != nil || len(rows) < 21 {
+		t.Errorf("%d rows, %v", len(rows), err)
+	}
+	cmd.Process.Kill()
+	for lines.Scan() { // until its end of the pipe closes
+	}
+	cmd.Wait()
+}
