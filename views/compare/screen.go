@@ -34,6 +34,7 @@ type screen struct {
 	state  *app.State
 	shown  *app.Comparison
 	by     string
+	unit   kit.Unit
 	sort   string
 	filter string
 	listed []aligned
@@ -59,13 +60,13 @@ type screen struct {
 func New(u *kit.UI) kit.Screen { return newScreen(u, u.Studio) }
 
 func newScreen(u *kit.UI, do verbs) *screen {
-	s := &screen{u: u, do: do, ink: plot.NewInk(u.Theme), say: u.NewPhrases(), by: byMove, sort: "delta"}
+	s := &screen{u: u, do: do, ink: plot.NewInk(u.Theme), say: u.NewPhrases(), by: byMove, sort: "delta", unit: kit.UnitFor(1e6)}
 	s.bar = newToolbar(s)
 	s.head = newHeader(s)
 	s.side = newSide(s)
 	centre := container.NewBorder(s.head.card, nil, nil, nil,
 		kit.Pad(10, 0, 0, 0, container.New(&split{gap: 10, top: .46}, s.fallCard(), s.tableCard())))
-	s.full = container.NewBorder(nil, nil, nil, kit.Fixed(308, 0, s.side.panel), kit.Pad(10, 16, 10, 16, centre))
+	s.full = container.NewBorder(nil, nil, nil, kit.Fixed(324, 0, s.side.panel), kit.Pad(10, 16, 10, 16, centre))
 	s.none = container.NewStack()
 	s.content = container.NewStack(s.full, s.none)
 	return s
@@ -108,7 +109,7 @@ func (s *screen) tableCard() fyne.CanvasObject {
 	s.search = widget.NewEntry()
 	s.search.SetPlaceHolder(u.T("filter"))
 	s.search.OnChanged = func(t string) { s.filter = t; s.relist() }
-	s.orders = u.NewSegmented([]string{u.T("Δ ms"), u.T("Order")}, 0, func(i int) {
+	s.orders = u.NewSegmented([]string{u.T("By change"), u.T("Order")}, 0, func(i int) {
 		s.sort = []string{"delta", "order"}[i]
 		s.relist()
 	})
@@ -134,6 +135,8 @@ func (s *screen) Show(st *app.State) {
 	s.full.Show()
 	if c != s.shown {
 		s.shown = c
+		s.unit = kit.UnitFor(max(c.Result.A.P50Ns, c.Result.B.P50Ns) / 4) // single layers are smaller than the whole
+		s.table.SetColumns(s.columns())
 		s.head.show(c)
 		s.relist()
 		s.redraw()

@@ -35,9 +35,9 @@ func newSide(s *screen) *side {
 	d.chain.OnTap = func(m plot.Mark) { s.do.Select(m.Keys, "compare") }
 	d.room = container.NewStack(kit.Space(0, 40), d.chain)
 	d.differ = u.Caption("").Right()
-	d.table = plot.NewTable(s.ink, []plot.Column{{Title: "", Width: 70, Grow: .3}, {Title: "A", Width: 84, Grow: .1, Align: plot.Right}, {Title: "B", Width: 84, Grow: .1, Align: plot.Right}})
+	d.table = plot.NewTable(s.ink, []plot.Column{{Title: "", Width: 70, Grow: 1}, {Title: "A", Width: 84, Align: plot.Right}, {Title: "B", Width: 84, Align: plot.Right}})
 	d.notes = kit.Rows(2)
-	top := kit.Rows(8, kit.Cols(8, u.Strong(u.T("Graph overlay")).Whole(), kit.Gap(), u.Caption(u.T("Δ ms a block")).Whole()),
+	top := kit.Rows(8, kit.Cols(8, u.Strong(u.T("Graph overlay")).Whole(), kit.Gap(), u.Caption(u.T("change of each block")).Whole()),
 		kit.Cols(14, kit.Flex(d.ramp), kit.Rows(2, d.key(u.T("new in B"), false), d.key(u.T("gone in B"), true))))
 	foot := kit.Rows(6, kit.Cols(8, u.Strong(u.T("Conditions")).Whole(), kit.Flex(d.differ)), kit.Fixed(0, plot.HeadHeight+6*plot.RowHeight, d.table), d.notes)
 	scroll := container.NewVScroll(d.room)
@@ -64,7 +64,7 @@ func (d *side) show(c *app.Comparison) {
 	for _, b := range d.list {
 		m = max(m, math.Abs(b.delta))
 	}
-	d.ramp.Set(&plot.Ramp{Low: signed(-m), High: signed(m)})
+	d.ramp.Set(&plot.Ramp{Low: d.s.unit.Delta(-m), High: d.s.unit.Delta(m)})
 	d.redraw()
 	d.lines = conditions(u, c.A.Profile, c.B.Profile)
 	n := 0
@@ -104,7 +104,7 @@ func (d *side) redraw() {
 	}
 	f := &plot.Blocks{Selected: func(k []string) bool { return d.s.selected(k, false) }}
 	for _, b := range d.list {
-		x := plot.Block{Keys: b.keys, Name: b.name, Text: signed(b.delta), Added: b.added, Gone: b.gone, Tip: []string{b.name, signed(b.delta) + "\u00a0ms"}}
+		x := plot.Block{Keys: b.keys, Name: b.name, Text: d.s.unit.Delta(b.delta), Added: b.added, Gone: b.gone, Tip: []string{b.name, d.s.unit.WithName(d.s.unit.Delta(b.delta))}}
 		if m > 0 {
 			x.Share = b.delta / m
 		}

@@ -13,10 +13,10 @@ func (s *screen) columns() []plot.Column {
 	u, t := s.u, s.u.Theme
 	return []plot.Column{
 		{Title: u.T("B layer ← A operators"), Width: 150, Grow: 1.6},
-		{Title: "A ms", Width: 64, Align: plot.Right, DataInk: t.RunA},
-		{Title: "B ms", Width: 64, Align: plot.Right, DataInk: t.RunB},
-		{Title: u.T("Δ ms"), Width: 150, Grow: .8, Measured: true, Align: plot.Centre},
-		{Title: u.T("Δ %"), Width: 70, Align: plot.Right},
+		{Title: "A " + s.unit.Name, Width: 64, Align: plot.Right, DataInk: t.RunA},
+		{Title: "B " + s.unit.Name, Width: 64, Align: plot.Right, DataInk: t.RunB},
+		{Title: "Δ " + s.unit.Name, Width: 150, Grow: .8, Measured: true, Align: plot.Centre},
+		{Title: "Δ %", Width: 70, Align: plot.Right},
 		{Title: u.T("verdict (Holm)"), Width: 120, Grow: .5},
 		{Title: u.T("why"), Width: 60, Grow: .9, Caption: true},
 	}
@@ -77,7 +77,7 @@ func (s *screen) tableRow(r aligned, z zero) plot.Row {
 	case r.from != "":
 		name.Sub = "← " + r.from
 	}
-	bar := plot.RowBar{From: z.at, To: z.at + r.delta*z.unit, Axis: z.at, Colour: ink, Hatch: r.rest, Text: signed(r.delta)}
+	bar := plot.RowBar{From: z.at, To: z.at + r.delta*z.unit, Axis: z.at, Colour: ink, Hatch: r.rest, Text: s.unit.Delta(r.delta)}
 	verdict := plot.Cell{Colour: ink}
 	switch {
 	case r.rest:
@@ -94,9 +94,9 @@ func (s *screen) tableRow(r aligned, z zero) plot.Row {
 	} else if r.added {
 		share.Text = u.T("new")
 	}
-	out.Cells = []plot.Cell{name, cell(r.a), cell(r.b), {Bar: &bar}, share, verdict, {Text: s.say.Say(r.why)}}
+	out.Cells = []plot.Cell{name, s.cell(r.a), s.cell(r.b), {Bar: &bar}, share, verdict, {Text: s.say.Say(r.why)}}
 	if !r.rest {
-		out.Tip = []string{r.name, signed(r.delta) + "\u00a0ms  " + kit.Interval(r.delta, r.interval)}
+		out.Tip = []string{r.name, s.unit.WithName(s.unit.Delta(r.delta)) + "  " + kit.Interval(r.delta, r.interval)}
 		if r.from != "" {
 			out.Tip = append(out.Tip, "← "+r.from)
 		}
@@ -108,9 +108,9 @@ func (s *screen) tableRow(r aligned, z zero) plot.Row {
 }
 
 // cell is a time that may be absent.
-func cell(ns *float64) plot.Cell {
+func (s *screen) cell(ns *float64) plot.Cell {
 	if ns == nil {
 		return plot.Cell{Text: kit.Absent}
 	}
-	return plot.Cell{Text: kit.MsCell(*ns)}
+	return plot.Cell{Text: s.unit.Cell(*ns)}
 }

@@ -119,7 +119,7 @@ func describe(u words, r *app.Run) string {
 	if r.Profile == nil {
 		return r.Target + " · " + when
 	}
-	return fmt.Sprintf("%s · %s · %s", r.Profile.Plan.Precision, u.F("%d threads", r.Profile.Plan.Threads), when)
+	return fmt.Sprintf("%s · %s · %s", r.Profile.Plan.Precision, u.F("threads: %d", r.Profile.Plan.Threads), when)
 }
 
 func (p *picker) menu() {

@@ -36,14 +36,14 @@ func (l *list) show(st *app.State, board string) {
 	busy := b != nil && b.Busy
 	l.again.SetOff(busy, u.T("the board is busy"))
 	doc := ""
-	if st.Doc != nil && st.Doc.Info != nil {
-		doc = st.Doc.Info.SHA256
+	if st.Doc != nil {
+		doc = st.Doc.SHA256
 	}
 	if l.board == board && l.busy == busy && l.doc == doc && sameSlice(l.made, st.Deploys) && len(l.rows.Objects) > 0 {
 		return
 	}
 	l.made, l.board, l.busy, l.doc = st.Deploys, board, busy, doc
-	l.title.SetText(u.F("On %s", l.name(b, board)))
+	l.title.SetText(l.name(b, board))
 	var rows []fyne.CanvasObject
 	for _, v := range versions(st, board) {
 		rows = append(rows, l.card(v, busy))
@@ -60,7 +60,7 @@ func (l *list) show(st *app.State, board string) {
 		if o.Name == board || len(vs) == 0 {
 			continue
 		}
-		rows = append(rows, kit.Pad(6, 0, 0, 2, u.Strong(u.F("On %s", l.name(o, o.Name)))))
+		rows = append(rows, kit.Pad(6, 0, 0, 2, u.Strong(l.name(o, o.Name))))
 		for _, v := range vs {
 			rows = append(rows, l.card(v, o.Busy))
 		}
@@ -71,9 +71,9 @@ func (l *list) show(st *app.State, board string) {
 
 func (l *list) name(b *app.Board, name string) string {
 	if b != nil && b.Local {
-		return l.s.u.T("This computer")
+		return l.s.u.T("On this computer")
 	}
-	return name
+	return l.s.u.F("On %s", name)
 }
 
 // sameSlice reports whether two states share the same list.

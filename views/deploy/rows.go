@@ -19,8 +19,8 @@ type version struct {
 func versions(s *app.State, board string) []version {
 	var out []version
 	sha := ""
-	if s.Doc != nil && s.Doc.Info != nil {
-		sha = s.Doc.Info.SHA256
+	if s.Doc != nil {
+		sha = s.Doc.SHA256
 	}
 	for _, d := range s.Deploys {
 		if d.Target == board {

@@ -12,7 +12,7 @@ import (
 
 func TestVersions(t *testing.T) {
 	st := fake.State()
-	st.Doc = &app.Doc{Info: &app.Inspection{SHA256: "9f3c71aa04be55d2c4e1"}}
+	st.Doc = &app.Doc{SHA256: "9f3c71aa04be55d2c4e1"}
 	v := versions(st, "lab-pi4")
 	if len(v) != 2 || v[0].Name != "labels-demo" || v[1].Name != "resnet50" || v[0].open || !v[1].open {
 		t.Errorf("%+v", v)

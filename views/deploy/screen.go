@@ -208,9 +208,7 @@ func (s *screen) showBundle() {
 		return plot.Row{Cells: []plot.Cell{{Text: u.T(p.name)}, {Text: kit.Bytes(p.bytes)}, {}, {Text: u.T(p.note)}}}
 	})
 	s.sum.SetText(u.F("%s in all; only what the board lacks is sent", kit.Bytes(total(d))))
-	if d.Info != nil {
-		s.hash.SetText("sha256 " + short(d.Info.SHA256))
-	}
+	s.hash.SetText("sha256 " + short(d.SHA256))
 }
 
 // showRun follows the newest deployment to the chosen board.
@@ -237,7 +235,7 @@ func (s *screen) showRun() {
 			if i == send && r.stage >= send && r.job.Total > 0 {
 				x.Note = u.F("%s of %s", kit.Bytes(r.job.Done), kit.Bytes(r.job.Total))
 			} else if i == send && r.stage > send {
-				x.Note = u.T("the board had all of it")
+				x.Note = u.T("nothing missing")
 			}
 		}
 		f.List = append(f.List, x)

@@ -47,7 +47,7 @@ func open(t *testing.T, dark bool, lang string) (*screen, *spy, fyne.Window) {
 func state() *app.State {
 	st := fake.State()
 	st.Screen = "deploy"
-	st.Doc = &app.Doc{ID: 5, Name: "resnet50.onnx", Info: &app.Inspection{SHA256: "9f3c71aa04be55d2c4e1", WeightBytes: 25500000, FileBytes: 25700000}}
+	st.Doc = &app.Doc{ID: 5, Name: "resnet50.onnx", SHA256: "9f3c71aa04be55d2c4e1", Info: &app.Inspection{WeightBytes: 25500000, FileBytes: 25700000}}
 	return st
 }
 

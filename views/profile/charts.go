@@ -51,8 +51,10 @@ func (s *screen) memoryLine(p *profiler.Profile) string {
 func (s *screen) byKind(p *profiler.Profile) plot.Figure {
 	u := s.u
 	f := &plot.Bars{Selected: func(k []string) bool { return s.selected(k, true) }}
-	for _, g := range groups(layers(p)) {
-		b := plot.Bar{Keys: g.keys, Label: g.op, Note: fmt.Sprintf("× %d", g.count), Value: g.ns, Text: kit.MsCell(g.ns), Colour: u.Theme.Op(g.op),
+	all := groups(layers(p))
+	unit := kit.UnitFor(longest(all))
+	for _, g := range all {
+		b := plot.Bar{Keys: g.keys, Label: g.op, Note: fmt.Sprintf("× %d", g.count), Value: g.ns, Text: unit.Cell(g.ns), Colour: u.Theme.Op(g.op),
 			Tip: []string{g.op, kit.Ms(g.ns), kit.Percent(g.share) + " " + u.T("of the inference")}}
 		if g.floor != nil {
 			b.Floor = g.floor
@@ -61,9 +63,9 @@ func (s *screen) byKind(p *profiler.Profile) plot.Figure {
 		f.Rows = append(f.Rows, b)
 	}
 	if p.Clean.P50Ns != nil {
-		f.Rows = append(f.Rows, plot.Bar{Label: u.T("unattributed"), Value: math.Abs(p.UnattributedNs), Text: kit.MsCell(p.UnattributedNs), Hatch: true})
+		f.Rows = append(f.Rows, plot.Bar{Label: u.T("unattributed"), Value: math.Abs(p.UnattributedNs), Text: unit.Cell(p.UnattributedNs), Hatch: true})
 	}
-	s.note.SetText(u.T("milliseconds, p50; the tick with a halo is the floor"))
+	s.note.SetText(u.F("%s, p50; the tick with a halo is the floor", unit.Name))
 	return f
 }
 
@@ -93,14 +95,15 @@ func (s *screen) roof(p *profiler.Profile) plot.Figure {
 // samples shows the whole inferences in the order in which they ran: drift and outliers are seen here.
 func (s *screen) samples(p *profiler.Profile) plot.Figure {
 	u := s.u
-	f := &plot.Line{Joined: true, Colour: u.Theme.RunA, Tick: plot.Tick, Unit: "ms"}
+	unit := kit.UnitFor(p.Clean.MinNs)
+	f := &plot.Line{Joined: true, Colour: u.Theme.RunA, Tick: plot.Tick, Unit: unit.Name}
 	starts, n := map[int]int{}, 0
 	for i, l := range p.Launches {
 		starts[n] = i + 1
 		n += l.N
 	}
 	for i, v := range p.Clean.SamplesNs {
-		pt := plot.Point{X: float64(i), Y: float64(v) / 1e6}
+		pt := plot.Point{X: float64(i), Y: unit.Value(float64(v))}
 		if k, ok := starts[i]; ok {
 			pt.Label = u.F("launch %d", k)
 		}

@@ -53,14 +53,15 @@ func (h *history) show(st *app.State, shown *app.Run) {
 	u, pal := h.s.u, h.s.u.Theme
 	h.shown = shown.ID
 	h.runs = nil
-	f := &plot.Line{Dots: true, Joined: true, Colour: pal.Line3, Tick: plot.Tick, Unit: "ms", Selected: func(k string) bool { return k == h.shown }}
+	unit := kit.UnitFor(slowest(st.Runs))
+	f := &plot.Line{Dots: true, Joined: true, Colour: pal.Line3, Tick: plot.Tick, Unit: unit.Name, Selected: func(k string) bool { return k == h.shown }}
 	for i, r := range st.Runs {
 		h.runs = append([]*app.Run{r}, h.runs...)
 		if r.Profile == nil || r.Profile.Clean.P50Ns == nil {
 			continue
 		}
 		c := r.Profile.Clean
-		f.Points = append(f.Points, plot.Point{Key: r.ID, X: float64(i), Y: *c.P50Ns / 1e6, Lo: c.IntervalP50[0] / 1e6, Hi: c.IntervalP50[1] / 1e6,
+		f.Points = append(f.Points, plot.Point{Key: r.ID, X: float64(i), Y: unit.Value(*c.P50Ns), Lo: unit.Value(c.IntervalP50[0]), Hi: unit.Value(c.IntervalP50[1]),
 			Colour: runColour(h.s, r), Tip: []string{r.Label, kit.Ms(*c.P50Ns) + "  " + kit.Interval(*c.P50Ns, c.IntervalP50), r.Target}})
 	}
 	h.line.Set(f)

@@ -56,31 +56,38 @@ func (l *live) show(st *app.State, r *app.Run) {
 		}
 		l.progress.Set(&plot.Progress{Share: share, Parts: launches(p)})
 	case p != nil:
-		text := u.F("%s · %s · %d threads · %s", r.Target, p.Runtime.Name+" "+p.Runtime.Version, p.Plan.Threads, p.Plan.Precision)
+		text := u.F("%s · %s · threads: %d · %s", r.Target, p.Runtime.Name+" "+p.Runtime.Version, p.Plan.Threads, p.Plan.Precision)
 		if !p.Complete {
 			text += " · " + u.T("interrupted: the end mark is missing")
 		}
 		l.sub.SetText(text)
-		l.right.SetText(u.F("%d launches, %s samples", p.Clean.Launches, kit.Count(int64(p.Clean.N))))
+		l.right.SetText(u.F("%s samples, launches: %d", kit.Count(int64(p.Clean.N)), p.Clean.Launches))
 		l.progress.Set(nil)
 	}
 	l.head.Refresh() // the widths of its lines changed
 	l.progress.Hidden = !r.Partial
 	l.export.SetOff(p == nil || r.Partial, u.T("the run is not complete yet"))
 	l.numbers.Set(l.headline(p))
-	h := &plot.Histogram{MidTag: "p50", Tick: plot.Tick, Colour: pal.RunA}
+	first := 1e6
+	if p != nil && p.Clean.P50Ns != nil {
+		first = *p.Clean.P50Ns
+	} else if len(r.Live) > 0 {
+		first = r.Live[0]
+	}
+	unit := kit.UnitFor(first)
+	h := &plot.Histogram{MidTag: "p50", Unit: unit.Name, Tick: plot.Tick, Colour: pal.RunA}
 	switch {
 	case p != nil:
 		for _, v := range p.Clean.SamplesNs {
-			h.Values = append(h.Values, float64(v)/1e6)
+			h.Values = append(h.Values, unit.Value(float64(v)))
 		}
 		h.Note = u.F("%s samples, %d outliers kept", kit.Count(int64(p.Clean.N)), p.Clean.Outliers)
 		if p.Clean.P50Ns != nil {
-			h.Mid = *p.Clean.P50Ns / 1e6
+			h.Mid = unit.Value(*p.Clean.P50Ns)
 		}
 	default:
 		for _, v := range r.Live {
-			h.Values = append(h.Values, v/1e6)
+			h.Values = append(h.Values, unit.Value(v))
 		}
 		h.Note = u.F("%s samples so far", kit.Count(int64(len(r.Live))))
 	}

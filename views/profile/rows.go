@@ -287,6 +287,17 @@ func shown(s *app.State, picked string) *app.Run {
 	return nil
 }
 
+// slowest is the longest median of the runs.
+func slowest(runs []*app.Run) float64 {
+	hi := 0.0
+	for _, r := range runs {
+		if r.Profile != nil && r.Profile.Clean.P50Ns != nil {
+			hi = max(hi, *r.Profile.Clean.P50Ns)
+		}
+	}
+	return hi
+}
+
 // spot is a layer in the roofline: work for each byte moved, and how fast that work went.
 type spot struct {
 	keys      []string

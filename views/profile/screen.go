@@ -39,6 +39,7 @@ type screen struct {
 	run    *app.Run
 	listed []row
 	view   listing
+	unit   kit.Unit // of table and charts
 	chart  int
 
 	content fyne.CanvasObject
@@ -61,7 +62,7 @@ type screen struct {
 func New(u *kit.UI) kit.Screen { return newScreen(u, u.Studio) }
 
 func newScreen(u *kit.UI, do verbs) *screen {
-	s := &screen{u: u, do: do, ink: plot.NewInk(u.Theme), say: u.NewPhrases(), view: listing{mode: "largest", sort: columnMs}}
+	s := &screen{u: u, do: do, ink: plot.NewInk(u.Theme), say: u.NewPhrases(), view: listing{mode: "largest", sort: columnMs}, unit: kit.UnitFor(1e6)}
 	s.bar = newToolbar(s)
 	s.strip = newStrip(s)
 	s.live = newLive(s)
@@ -206,10 +207,12 @@ func (s *screen) relist() {
 	} else {
 		s.table.Empty = s.u.T("Layers appear with the first samples")
 	}
-	hi := plot.RoundUp(longest(s.listed) / 1e6)
-	s.table.SetColumns(s.columns(plot.Tick(hi) + "\u00a0ms"))
+	long := longest(s.listed)
+	s.unit = kit.UnitFor(long)
+	hi := plot.RoundUp(s.unit.Value(long))
+	s.table.SetColumns(s.columns(s.unit.WithName(plot.Tick(hi))))
 	s.table.SetSort(s.view.sort, s.view.up)
-	s.table.SetRows(len(s.listed), func(i int) plot.Row { return s.tableRow(s.listed[i], hi*1e6) })
+	s.table.SetRows(len(s.listed), func(i int) plot.Row { return s.tableRow(s.listed[i], hi*s.unit.Ns) })
 }
 
 // selected reports whether a datum is a part of the selection: a layer by any of its nodes, a sum by all.

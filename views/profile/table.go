@@ -13,8 +13,8 @@ func (s *screen) columns(end string) []plot.Column {
 	return []plot.Column{
 		{ID: columnName, Title: u.T("Layer"), Width: 96, Grow: 1},
 		{ID: columnKind, Title: u.T("Kind"), Width: 108, Grow: .7, Caption: true},
-		{Title: u.T("dtype"), Width: 34, Caption: true},
-		{ID: columnMs, Title: "ms", Width: 58, Align: plot.Right},
+		{Title: "", Width: 34, Caption: true},
+		{ID: columnMs, Title: s.unit.Name, Width: 58, Align: plot.Right},
 		{Title: "0", End: end, Width: 110, Grow: 1.3, Measured: true},
 		{ID: columnPeak, Title: u.T("of peak"), Width: 62, Align: plot.Right},
 		{Title: "%", Width: 50, Align: plot.Right},
@@ -26,7 +26,7 @@ func (s *screen) tableRow(r row, hi float64) plot.Row {
 	u, p := s.u, s.u.Theme
 	out := plot.Row{Keys: r.keys}
 	name, kind, dtype := plot.Cell{Text: r.name}, plot.Cell{Text: r.op}, plot.Cell{Text: kit.ShortType(r.dtype), Colour: p.DType(r.dtype)}
-	ms, share := plot.Cell{Text: kit.MsCell(r.ns)}, plot.Cell{Text: kit.Sig(r.share * 100)}
+	ms, share := plot.Cell{Text: s.unit.Cell(r.ns)}, plot.Cell{Text: kit.Sig(r.share * 100)}
 	bar := plot.Cell{Bar: &plot.RowBar{To: min(r.ns/hi, 1)}}
 	peak := plot.Cell{Text: kit.Absent, Colour: p.Text3}
 	if v := r.ofPeak(); v != nil {
@@ -68,7 +68,7 @@ func (s *screen) tableRow(r row, hi float64) plot.Row {
 	case sumRow:
 		name.Text, kind, dtype = u.T("Sum"), plot.Cell{}, plot.Cell{}
 		out.Bold, out.Rule = true, true
-		bar = plot.Cell{Text: u.F("= clean p50, closure %s", kit.Percent(s.run.Profile.Closure)), Colour: p.Text2}
+		bar = plot.Cell{Text: u.F("closure %s", kit.Percent(s.run.Profile.Closure)), Colour: p.Text2}
 		peak, share = plot.Cell{}, plot.Cell{Sign: plot.SealSign(s.run.Profile.Conditions.Seal)}
 	}
 	out.Cells = []plot.Cell{name, kind, dtype, ms, bar, peak, share}

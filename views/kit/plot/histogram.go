@@ -1,6 +1,7 @@
 package plot
 
 import (
+	"fmt"
 	"image/color"
 	"math"
 	"slices"
@@ -12,60 +13,89 @@ type Histogram struct {
 	Mid    float64 // 0: no line
 	MidTag string  // "p50"
 	Note   string  // at the right: "67 samples, 3 outliers kept"
+	Unit   string
 	Tick   func(v float64) string
 	Colour color.NRGBA
 }
 
-// bins counts values in equal bins over their whole range: outliers are shown, not dropped. The width follows the middle
-// half of the samples, so that a far outlier does not press all others into one bin.
-func bins(values []float64, most int) (lo, width float64, count []int) {
+// spread is samples counted in equal bins. Those far beyond the others are counted in beyond: they are shown, not dropped,
+// but do not press all others into one bin.
+type spread struct {
+	lo, width float64
+	count     []int
+	beyond    int
+}
+
+// farAway is how many times the middle half of the samples a sample lies above it to be far.
+const farAway = 8
+
+func bins(values []float64, most int) spread {
 	v := slices.Clone(values)
 	slices.Sort(v)
 	if len(v) == 0 {
-		return 0, 0, nil
+		return spread{}
 	}
-	lo, hi := v[0], v[len(v)-1]
-	if hi == lo {
-		pad := max(math.Abs(lo)*1e-3, 1e-9)
-		return lo - pad, 2 * pad, []int{len(v)}
+	q1, q3 := v[len(v)/4], v[len(v)*3/4]
+	s := spread{lo: v[0]}
+	hi := v[len(v)-1]
+	if far := q3 + farAway*(q3-q1); q3 > q1 && hi > far {
+		hi = far
 	}
-	iqr := v[len(v)*3/4] - v[len(v)/4]
-	width = iqr / math.Cbrt(float64(len(v)))
-	n := most
-	if width > 0 {
-		n = int(math.Ceil((hi - lo) / width))
+	if hi == s.lo {
+		pad := max(math.Abs(s.lo)*1e-3, 1e-9)
+		s.lo, s.width, s.count = s.lo-pad, 2*pad, make([]int, 1)
+	} else {
+		n := most
+		if w := (q3 - q1) / math.Cbrt(float64(len(v))); w > 0 {
+			n = int(math.Ceil((hi - s.lo) / w))
+		}
+		n = min(max(n, 5), most)
+		s.width, s.count = (hi-s.lo)/float64(n), make([]int, n)
 	}
-	n = min(max(n, 5), most)
-	width = (hi - lo) / float64(n)
-	count = make([]int, n)
 	for _, x := range v {
-		count[min(int((x-lo)/width), n-1)]++
+		if x > hi {
+			s.beyond++
+			continue
+		}
+		s.count[min(int((x-s.lo)/s.width), len(s.count)-1)]++
 	}
-	return lo, width, count
+	return s
 }
 
-// Paint draws the bars over their axis.
+// Paint draws the bars over their axis, and what lies beyond it hatched at its end.
 func (f *Histogram) Paint(p *Pen) {
 	base := p.H - 18
 	p.hline(0, p.W, base, p.Line3)
-	lo, width, count := bins(f.Values, max(int(p.W/5.5), 5))
-	if len(count) == 0 {
+	s := bins(f.Values, max(int(p.W/5.5), 5))
+	if len(s.count) == 0 {
 		return
 	}
-	hi := lo + width*float64(len(count))
-	ax := scale{lo, hi, 8, p.W - 8}
-	top := float32(slices.Max(count))
-	for i, n := range count {
+	right := p.W - 8
+	if s.beyond > 0 {
+		right -= 26
+		p.hatch(Rect{right + 10, base - 14, p.W, base})
+		p.text(p.W, p.H-3, fmt.Sprintf("+%d", s.beyond), font{size: p.Caption, align: Right, c: p.Text2})
+	}
+	hi := s.lo + s.width*float64(len(s.count))
+	ax := scale{s.lo, hi, 8, right}
+	top := float32(slices.Max(s.count))
+	for i, n := range s.count {
 		if n == 0 {
 			continue
 		}
-		x0, x1 := ax.at(lo+width*float64(i)), ax.at(lo+width*float64(i+1))
+		x0, x1 := ax.at(s.lo+s.width*float64(i)), ax.at(s.lo+s.width*float64(i+1))
 		p.fill(Rect{x0, base - max(float32(n)/top*(base-18), 1), max(x1-1, x0+1), base}, f.Colour)
 	}
-	for _, t := range ticks(lo, hi) {
-		x := ax.at(t)
+	all := ticks(s.lo, hi)
+	for i, t := range all {
+		x, text := ax.at(t), f.Tick(t)
+		if i == len(all)-1 && f.Unit != "" {
+			text += " " + f.Unit
+		}
 		p.vline(x, base, base+3, 1, p.Line3)
-		p.text(x, p.H-3, f.Tick(t), font{size: p.Caption, align: Centre, c: p.Text3})
+		if x < right-14 || s.beyond == 0 {
+			p.text(min(x, right-14), p.H-3, text, font{size: p.Caption, align: Centre, c: p.Text3})
+		}
 	}
 	if f.Mid > 0 {
 		x := ax.at(f.Mid)

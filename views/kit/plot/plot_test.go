@@ -247,20 +247,20 @@ func TestMergeSmallKeepsTheSum(t *testing.T) {
 }
 
 func TestBinsKeepOutliers(t *testing.T) {
-	v := samples(67)
-	_, _, count := bins(v, 60)
-	n := 0
-	for _, c := range count {
+	v := append(samples(67), 900) // one far beyond all others
+	s := bins(v, 60)
+	n := s.beyond
+	for _, c := range s.count {
 		n += c
 	}
-	if n != 67 || count[len(count)-1] == 0 || len(count) > 60 {
-		t.Errorf("%d of 67 samples in %d bins, %d in the last", n, len(count), count[len(count)-1])
+	if n != 68 || s.beyond != 1 || len(s.count) > 60 || len(s.count) < 8 {
+		t.Errorf("%d of 68 samples in %d bins, %d beyond", n, len(s.count), s.beyond)
 	}
-	if _, _, one := bins([]float64{5, 5, 5}, 60); len(one) != 1 || one[0] != 3 {
-		t.Errorf("equal samples: %v", one)
+	if one := bins([]float64{5, 5, 5}, 60); len(one.count) != 1 || one.count[0] != 3 || one.beyond != 0 {
+		t.Errorf("equal samples: %+v", one)
 	}
-	if _, _, none := bins(nil, 60); none != nil {
-		t.Errorf("no samples: %v", none)
+	if none := bins(nil, 60); none.count != nil {
+		t.Errorf("no samples: %+v", none)
 	}
 }
 
