@@ -24,6 +24,7 @@ type Profile struct {
 	Closure        float64        `json:"closure"`         // |sum of layers - clean| / clean
 	ClosureRaw     float64        `json:"closure_raw"`     // the same with the instrumented times as they were read
 	ObserverCost   float64        `json:"observer_cost"`   // how much longer an instrumented inference is, as a share
+	FloorNs        *float64       `json:"floor_ns"`        // sum of the layers' floors; nil where a layer that multiplies has none
 	Unit           string         `json:"unit"`            // what units_ns of the layers are: "launch", or "block" of one launch
 	Schedule       string         `json:"schedule,omitempty"`
 	Conditions     Conditions     `json:"conditions"`

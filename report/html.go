@@ -123,6 +123,9 @@ func facts(p *profiler.Profile, t chart.Words) []fact {
 		add("arena", chart.Bytes(m.ArenaPlanned))
 		add("peak memory", chart.Bytes(m.RSSPeak))
 	}
+	if p.FloorNs != nil {
+		add("floor", chart.Time(*p.FloorNs))
+	}
 	add("governor", p.Conditions.Governor)
 	add("model", p.Model.SHA256)
 	return out

@@ -143,9 +143,9 @@ func algorithm(w Work) (saved float64, by string) {
 
 func float(dtype string) bool { return dtype == "float32" || dtype == "f32" || dtype == "float" }
 
-// Annotate sets the floor of every layer of p, or why there is none, and gives their sum where every layer that multiplies has one. Layers
-// run one after the other, so the sum bounds the whole.
-func Annotate(p *profiler.Profile) *float64 {
+// Annotate sets the floor of every layer of p, or why there is none, and of the whole where every layer that multiplies has one: layers
+// run one after the other, so their sum bounds it.
+func Annotate(p *profiler.Profile) {
 	m := Target(p.Target, p.Conditions.Hz)
 	sum, whole := 0.0, len(p.Layers) > 0
 	for i := range p.Layers {
@@ -161,10 +161,10 @@ func Annotate(p *profiler.Profile) *float64 {
 			whole = false
 		}
 	}
-	if !whole || sum == 0 {
-		return nil
+	p.FloorNs = nil
+	if whole && sum > 0 {
+		p.FloorNs = &sum
 	}
-	return &sum
 }
 
 func count(v float64) string {
