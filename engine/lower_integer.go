@@ -3,8 +3,8 @@ package engine
 import (
 	"math"
 
-	"fettle/internal/fail"
 	"fettle/kernels/cpu"
+	"fettle/kernels/quant"
 	"fettle/kernels/team"
 	"fettle/model"
 	"fettle/ops"
@@ -36,28 +36,13 @@ func matchAdd8(l *lowering, n *model.Node, isl *island) bool {
 	return y != nil && same(l.dimsOf(isl.in[0].value), y) && same(l.dimsOf(isl.in[1].value), y) && l.tail(isl, true)
 }
 
-// lowerAdd8 adds by two tables of fixed-point numbers, one for each side's byte.
 func lowerAdd8(l *lowering, isl *island) error {
 	a, b, o := isl.in[0].grid, isl.in[1].grid, isl.out.grid
 	ra, rb := float64(a.scale)/float64(o.scale), float64(b.scale)/float64(o.scale)
-	most := 256*(ra+rb) + 256 // of the sum, in steps of the output
-	if most >= 1<<29 {
-		return fail.New(fail.Unsupported, "scales %g and %g against %g", a.scale, b.scale, o.scale)
-	}
-	shift := min(20, 30-int(math.Ceil(math.Log2(most))))
-	one := math.Ldexp(1, shift)
-	var ta, tb [256]int32
-	for q := range 256 {
-		ta[q] = int32(math.Round(ra * float64(q-int(a.zero8())) * one))
-		tb[q] = int32(math.Round((rb*float64(q-int(b.zero8())) + float64(o.zero8()) + 0.5) * one))
-	}
 	lo, hi := bounds8(isl.act, o)
-	l.bytewise(isl, "qu8_add", func(d []uint8, src [][]uint8) {
-		x, y := src[0][:len(d)], src[1][:len(d)]
-		for i := range d {
-			d[i] = uint8(min(max((ta[x[i]]+tb[y[i]])>>shift, lo), hi))
-		}
-	})
+	sum := quant.Sum{A: float32(ra), B: float32(rb), C: float32(float64(o.zero8()) - ra*float64(a.zero8()) - rb*float64(b.zero8())), Lo: float32(lo), Hi: float32(hi)}
+	k := quant.New(l.opt.Features)
+	l.bytewise(isl, "qu8_add", func(d []uint8, src [][]uint8) { k.Add(d, src[0], src[1], sum) })
 	return nil
 }
 

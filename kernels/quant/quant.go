@@ -23,6 +23,8 @@ type qargs struct {
 	n                int64
 	scale, zero      float32
 	lo, hi           float32
+	scaleB           float32
+	_                [4]byte
 }
 
 // Kernels are the functions for one instruction set.
@@ -104,6 +106,29 @@ func Dequantize[T Byte](k Kernels, dst []float32, src []T, scale float32, zero T
 	}
 }
 
+// Sum is the sum of two u8 tensors on their way to a third grid: round(A*a + B*b + C), between Lo and Hi. With scales sa, sb, so and zero
+// points za, zb, zo: A = sa/so, B = sb/so, C = zo - A*za - B*zb.
+type Sum struct{ A, B, C, Lo, Hi float32 }
+
+// Add computes dst[i] = s(a[i], b[i]) for len(dst) elements; dst may be an input.
+func (k Kernels) Add(dst, a, b []uint8, s Sum) {
+	e := qargs{scale: s.A, scaleB: s.B, zero: s.C, lo: s.Lo, hi: s.Hi}
+	a, b = a[:len(dst)], b[:len(dst)]
+	full := len(dst) / line
+	if full > 0 {
+		e.dst, e.src, e.scales, e.n = unsafe.Pointer(&dst[0]), unsafe.Pointer(&a[0]), unsafe.Pointer(&b[0]), int64(full)
+		k.sum(&e)
+	}
+	if full *= line; full < len(dst) {
+		var x, y [line]uint8
+		copy(x[:], a[full:])
+		copy(y[:], b[full:])
+		e.dst, e.src, e.scales, e.n = unsafe.Pointer(&x), unsafe.Pointer(&x), unsafe.Pointer(&y), 1
+		k.sum(&e)
+		copy(dst[full:], x[:])
+	}
+}
+
 // Table is a function of an 8-bit value: any chain of dequantise, activation function and quantise is one table.
 type Table [256]uint8
 
@@ -155,6 +180,14 @@ func requantizeGo(a *qargs) {
 	s := unsafe.Slice((*float32)(a.scales), a.n*line)
 	for i, v := range unsafe.Slice((*int32)(a.src), a.n*line) {
 		finishGo(a, i, math.RoundToEven(float64(float32(v)*s[i])))
+	}
+}
+
+func sumGo(a *qargs) {
+	y := unsafe.Slice((*uint8)(a.scales), a.n*line)
+	for i, v := range unsafe.Slice((*uint8)(a.src), a.n*line) {
+		r := math.RoundToEven(float64(float32(v)*a.scale + a.zero + float32(y[i])*a.scaleB))
+		*(*uint8)(unsafe.Add(a.dst, i)) = uint8(min(max(r, float64(a.lo)), float64(a.hi)))
 	}
 }
 

@@ -63,6 +63,27 @@ func TestQuantize(t *testing.T) {
 	testQuantize[int8](t, -128, 127, -7)
 }
 
+func TestAdd(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, k := range levels() {
+		for _, n := range []int{0, 1, 16, 17, 300} {
+			a, b, dst := make([]uint8, n), make([]uint8, n), make([]uint8, n)
+			for i := range a {
+				a[i], b[i] = uint8(r.Uint32()), uint8(r.Uint32())
+			}
+			for _, s := range []Sum{{.5, .25, -20, 0, 255}, {1.5, 1.25, -100.5, 0, 255}, {1, 1, -100, 117, 200}, {300, 0, 0, 0, 255}} {
+				k.Add(dst, a, b, s)
+				for i := range dst { // the factors are exact, so ties are too
+					want := min(max(math.RoundToEven(float64(s.A)*float64(a[i])+float64(s.B)*float64(b[i])+float64(s.C)), float64(s.Lo)), float64(s.Hi))
+					if float64(dst[i]) != want {
+						t.Fatalf("%v: %+v of %d and %d is %d, want %g", k.isa, s, a[i], b[i], dst[i], want)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestTable(t *testing.T) {
 	silu := cpu.Act{Kind: cpu.SiLU}.Apply
 	tab := NewTable(silu, .05, 120, .03, 10)
@@ -86,7 +107,7 @@ func TestTable(t *testing.T) {
 
 func TestOffsets(t *testing.T) {
 	var a qargs
-	if unsafe.Offsetof(a.n) != 24 || unsafe.Offsetof(a.scale) != 32 || unsafe.Offsetof(a.zero) != 36 || unsafe.Offsetof(a.lo) != 40 || unsafe.Offsetof(a.hi) != 44 {
+	if unsafe.Offsetof(a.n) != 24 || unsafe.Offsetof(a.scale) != 32 || unsafe.Offsetof(a.zero) != 36 || unsafe.Offsetof(a.lo) != 40 || unsafe.Offsetof(a.hi) != 44 || unsafe.Offsetof(a.scaleB) != 48 {
 		t.Error("qargs is not what the generator writes")
 	}
 }

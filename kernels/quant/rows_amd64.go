@@ -48,3 +48,14 @@ func (k Kernels) dequantize(a *qargs, signed bool) {
 		dequantizeGo(a, signed)
 	}
 }
+
+func (k Kernels) sum(a *qargs) {
+	switch k.isa {
+	case cpu.AVX512F:
+		sumZ(a)
+	case cpu.AVX2:
+		sumY(a)
+	default:
+		sumGo(a)
+	}
+}

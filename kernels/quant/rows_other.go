@@ -11,3 +11,5 @@ func (k Kernels) quantize(a *qargs) { quantizeGo(a) }
 func (k Kernels) requantize(a *qargs) { requantizeGo(a) }
 
 func (k Kernels) dequantize(a *qargs, signed bool) { dequantizeGo(a, signed) }
+
+func (k Kernels) sum(a *qargs) { sumGo(a) }

@@ -6,13 +6,14 @@ import (
 )
 
 // Byte offsets of the fields of qargs (quant/quant.go).
-const qDst, qSrc, qScale, qN, qScaleF, qZero, qLo, qHi = 0, 8, 16, 24, 32, 36, 40, 44
+const qDst, qSrc, qScale, qN, qScaleF, qZero, qLo, qHi, qScaleB = 0, 8, 16, 24, 32, 36, 40, 44, 48
 
 func quantKernels(s isa) {
 	declareConsts("quant"+s.suffix, 1e6, -1e6)
 	quantize(s, "quantize")
 	quantize(s, "requantize")
 	dequantize(s)
+	sumBytes(s)
 }
 
 // quantize: 16 values an iteration to bytes. quantize divides floats by one scale; requantize multiplies int32 by a scale of each
@@ -51,6 +52,18 @@ func quantize(s isa, name string) {
 		VMINPS(hi, v, v)
 		VCVTPS2DQ(v, v)
 	}
+	storeBytes(s, x, dst)
+	ADDQ(Imm(16), dst)
+	ADDQ(Imm(64), src)
+	ADDQ(Imm(64), sc)
+	DECQ(n)
+	JNZ(LabelRef("l"))
+	VZEROUPPER()
+	RET()
+}
+
+// storeBytes writes the low bytes of 16 int32.
+func storeBytes(s isa, x []vec, dst gp) {
 	if s == avx512 {
 		VPMOVDB(x[0], Mem{Base: dst})
 	} else { // low bytes: mask, then the unsigned packs cannot saturate
@@ -64,9 +77,37 @@ func quantize(s isa, name string) {
 		VPACKUSWB(x[1].AsX(), x[0].AsX(), x[0].AsX())
 		VMOVDQU(x[0].AsX(), Mem{Base: dst})
 	}
-	ADDQ(Imm(16), dst)
-	ADDQ(Imm(64), src)
-	ADDQ(Imm(64), sc)
+}
+
+// sumBytes: 16 bytes an iteration, a*scale + b*scaleB + zero, rounded to even.
+func sumBytes(s isa) {
+	text("sum" + s.suffix)
+	p := arg()
+	dst, a, b, n := load(p, qDst), load(p, qSrc), load(p, qScale), load(p, qN)
+	ra, rb, zero, lo, hi := s.vec(), s.vec(), s.vec(), s.vec(), s.vec()
+	VBROADCASTSS(Mem{Base: p, Disp: qScaleF}, ra)
+	VBROADCASTSS(Mem{Base: p, Disp: qScaleB}, rb)
+	VBROADCASTSS(Mem{Base: p, Disp: qZero}, zero)
+	VBROADCASTSS(Mem{Base: p, Disp: qLo}, lo)
+	VBROADCASTSS(Mem{Base: p, Disp: qHi}, hi)
+	x, y := s.vecs(s.perLine()), s.vec()
+	Label("l")
+	for i, v := range x {
+		VPMOVZXBD(Mem{Base: a, Disp: i * s.bytes / 4}, v)
+		VPMOVZXBD(Mem{Base: b, Disp: i * s.bytes / 4}, y)
+		VCVTDQ2PS(v, v)
+		VCVTDQ2PS(y, y)
+		VFMADD213PS(zero, ra, v)
+		VFMADD231PS(rb, y, v)
+		s.round(v, v)
+		VMAXPS(lo, v, v)
+		VMINPS(hi, v, v)
+		VCVTPS2DQ(v, v)
+	}
+	storeBytes(s, x, dst)
+	for _, r := range []gp{dst, a, b} {
+		ADDQ(Imm(16), r)
+	}
 	DECQ(n)
 	JNZ(LabelRef("l"))
 	VZEROUPPER()
