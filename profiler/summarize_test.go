@@ -302,7 +302,7 @@ func TestSummarizeIsQuick(t *testing.T) {
 
 func TestLayerIntervalHoldsTheTruth(t *testing.T) {
 	for _, launches := range []int{3, 8} {
-		held, trials := 0, 150
+		held, trials := 0, 60
 		for i := range trials {
 			tr, _ := worlds()[2].pair(uint64(i), launches, 20, 0, 0)
 			p, err := summarize(tr, 100)
