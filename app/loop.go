@@ -59,6 +59,9 @@ func (s *Studio) Close() error {
 	return s.group.Wait()
 }
 
+// Done is closed when the studio ends.
+func (s *Studio) Done() <-chan struct{} { return s.group.Context().Done() }
+
 // State is the latest published state.
 func (s *Studio) State() *State {
 	s.mu.Lock()

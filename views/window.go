@@ -40,8 +40,10 @@ type Window struct {
 }
 
 // New makes the window and shows the studio's states in it from now on.
-func New(toolkit fyne.App, s *app.Studio) *Window {
-	w := &Window{toolkit: toolkit, studio: s, bridge: kit.NewBridge(), state: s.State()}
+func New(toolkit fyne.App, s *app.Studio) *Window { return newWindow(toolkit, s, kit.NewBridge()) }
+
+func newWindow(toolkit fyne.App, s *app.Studio, bridge *kit.Bridge) *Window {
+	w := &Window{toolkit: toolkit, studio: s, bridge: bridge, state: s.State()}
 	w.win = toolkit.NewWindow("Fettle")
 	w.win.SetMaster()
 	w.win.SetIcon(theme.AppIcon())

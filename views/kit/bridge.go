@@ -24,6 +24,9 @@ type Bridge struct {
 // NewBridge makes a bridge to the running toolkit.
 func NewBridge() *Bridge { return &Bridge{post: fyne.Do} }
 
+// NewBridgeOn makes a bridge over another queue of the toolkit's goroutine: for tests that take its place.
+func NewBridgeOn(post func(func())) *Bridge { return &Bridge{post: post} }
+
 // NewDirectBridge runs everything at once on the caller's goroutine: for tests without a running toolkit.
 func NewDirectBridge() *Bridge { return &Bridge{post: func(f func()) { f() }} }
 
