@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"fettle/internal/fail"
 	"fettle/model"
 	"fettle/ops"
 )
@@ -32,6 +33,9 @@ func TestRealModels(t *testing.T) {
 			}
 			t.Parallel()
 			r, err := Run(context.Background(), dir, nil, func(ctx context.Context, m *model.Model, in map[string]*model.Tensor) ([]*model.Tensor, error) {
+				if _, unsupported, err := ops.Infer(m, nil); err != nil || len(unsupported) > 0 {
+					return nil, fail.New(fail.Failed, "inference: %v, %d nodes not supported", err, len(unsupported))
+				}
 				return ops.Evaluate(ctx, m, in)
 			}, nil)
 			if err != nil {
