@@ -24,7 +24,7 @@ func (l *lowering) block(v *value) {
 	s := &step{Step: Step{Name: v.name, Op: "Layout", Kernel: "f32_block", DType: "float32", Bytes: 2 * byteSize(v)}, reads: []*buffer{src}, writes: []*buffer{dst}}
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		in, out, lay := ses.floats(src), ses.floats(dst), dst.layout
-		return []team.Task{pieces{lay.N * lay.Blocks(), func(i, _ int) { toBlock(out, in, lay, i/lay.Blocks(), i%lay.Blocks()) }}}, nil
+		return []team.Task{intoBlocks(out, in, lay)}, nil
 	}
 	l.add(s)
 }
@@ -39,7 +39,7 @@ func (l *lowering) unblock(v *value) {
 	s := &step{Step: Step{Name: v.name, Op: "Layout", Kernel: "f32_unblock", DType: "float32", Bytes: 2 * byteSize(v)}, reads: []*buffer{src}, writes: []*buffer{dst}}
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		in, out, lay := ses.floats(src), ses.floats(dst), src.layout
-		return []team.Task{pieces{lay.N * lay.Blocks(), func(i, _ int) { fromBlock(out, in, lay, i/lay.Blocks(), i%lay.Blocks()) }}}, nil
+		return []team.Task{fromBlocks(out, in, lay)}, nil
 	}
 	l.add(s)
 }
@@ -97,41 +97,65 @@ func (l *lowering) unblock8(v *value) {
 	l.add(s)
 }
 
-// toBlock fills channel block b of picture n; channels beyond C become zero.
-func toBlock(dst, src []float32, l cpu.Layout, n, b int) {
-	size := l.H * l.W
-	for k := range l.Block {
-		c := b*l.Block + k
-		if c >= l.C {
-			for y := range l.H {
-				row := dst[l.At(n, b*l.Block, y, 0)+k:]
-				for x := range l.W {
-					row[x*l.Block] = 0
-				}
-			}
-			continue
-		}
-		plane := src[(n*l.C+c)*size:][:size]
-		for y := range l.H {
-			row := dst[l.At(n, b*l.Block, y, 0)+k:]
-			for x, v := range plane[y*l.W : (y+1)*l.W] {
-				row[x*l.Block] = v
-			}
-		}
-	}
+// byRows is a task over all planes of blocks in groups of rows of about 16 kB.
+func byRows(l cpu.Layout, f func(img, block, y0, y1 int)) team.Task {
+	per := max(1, min(l.H, 4096/max(1, l.W*l.Block)))
+	groups := split(l.H, per)
+	return pieces{l.N * l.Blocks() * groups, func(i, _ int) {
+		p, g := i/groups, i%groups
+		f(p/l.Blocks(), p%l.Blocks(), g*per, min(l.H, (g+1)*per))
+	}}
 }
 
-// fromBlock reads channel block b of picture n.
-func fromBlock(dst, src []float32, l cpu.Layout, n, b int) {
+// intoBlocks is the task that copies row-major src into blocks; channels beyond C become zero.
+func intoBlocks(dst, src []float32, l cpu.Layout) team.Task {
 	size := l.H * l.W
-	for k := range min(l.Block, l.C-b*l.Block) {
-		plane := dst[(n*l.C+b*l.Block+k)*size:][:size]
-		for y := range l.H {
-			row := src[l.At(n, b*l.Block, y, 0)+k:]
-			out := plane[y*l.W : (y+1)*l.W]
-			for x := range out {
-				out[x] = row[x*l.Block]
+	return byRows(l, func(n, b, y0, y1 int) {
+		first := (n*l.C + b*l.Block) * size
+		if l.Block == 3 && l.C == 3 { // pictures
+			for y := y0; y < y1; y++ {
+				row := dst[l.At(n, 0, y, 0):][:3*l.W]
+				red, green, blue := src[first+y*l.W:][:l.W], src[first+size+y*l.W:][:l.W], src[first+2*size+y*l.W:][:l.W]
+				for x := range red {
+					p := row[3*x : 3*x+3 : 3*x+3]
+					p[0], p[1], p[2] = red[x], green[x], blue[x]
+				}
+			}
+			return
+		}
+		for y := y0; y < y1; y++ {
+			row := dst[l.At(n, b*l.Block, y, 0):][:l.W*l.Block]
+			for k := range l.Block {
+				if b*l.Block+k >= l.C {
+					for x := k; x < len(row); x += l.Block {
+						row[x] = 0
+					}
+					continue
+				}
+				x := k
+				for _, v := range src[first+k*size+y*l.W:][:l.W] {
+					row[x] = v
+					x += l.Block
+				}
 			}
 		}
-	}
+	})
+}
+
+// fromBlocks is the task that copies blocks into row-major dst.
+func fromBlocks(dst, src []float32, l cpu.Layout) team.Task {
+	size := l.H * l.W
+	return byRows(l, func(n, b, y0, y1 int) {
+		for y := y0; y < y1; y++ {
+			row := src[l.At(n, b*l.Block, y, 0):][:l.W*l.Block]
+			for k := range min(l.Block, l.C-b*l.Block) {
+				x := k
+				out := dst[(n*l.C+b*l.Block+k)*size+y*l.W:][:l.W]
+				for j := range out {
+					out[j] = row[x]
+					x += l.Block
+				}
+			}
+		}
+	})
 }

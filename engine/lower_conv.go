@@ -103,7 +103,7 @@ func (l *lowering) convInput(x *value, need cpu.Need) *buffer {
 	s := &step{Step: Step{Name: x.name, Op: "Layout", Kernel: "f32_nhwc", DType: "float32", Bytes: 2 * byteSize(x)}, reads: []*buffer{src}, writes: []*buffer{b}}
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		from, to, lay := ses.floats(src), ses.floats(b), b.layout
-		return []team.Task{pieces{lay.N * lay.Blocks(), func(i, _ int) { toBlock(to, from, lay, i/lay.Blocks(), i%lay.Blocks()) }}}, nil
+		return []team.Task{intoBlocks(to, from, lay)}, nil
 	}
 	l.add(s)
 	return b
