@@ -85,6 +85,7 @@ func run() (err error) {
 	case o.sample:
 		s.OpenSample("")
 	}
+	defer describe(w)()
 	w.Run()
 	return nil
 }

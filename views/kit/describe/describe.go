@@ -17,8 +17,6 @@ import (
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/test"
 	"fyne.io/fyne/v2/widget"
-
-	"fettle/views/kit"
 )
 
 // Item is one text or named thing that can be seen, in pixels of the window.
@@ -43,8 +41,8 @@ type Painted interface {
 	Marks() []Mark
 }
 
-// Start writes a description whenever it changed, until ctx ends. It waits on the caller's goroutine.
-func Start(ctx context.Context, w fyne.Window, b *kit.Bridge, file string) error {
+// Start writes a description whenever it changed, until ctx ends. do runs a function on the goroutine of the toolkit.
+func Start(ctx context.Context, w fyne.Window, do func(func()), file string) error {
 	last := ""
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -55,7 +53,7 @@ func Start(ctx context.Context, w fyne.Window, b *kit.Bridge, file string) error
 		case <-tick.C:
 		}
 		done := make(chan string, 1)
-		b.Do(func() { done <- Describe(w.Canvas()) })
+		do(func() { done <- Describe(w.Canvas()) })
 		select {
 		case <-ctx.Done():
 			return nil
