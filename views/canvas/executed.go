@@ -79,14 +79,11 @@ func (d *drawing) step(doc *app.Doc, l *profiler.Layer) int32 {
 	it.Small = k.small()
 	it.Sub = l.Op
 	n := lead(doc, l.Origin)
-	if n != nil {
+	if n != nil && (n.Op == l.Op || strings.HasSuffix(l.Op, ":"+n.Op)) {
 		it.Sub = describe(doc.Base, n, nil)
-		if n.Op != l.Op && !strings.HasSuffix(l.Op, ":"+n.Op) {
-			it.Sub = l.Op
+		if rest := others(doc, l.Origin, n); len(rest) > 0 {
+			it.Sub += " · " + strings.Join(rest, " ")
 		}
-	}
-	if len(l.Origin) > 1 {
-		it.Sub += " · " + strings.Join(others(doc, l.Origin, n), " ")
 	}
 	if it.Small {
 		it.Badge, it.Sub = "", shortOp(it)

@@ -35,7 +35,7 @@ var kindOps = [kinds]string{
 	kindAct:   "Relu Clip Sigmoid HardSwish HardSigmoid Gelu Softmax LogSoftmax LeakyRelu PRelu Elu Selu Celu Tanh Softplus Softsign Mish Swish ThresholdedRelu Hardmax Erf",
 	kindPool:  "MaxPool AveragePool GlobalAveragePool GlobalMaxPool LpPool GlobalLpPool TopK ArgMax ArgMin CumSum",
 	kindElem:  "Add Mul Sub Div Pow Sqrt Exp Log Abs Neg Max Min Mean Sum Reciprocal Floor Ceil Round Where Equal Less Greater LessOrEqual GreaterOrEqual Not And Or Xor Mod Sign Sin Cos QLinearAdd Dropout Identity",
-	kindShape: "Reshape Transpose Concat Slice Pad Gather Split Flatten Squeeze Unsqueeze Shape Expand Tile Resize Upsample DepthToSpace SpaceToDepth GatherElements GatherND ScatterND ScatterElements Size Range ConstantOfShape Constant NonZero",
+	kindShape: "Reshape Transpose Concat Slice Pad Gather Split Flatten Squeeze Unsqueeze Shape Expand Tile Resize Upsample DepthToSpace SpaceToDepth GatherElements GatherND ScatterND ScatterElements Size Range ConstantOfShape Constant NonZero Layout",
 	kindCast:  "QuantizeLinear DequantizeLinear DynamicQuantizeLinear Cast CastLike",
 }
 

@@ -94,11 +94,12 @@ func (p *layersPane) footer() {
 		p.foot.Add(u.HRule())
 		total := s.read.Total
 		if prof := s.profile(); s.lens == byTime && prof != nil {
-			line(u.T("unattributed"), kit.MsCell(prof.UnattributedNs), false)
+			line(u.T("unattributed"), s.read.Tick(prof.UnattributedNs), false)
 			total += prof.UnattributedNs
 			seal := u.SealMark(prof.Conditions.Seal, 13)
 			p.foot.Add(kit.Fixed(0, 22, kit.Cols(6, kit.Flex(u.Strong(u.T("Sum"))), u.Strong(kit.Ms(total)).Whole(), seal)))
-			p.foot.Add(u.Caption(u.F("%s on %s, layers within %s", s.run.Label, s.run.Target, kit.Percent(prof.Closure))))
+			p.foot.Add(u.Caption(u.F("layers and whole differ by %s", kit.Percent(prof.Closure))))
+			p.foot.Add(u.Caption(s.run.Label + " · " + s.run.Target))
 			if h := hashOf(s.state.Doc, s.mode); s.mode != executed && s.run.Hash != h && s.run.SHA256 != h {
 				p.foot.Add(kit.NewLine(u.T("times of the other state of the model"), u.Theme.Caption(), u.Theme.Warning))
 			}

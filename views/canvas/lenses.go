@@ -171,6 +171,9 @@ func (d *drawing) read(u *kit.UI, l lens, run *app.Run) *graph.Reading {
 		}
 		out.Unit, out.Format, out.Tick = "ms", kit.Ms, kit.MsCell
 		out.Values, out.Within = d.times(p)
+		if small(out.Values) {
+			out.Unit, out.Tick = "µs", func(ns float64) string { return kit.Sig(ns / 1e3) }
+		}
 		out.Inside = func(title string) string { return u.F("in %s", title) }
 	case byWork:
 		out.Unit, out.Values = "MMAC", d.work()
@@ -188,6 +191,17 @@ func (d *drawing) read(u *kit.UI, l lens, run *app.Run) *graph.Reading {
 		d.precisionClasses(u, &out)
 	}
 	return graph.Read(d.tree, out)
+}
+
+// small reports whether every layer takes so little that a column in ms would be zeros.
+func small(ns []float64) bool {
+	top := 0.0
+	for _, v := range ns {
+		if v > top {
+			top = v
+		}
+	}
+	return top > 0 && top < 1e5
 }
 
 func (d *drawing) kindClasses(u *kit.UI, l *graph.Lens) {

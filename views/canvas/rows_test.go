@@ -162,6 +162,28 @@ func TestTreeRows(t *testing.T) {
 	}
 }
 
+// A column in ms would be zeros for a network of microseconds.
+func TestSmallTimesAreMicroseconds(t *testing.T) {
+	doc := rewrittenDoc(t)
+	run := chainRun()
+	for _, c := range []struct {
+		scale float64
+		unit  string
+		row   string
+	}{{1, "ms", "2.00"}, {.01, "µs", "20.0"}} {
+		r := *run.Profile
+		r.Layers = append([]profiler.Layer(nil), r.Layers...)
+		for i := range r.Layers {
+			r.Layers[i].P50Ns *= c.scale
+		}
+		d := drawOriginal(doc)
+		read := d.read(&kit.UI{}, byTime, &app.Run{Profile: &r})
+		if s, _ := reading(read, graph.Ref(d.item(t, "conv1"))); read.Unit != c.unit || s != c.row {
+			t.Errorf("scale %v: %q in %q", c.scale, s, read.Unit)
+		}
+	}
+}
+
 // Absent is not zero: without a run nothing has a time, and no bar.
 func TestNotMeasured(t *testing.T) {
 	d := drawOriginal(openDoc(t, "resnet20"))
