@@ -34,6 +34,7 @@ type drawing struct {
 	behind  []behind
 	tree    *graph.Tree
 	origins map[string][]int32 // items by imported node
+	info    map[string]*app.LayerInfo
 }
 
 // behind is what an item stands for; fields are nil where there is nothing.
@@ -71,16 +72,16 @@ func (d *drawing) finish() *drawing {
 
 // drawOriginal is the model as it was imported.
 func drawOriginal(doc *app.Doc) *drawing {
-	d := &drawing{mode: original, m: doc.Base}
-	d.nodes(doc.Base, infoByID(doc.BaseInfo))
+	d := &drawing{mode: original, m: doc.Base, info: infoByID(doc.BaseInfo)}
+	d.nodes(doc.Base)
 	return d.finish()
 }
 
 // drawRewritten is the model after the ledger, with marks for what differs from the imported one: + a node that stands
 // for work that was not there, ~ one that was changed or stands for several, - one that is gone and has no heir.
 func drawRewritten(doc *app.Doc) *drawing {
-	d := &drawing{mode: rewritten, m: doc.Model}
-	d.nodes(doc.Model, infoByID(doc.Info))
+	d := &drawing{mode: rewritten, m: doc.Model, info: infoByID(doc.Info)}
+	d.nodes(doc.Model)
 	if doc.Model != doc.Base {
 		d.compare(doc.Base)
 		d.sort()
@@ -100,7 +101,7 @@ func infoByID(in *app.Inspection) map[string]*app.LayerInfo {
 
 // nodes adds inputs, nodes and outputs of m with their wires. Nodes that only hold a constant are left out, like weights:
 // they do no work, and the inspector shows them at their readers.
-func (d *drawing) nodes(m *model.Model, info map[string]*app.LayerInfo) {
+func (d *drawing) nodes(m *model.Model) {
 	g := m.Graph
 	maker := map[string]int32{}
 	for _, v := range g.Free() {
@@ -110,7 +111,7 @@ func (d *drawing) nodes(m *model.Model, info map[string]*app.LayerInfo) {
 		if isConstant(n) {
 			continue
 		}
-		i := d.node(m, n, info[string(n.ID)])
+		i := d.node(m, n, d.info[string(n.ID)])
 		for _, in := range model.Reads(n) {
 			if from, ok := maker[in]; ok {
 				d.wire(from, i)

@@ -14,7 +14,7 @@ import (
 // imported graph: from the steps that stand for a node to the steps that stand for its readers. Nodes without a step,
 // such as folded constants, hand their wires on.
 func drawExecuted(doc *app.Doc, p *profiler.Profile) *drawing {
-	d := &drawing{mode: executed}
+	d := &drawing{mode: executed, info: infoByID(doc.BaseInfo)}
 	g := doc.Base.Graph
 	carriers := map[string][]int32{} // values that no node makes, or that nobody executes: by whom they come
 	for _, v := range g.Free() {

@@ -279,14 +279,17 @@ func constant(m *model.Model, name string) *model.Tensor {
 // port is an input or output of a node with its type.
 type port struct {
 	name, typ string
-	tensor    *model.Tensor // a constant
 }
 
-// ports lists inputs and outputs. Types of inner values are those that the file declares; the first output's is inferred.
-func ports(m *model.Model, n *model.Node, info *app.LayerInfo) (in, out []port) {
+// ports lists inputs and outputs with their types: of constants their own, of other values what the file declares, else
+// what was inferred for the node that makes them.
+func (d *drawing) ports(m *model.Model, n *model.Node) (in, out []port) {
 	typeOf := func(name string) string {
 		if t, ok := m.Graph.Declared(name); ok {
 			return t.String()
+		}
+		if p := m.Graph.Producer(name); p != nil && p.Outputs[0] == name && d.info[string(p.ID)] != nil {
+			return d.info[string(p.ID)].Output
 		}
 		return ""
 	}
@@ -294,21 +297,18 @@ func ports(m *model.Model, n *model.Node, info *app.LayerInfo) (in, out []port) 
 		if name == "" {
 			continue
 		}
-		p := port{name: name, typ: typeOf(name), tensor: constant(m, name)}
-		if p.tensor != nil {
-			p.typ = model.TypeOf(p.tensor).String()
+		p := port{name: name}
+		if t := constant(m, name); t != nil {
+			p.typ = model.TypeOf(t).String()
+		} else {
+			p.typ = typeOf(name)
 		}
 		in = append(in, p)
 	}
-	for i, name := range n.Outputs {
-		if name == "" {
-			continue
+	for _, name := range n.Outputs {
+		if name != "" {
+			out = append(out, port{name, typeOf(name)})
 		}
-		p := port{name: name, typ: typeOf(name)}
-		if i == 0 && info != nil {
-			p.typ = info.Output
-		}
-		out = append(out, p)
 	}
 	return in, out
 }

@@ -170,7 +170,7 @@ func (p *inspector) node() {
 		return
 	}
 	p.add(u.Facts([]kit.Fact{{Key: u.T("Operator"), Value: opName(b.node)}, {Key: u.T("Name"), Value: b.node.Name}}))
-	in, out := ports(b.m, b.node, b.info)
+	in, out := p.s.d.ports(b.m, b.node)
 	p.section(u.T("Attributes"), "")
 	list := attributes(b.node)
 	if len(list) == 0 {

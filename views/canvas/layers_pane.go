@@ -42,6 +42,12 @@ func newLayersPane(s *screen) *layersPane {
 			}
 		})
 	p.list.HideSeparators = true
+	p.list.OnSelected = func(i widget.ListItemID) { // from the keyboard: a tap reaches the row itself
+		p.list.UnselectAll()
+		if i < len(p.rows) {
+			s.graph.Choose(p.rows[i].ref)
+		}
+	}
 	open := u.NewButton(kit.Ghost, "filter", "", func() {
 		if !box.Visible() {
 			box.Show()

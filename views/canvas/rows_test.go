@@ -232,6 +232,19 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+func TestPorts(t *testing.T) {
+	doc := rewrittenDoc(t)
+	d := drawOriginal(doc)
+	in, out := d.ports(doc.Base, doc.Base.Graph.Node("conv2"))
+	want := []port{{"keep_out", "float32[1, 4, 8, 8]"}, {"w2", "float32[4, 4, 3, 3]"}}
+	if !reflect.DeepEqual(in, want) || !reflect.DeepEqual(out, []port{{"conv2_out", "float32[1, 4, 8, 8]"}}) {
+		t.Errorf("in %v, out %v", in, out)
+	}
+	if got := attributes(doc.Base.Graph.Node("conv2")); !reflect.DeepEqual(got, []pair{{"kernel_shape", "3, 3"}, {"pads", "1, 1, 1, 1"}}) {
+		t.Errorf("attributes %v", got)
+	}
+}
+
 func TestHistoryNamesTheStep(t *testing.T) {
 	doc := rewrittenDoc(t)
 	made := doc.Model.Graph.Nodes[0].ID

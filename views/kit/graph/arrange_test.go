@@ -201,12 +201,20 @@ func TestArrangeLarge(t *testing.T) {
 	for _, g := range tree.Groups {
 		open[g.Path] = true
 	}
-	start := time.Now()
-	p := arrangeAll(t, tree, open)
-	took := time.Since(start)
-	t.Logf("%d cells, %d lines in %v", len(p.Cells), len(p.Lines), took)
-	if len(p.Cells) != 10000 || took > 5*time.Second {
-		t.Errorf("%d cells in %v", len(p.Cells), took)
+	for try := 1; ; try++ { // the machine may be busy
+		start := time.Now()
+		p := arrangeAll(t, tree, open)
+		took := time.Since(start)
+		t.Logf("%d cells, %d lines in %v", len(p.Cells), len(p.Lines), took)
+		if len(p.Cells) != 10000 {
+			t.Fatalf("%d cells", len(p.Cells))
+		}
+		if took < 5*time.Second {
+			return
+		}
+		if try == 3 {
+			t.Fatalf("laid out in %v", took)
+		}
 	}
 }
 
@@ -234,7 +242,25 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func benchScene(b *testing.B, n int) *Scene {
+// A frame of 5,000 nodes at fit leaves time for sixty a second. The fastest of some counts: the machine may be busy.
+func TestFrameCost(t *testing.T) {
+	s := benchScene(t, 5000)
+	p := NewPainter(fonts(t), inks(true))
+	img := image.NewRGBA(image.Rect(0, 0, 1500, 900))
+	v := view(s, Fit(s.Bounds, 1500, 900, 24))
+	best := time.Hour
+	for range 30 {
+		start := time.Now()
+		p.Paint(img, 1, s, v)
+		best = min(best, time.Since(start))
+	}
+	t.Logf("fastest frame %v", best)
+	if best > time.Second/60 {
+		t.Errorf("a frame takes %v", best)
+	}
+}
+
+func benchScene(b testing.TB, n int) *Scene {
 	items, wires := network(rand.New(rand.NewPCG(2, 2)), n, true)
 	tree := NewTree(items, wires)
 	open := map[string]bool{}

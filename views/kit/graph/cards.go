@@ -3,6 +3,7 @@ package graph
 import (
 	"cmp"
 	"strconv"
+	"unicode/utf8"
 
 	"fettle/views/kit/raster"
 )
@@ -23,11 +24,14 @@ func (k *Legend) size() (w, h int) {
 	switch n := len(k.Classes); {
 	case n > 0:
 		return 148, 30 + n*classRow + 22
-	case len(k.Unit) > 2: // too long to stand beside the heads of the columns
+	case k.tall(): // the unit is too long to stand beside the heads of the columns
 		return 104, 128 + unitRow
 	}
 	return 104, 128
 }
+
+// tall reports whether the unit has a row of its own.
+func (k *Legend) tall() bool { return utf8.RuneCountInString(k.Unit) > 2 }
 
 func (p *Painter) prepareLegend() {
 	s := p.s
@@ -47,7 +51,7 @@ func (p *Painter) prepareLegend() {
 
 // drop is how much lower the scale lies under a unit with its own row.
 func (p *Painter) drop() float64 {
-	if len(p.s.Key.Unit) > 2 {
+	if p.s.Key.tall() {
 		return unitRow
 	}
 	return 0

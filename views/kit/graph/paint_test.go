@@ -133,6 +133,20 @@ func golden(t *testing.T, name string, img *image.RGBA) {
 	}
 }
 
+// Chinese comes from our own font, which the toolkit's lacks: no two characters look alike.
+func TestChinese(t *testing.T) {
+	picture := func(title string) []byte {
+		s := &Scene{Nodes: []Node{{Box: Rect{10, 10, 210, 60}, Title: title, Heat: .5}}}
+		s.Build()
+		img := image.NewRGBA(image.Rect(0, 0, 220, 70))
+		NewPainter(Fonts(), inks(true)).Paint(img, 1, s, &View{Camera: Camera{Zoom: 1}})
+		return img.Pix
+	}
+	if bytes.Equal(picture("卷积"), picture("池化")) {
+		t.Error("two words give the same picture: the characters are missing")
+	}
+}
+
 func TestNoAllocations(t *testing.T) {
 	s := small()
 	for _, z := range []float64{.1, 1} {
