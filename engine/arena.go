@@ -22,7 +22,7 @@ func place(bufs []*buffer, steps int) (live []*buffer, size, floor int, err erro
 		if b.pinned {
 			b.first, b.last = 0, steps
 		}
-		if b.first < 0 || b.size == 0 {
+		if b.first < 0 || b.size == 0 || b.whole != nil {
 			continue
 		}
 		b.last = max(b.last, b.first)

@@ -38,7 +38,7 @@ type Step struct {
 }
 
 // Free is a node that costs nothing at run time, and why: "constant" (computed while compiling), "view" (the output is
-// the input's memory).
+// the input's memory), "in place" (the parts of a concatenation were written where they belong).
 type Free struct {
 	Node model.NodeID
 	Why  string

@@ -61,8 +61,11 @@ type buffer struct {
 	born        int  // step that writes it first, -1 for inputs
 	pinned      bool // lives from start to end: inputs and outputs
 	off         int
-	alone       bool   // no other buffer uses its bytes
-	ext         []byte // constant data outside the arena
+	alone       bool    // no other buffer uses its bytes
+	ext         []byte  // constant data outside the arena
+	whole       *buffer // the concatenation that this buffer is a part of, from channel at on
+	at          int
+	parts       bool // others are parts of this one
 }
 
 // step is the executable part of a Step.
@@ -144,9 +147,11 @@ func (l *lowering) run() error {
 			v.plain.pinned = true
 		}
 	}
-	for _, v := range l.vals {
-		if v.from != nil { // nobody asked for the floats
-			l.free = append(l.free, Free{v.fromBy.ID, "view"})
+	for _, n := range l.m.Graph.Nodes {
+		for _, o := range n.Outputs {
+			if v := l.vals[o]; v != nil && v.from != nil { // nobody asked for the floats
+				l.free = append(l.free, Free{n.ID, "view"})
+			}
 		}
 	}
 	return nil
@@ -389,6 +394,29 @@ func (v *value) eight() bool {
 	return v != nil && v.dims != nil && (v.typ.DType == model.Int8 || v.typ.DType == model.Uint8)
 }
 
+// within makes b, blocks that steps before have written, a part of the concatenation dst from channel at on, so that
+// nothing has to be copied; false where that cannot be.
+func (l *lowering) within(dst, b *buffer, at int) bool {
+	if b.whole != nil || b.parts || b == dst || b.layout.C%b.layout.Block != 0 || at%b.layout.Block != 0 || b.layout.Block != dst.layout.Block {
+		return false
+	}
+	b.whole, b.at, dst.parts = dst, at, true
+	return true
+}
+
+// join gives parts and wholes one border and one life.
+func (l *lowering) join() {
+	for _, b := range l.bufs {
+		if w := b.whole; w != nil {
+			w.border = w.border.Max(b.border)
+			if w.first < 0 || b.first < w.first {
+				w.first, w.born = b.first, b.born
+			}
+			w.last = max(w.last, b.last)
+		}
+	}
+}
+
 // scratch makes a buffer that only the next step uses.
 func (l *lowering) scratch(bytes int) *buffer { return l.newBuffer("scratch", bytes) }
 
@@ -433,10 +461,23 @@ func (l *lowering) finish() (*Plan, error) {
 	if err := l.packAll(); err != nil {
 		return nil, err
 	}
+	l.join()
 	for _, b := range l.bufs {
 		if b.isBlocked {
+			if b.whole != nil {
+				b.border = b.whole.border
+			}
 			b.layout.Top, b.layout.Left, b.layout.Bottom, b.layout.Right = b.border.Top, b.border.Left, b.border.Bottom, b.border.Right
 			b.size = b.layout.Len() * b.elem
+		}
+	}
+	inWhole := map[*buffer]int{} // bytes from the beginning of the whole
+	for _, b := range l.bufs {
+		if b.whole != nil {
+			c, off := b.layout.C, 0
+			b.layout, off = b.whole.layout.Part(b.at, c)
+			inWhole[b] = off * b.elem
+			b.size = b.whole.size - off*b.elem
 		}
 	}
 	for _, s := range l.steps {
@@ -468,5 +509,8 @@ func (l *lowering) finish() (*Plan, error) {
 	var err error
 	p.buffers, p.arena, p.FloorBytes, err = place(l.bufs, len(l.steps))
 	p.ArenaBytes = p.arena
+	for b, off := range inWhole {
+		b.off, b.alone = b.whole.off+off, b.whole.alone
+	}
 	return p, err
 }

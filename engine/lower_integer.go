@@ -275,13 +275,24 @@ func lowerConcat8(l *lowering, isl *island) error {
 		dst := l.newBlocked(out, cpu.Border{})
 		dst.fill = isl.out.grid.zero8()
 		s.Kernel = "qu8_concat_blocks"
-		s.reads, s.writes = src, []*buffer{dst}
+		var left, at []int // inputs that have to be copied, and where to
+		c := 0
+		for i, b := range src {
+			if tables[i] != nil || !l.within(dst, b, c) {
+				left, at, s.reads = append(left, i), append(at, c), append(s.reads, b)
+			}
+			c += b.layout.C
+		}
+		if len(left) == 0 {
+			l.free = append(l.free, Free{isl.node.ID, "in place"})
+			return nil
+		}
+		s.writes = []*buffer{dst}
 		s.bind = func(ses *Session) ([]team.Task, error) {
 			var tasks []team.Task
-			at := 0
-			for i, b := range src {
-				tasks = append(tasks, channels8(dst.layout, ses.bytes(dst), b.layout, ses.bytes(b), at, tables[i]))
-				at += b.layout.C
+			for k, i := range left {
+				b := src[i]
+				tasks = append(tasks, channels8(dst.layout, ses.bytes(dst), b.layout, ses.bytes(b), at[k], tables[i]))
 			}
 			return tasks, nil
 		}

@@ -228,9 +228,23 @@ func lowerConcat(l *lowering, n *model.Node) (bool, error) {
 			src[i] = l.needBlocked(v, cpu.Border{})
 		}
 		dst := l.newBlocked(out, cpu.Border{})
-		s.Kernel = "f32_concat_blocks"
-		s.reads, s.writes = src, []*buffer{dst}
-		s.bind = func(ses *Session) ([]team.Task, error) { return concatBlocks(ses, dst, src), nil }
+		s.Kernel, s.Bytes = "f32_concat_blocks", 0
+		var at []int // channels where the parts begin that have to be copied
+		c := 0
+		for _, b := range src {
+			if !l.within(dst, b, c) {
+				s.reads, at = append(s.reads, b), append(at, c)
+				s.Bytes += 8 * int64(b.layout.N*b.layout.C*b.layout.H*b.layout.W)
+			}
+			c += b.layout.C
+		}
+		if len(at) == 0 {
+			l.free = append(l.free, Free{n.ID, "in place"})
+			return true, nil
+		}
+		copied := s.reads
+		s.writes = []*buffer{dst}
+		s.bind = func(ses *Session) ([]team.Task, error) { return concatBlocks(ses, dst, copied, at), nil }
 		l.add(s, n)
 		return true, nil
 	}
@@ -266,19 +280,16 @@ func lowerConcat(l *lowering, n *model.Node) (bool, error) {
 	return true, nil
 }
 
-func concatBlocks(ses *Session, dst *buffer, src []*buffer) []team.Task {
+func concatBlocks(ses *Session, dst *buffer, src []*buffer, at []int) []team.Task {
 	var tasks []team.Task
-	at := 0
-	for _, b := range src {
-		first := at
-		at += b.layout.Blocks()
+	for i, b := range src {
+		first := at[i] / dst.layout.Block
 		d, v, dl, vl := ses.floats(dst), ses.floats(b), dst.layout, b.layout
-		tasks = append(tasks, pieces{vl.N * vl.Blocks(), func(i, _ int) {
-			img, blk := i/vl.Blocks(), i%vl.Blocks()
-			for y := range vl.H {
+		tasks = append(tasks, byRows(vl, func(img, blk, y0, y1 int) {
+			for y := y0; y < y1; y++ {
 				copy(d[img*dl.Image()+(first+blk)*dl.Plane()+dl.Pixel(y, 0):][:dl.W*dl.Block], v[img*vl.Image()+blk*vl.Plane()+vl.Pixel(y, 0):])
 			}
-		}})
+		}))
 	}
 	return tasks
 }

@@ -111,6 +111,12 @@ func TestRows(t *testing.T) {
 		{"mean over the picture", "f32_globalavgpool", `g (float[2, 20, 5, 7] x) => (float[2, 20] y) <float[20, 20, 1, 1] w = random(1)>
 			{ a = Conv (x, w)  y = ReduceMean <axes = [2, 3], keepdims = 0> (a) }`},
 
+		{"concat of a part twice", "f32_concat_blocks", `g (float[2, 16, 4, 4] x) => (float[2, 52, 4, 4] y) <float[16, 16, 3, 3] w = random(1, -0.3, 0.3), float[20, 16, 3, 3] v = random(2, -0.3, 0.3)>
+			{ a = Conv <pads = [1, 1, 1, 1]> (x, w)  b = Conv <pads = [1, 1, 1, 1]> (a, v)  y = Concat <axis = 1> (a, a, b) }`},
+		{"concat of blocks in place, parts and whole read behind it", "-f32_concat", `g (float[2, 16, 5, 5] x) => (float[2, 32, 5, 5] y) <float[16, 16, 3, 3] w = random(1, -0.3, 0.3), float[32, 32, 3, 3] v = random(2, -0.2, 0.2), float[32, 16, 5, 5] u = random(3, -0.2, 0.2)>
+			{ a = Conv <pads = [1, 1, 1, 1]> (x, w)  b = Relu (a)  c = Concat <axis = 1> (b, a)  d = Conv <pads = [1, 1, 1, 1]> (c, v)  e = Conv <pads = [2, 2, 2, 2]> (b, u)  f = Add (d, e)  y = Add (f, c) }`},
+		{"concat of a concat", "f32_concat_blocks", `g (float[1, 16, 5, 5] x) => (float[1, 48, 5, 5] y) <float[16, 16, 3, 3] w = random(1, -0.3, 0.3)>
+			{ a = Conv <pads = [1, 1, 1, 1]> (x, w)  b = Relu (a)  c = Concat <axis = 1> (b, a)  d = Sigmoid (a)  y = Concat <axis = 1> (c, d) }`},
 		{"concat of blocks", "f32_concat_blocks", `g (float[1, 16, 4, 4] x) => (float[1, 36, 4, 4] y) <float[16, 16, 1, 1] w = random(1), float[20, 16, 3, 3] v = random(2)>
 			{ a = Conv (x, w)  b = Conv <pads = [1, 1, 1, 1]> (x, v)  y = Concat <axis = 1> (a, b) }`},
 		{"concat that cuts blocks", "concat", `g (float[1, 16, 4, 4] x) => (float[1, 34, 4, 4] y) <float[18, 16, 1, 1] w = random(1)> { a = Conv (x, w)  y = Concat <axis = 1> (a, x) }`},
