@@ -7,7 +7,7 @@ import (
 )
 
 // attentionOps: scaled dot products between sequences, and positions turned into rotations.
-func attentionOps() []*Def { return []*Def{attentionDef, rotaryDef} }
+func attentionOps() []*Def { return []*Def{attentionDef, rotaryDef, tensorScatterDef} }
 
 // heads is a tensor of attention: [batch, heads, length, size], or [batch, length, heads*size].
 type heads struct {
@@ -389,3 +389,62 @@ func rotaryOf(n *model.Node, x []int) (heads, int, string) {
 	}
 	return h, int(turned), ""
 }
+
+// tensorScatterDef writes the update of each batch entry into a copy of the cache, from a place on along the axis.
+var tensorScatterDef = &Def{Name: "TensorScatter", Since: []int{24}, In: []Port{{Name: "past_cache", Type: "T"}, {Name: "update", Type: "T"}, {Name: "write_indices", Type: "int64", Opt: true}},
+	Out: []Port{{Name: "present_cache"}}, Types: map[string]Set{"T": Any},
+	Attrs: []AttrSpec{{Name: "axis", Type: model.AttrInt, Default: int64(-2)}, {Name: "mode", Type: model.AttrString, Default: "linear", Enum: []string{"linear", "circular"}}},
+	Infer: func(f *Inference) error {
+		f.Out[0] = f.In[0]
+		if !f.In[0].Ranked {
+			return nil
+		}
+		s := f.In[0].Shape
+		axis, ok := axisOf(f.Int("axis"), len(s))
+		if !ok || axis == 0 {
+			return f.BadAttr("axis", "is %d, the cache has rank %d and a batch in front", f.Int("axis"), len(s))
+		}
+		want := sizes(s, 0)
+		want[axis] = -1
+		if err := f.shaped(1, want...); err != nil {
+			return err
+		}
+		return f.shaped(2, s[0].N)
+	},
+	Eval: func(c *Call) error {
+		x, u := c.In[0], c.In[1]
+		axis, ok := axisOf(c.Int("axis"), len(x.Shape))
+		if !ok || axis == 0 {
+			return c.Bad("axis %d of rank %d", c.Int("axis"), len(x.Shape))
+		}
+		y, err := c.make(x.DType, x.Shape)
+		if err != nil {
+			return err
+		}
+		copyRun(y, 0, x, 0, x.Len())
+		c.Out[0] = y
+		n, size := u.Shape[axis], x.Shape[axis]
+		if n > size {
+			return c.Bad("an update of %d for a cache of %d", n, size)
+		}
+		if u.Len() == 0 {
+			return nil
+		}
+		outer, inner := product(x.Shape[1:axis]), product(x.Shape[axis+1:])
+		for b := range x.Shape[0] {
+			from := int64(0)
+			if c.Has(2) {
+				from = c.In[2].Int64At(b)
+			}
+			if from < 0 || from > int64(size) || c.Str("mode") == "linear" && from+int64(n) > int64(size) {
+				return c.Bad("an update of %d at %d of a cache of %d", n, from, size)
+			}
+			for o := range outer {
+				line := b*outer + o
+				for k := range n {
+					copyRun(y, (line*size+(int(from)+k)%size)*inner, u, (line*n+k)*inner, inner)
+				}
+			}
+		}
+		return nil
+	}}

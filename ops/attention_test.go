@@ -175,3 +175,33 @@ func TestRotaryEmbedding(t *testing.T) {
 	_, err = apply(applied{op: "RotaryEmbedding", opset: 23, attrs: map[string]any{"rotary_embedding_dim": 3}}, x, cos, sin, ids)
 	refused(t, err, fail.Invalid)
 }
+
+func TestTensorScatter(t *testing.T) {
+	cache, update := tensor(model.Float32, []int{2, 4, 1}, 0, 1, 2, 3, 4, 5, 6, 7), tensor(model.Float32, []int{2, 2, 1}, -1, -2, -3, -4)
+	at := func(a, b float64) *model.Tensor { return tensor(model.Int64, []int{2}, a, b) }
+	for _, c := range []struct {
+		name string
+		mode string
+		in   []*model.Tensor
+		want []float64
+	}{
+		{"from the front", "linear", []*model.Tensor{cache, update}, []float64{-1, -2, 2, 3, -3, -4, 6, 7}},
+		{"from a place each", "linear", []*model.Tensor{cache, update, at(1, 2)}, []float64{0, -1, -2, 3, 4, 5, -3, -4}},
+		{"around the end", "circular", []*model.Tensor{cache, update, at(3, 0)}, []float64{-2, 1, 2, -1, -3, -4, 6, 7}},
+		{"over the end", "linear", []*model.Tensor{cache, update, at(3, 0)}, nil},
+		{"before the front", "circular", []*model.Tensor{cache, update, at(-1, 0)}, nil},
+		{"an update of another batch", "linear", []*model.Tensor{cache, tensor(model.Float32, []int{1, 2, 1}, 1, 2)}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, err := apply(applied{op: "TensorScatter", opset: 24, attrs: map[string]any{"mode": c.mode}}, c.in...)
+			if c.want == nil {
+				refused(t, err, fail.Invalid)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			near(t, out[0], tensor(model.Float32, []int{2, 4, 1}, c.want...), 0)
+		})
+	}
+}

@@ -67,6 +67,7 @@ var hints = map[string][]string{
 	"GridSample":                       {"1,2,4,4|1,3,3,2", "1,2,4,4|1,3,3,2;padding_mode=reflection"},
 	"Attention":                        {"B,4,3,6|B,2,5,6|B,2,5,3", "B,3,8|B,5,8|B,5,4;q_num_heads=2;kv_num_heads=2;is_causal=1", "B,2,3,4|B,2,5,4|B,2,5,4|3,7|B,2,2,4|B,2,2,4;softcap=0.5"},
 	"RotaryEmbedding":                  {"1,2,3,4|5,2|5,2|int64{0,4,2}:1,3", "1,3,8|1,3,2|1,3,2;num_heads=2;interleaved=1"},
+	"TensorScatter":                    {"2,2,4,3|2,2,2,3|int64{0,2}:2", "2,4|2,2|int64{3,1}:2;axis=1;mode=circular"},
 	"DeformConv":                       {"1,2,4,4|2,2,2,2|1,8,3,3|2", "1,4,3|2,2,1|1,2,3|2|1,2,3;group=2;offset_group=2"},
 	"TfIdfVectorizer":                  {"int64{1,2,3,1}:4;max_gram_length=2;min_gram_length=1;max_skip_count=1;mode=TF;ngram_counts=0,2;ngram_indexes=0,1,2;pool_int64s=1,2,1,2"},
 	"com.microsoft:QLinearAdd":         {"3,4|.|.|4|.|.|.|."},
