@@ -24,6 +24,7 @@ type header struct {
 	interval *kit.Line
 	pairs    []pair
 	inside   *fyne.Container
+	numbers  *fyne.Container
 }
 
 // pair is a number of A beside that of B.
@@ -38,15 +39,15 @@ func newHeader(s *screen) *header {
 	h := &header{s: s, rim: kit.Plate(u.Theme.Text3, u.Theme.Text3, 2)}
 	h.what, h.against = u.Heading("").Whole(), u.Caption("").Whole()
 	h.change, h.interval = kit.NewLine("", theme.Heading, u.Theme.Text1).Bold().Whole(), u.Caption("").Whole()
-	items := []fyne.CanvasObject{kit.Rows(2, h.what, h.against), kit.Rows(2, h.change, h.interval), kit.Space(4, 0)}
+	var pairs []fyne.CanvasObject
 	for _, n := range []string{"p50", "p99", u.T("weights"), u.T("peak memory")} {
 		p := pair{name: u.Caption(n).Whole(), a: kit.NewLine("", theme.Title, u.Theme.RunA).Bold().Whole(), b: kit.NewLine("", theme.Title, u.Theme.RunB).Bold().Whole()}
 		p.box = kit.Rows(2, p.name, kit.Cols(6, p.a, kit.Icon("chevron-right", "text3", 12), p.b))
 		h.pairs = append(h.pairs, p)
-		items = append(items, p.box)
+		pairs = append(pairs, p.box)
 	}
-	items = append(items, kit.Gap())
-	h.inside = kit.Cols(26, items...)
+	h.numbers = kit.Fit(26, pairs...)
+	h.inside = kit.Cols(26, kit.Rows(2, h.what, h.against), kit.Rows(2, h.change, h.interval), kit.Space(4, 0), kit.Flex(h.numbers))
 	h.card = container.NewStack(kit.AtLeast(0, 62, kit.Plate(u.Theme.Bg2, u.Theme.Line1, 8)),
 		container.NewBorder(nil, nil, kit.Fixed(4, 0, h.rim), nil, kit.Pad(8, 14, 8, 12, h.inside)))
 	return h
@@ -73,6 +74,7 @@ func (h *header) show(c *app.Comparison) {
 		p.box.Hidden = i >= 2 && p.a.Text() == kit.Absent && p.b.Text() == kit.Absent // sizes that neither run recorded
 		p.box.Refresh()
 	}
+	h.numbers.Refresh()
 	h.inside.Refresh()
 	h.card.Refresh()
 }

@@ -39,7 +39,7 @@ func newSide(s *screen) *side {
 	d.notes = kit.Rows(2)
 	top := kit.Rows(8, kit.Cols(8, u.Strong(u.T("Graph overlay")).Whole(), kit.Gap(), u.Caption(u.T("change of each block")).Whole()),
 		kit.Cols(14, kit.Flex(d.ramp), kit.Rows(2, d.key(u.T("new in B"), false), d.key(u.T("gone in B"), true))))
-	foot := kit.Rows(6, kit.Cols(8, u.Strong(u.T("Conditions")).Whole(), kit.Flex(d.differ)), kit.Fixed(0, plot.HeadHeight+6*plot.RowHeight, d.table), d.notes)
+	foot := kit.Rows(6, kit.Cols(8, u.Strong(u.T("Conditions")).Whole(), kit.Flex(d.differ)), kit.Fixed(0, plot.HeadHeight+5*plot.RowHeight, d.table), d.notes)
 	scroll := container.NewVScroll(d.room)
 	d.body = container.NewBorder(top, kit.Pad(10, 0, 0, 0, foot), nil, nil, kit.Pad(6, 0, 0, 0, scroll))
 	d.panel = container.NewStack(canvas.NewRectangle(u.Theme.Bg2), container.NewBorder(nil, nil, kit.Fixed(1, 0, kit.Plate(u.Theme.Line1, u.Theme.Line1, 0)), nil,
@@ -92,7 +92,7 @@ func (d *side) show(c *app.Comparison) {
 		if i == 2 {
 			break // the table has them all
 		}
-		d.notes.Add(kit.Cols(6, kit.Icon("warning", "warning", 12), kit.Flex(u.Caption(d.s.say.Say(why)))))
+		d.notes.Add(container.NewBorder(nil, nil, kit.Rows(0, kit.Icon("warning", "warning", 14)), nil, kit.Pad(0, 0, 0, 6, u.Note(d.s.say.Say(why)))))
 	}
 	d.body.Refresh() // the notes need room
 }

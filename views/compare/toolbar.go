@@ -83,7 +83,7 @@ func newPicker(s *screen, letter string, c color.NRGBA, choose func(string)) *pi
 	block := kit.Fixed(26, 28, container.NewStack(plate, container.NewCenter(kit.NewLine(letter, theme.Body, u.Theme.Ink(c)).Bold().Whole())))
 	p.inside = kit.Cols(8, block, p.name, kit.Flex(p.how), kit.Fixed(16, 16, p.seal), kit.Icon("chevron-down", "text2", 14), kit.Space(2, 0))
 	p.tap = u.NewTappable(kit.Plate(u.Theme.Bg2, c, 6), p.inside, p.menu)
-	p.chip = kit.Fixed(336, 28, p.tap)
+	p.chip = kit.Fixed(350, 28, p.tap)
 	return p
 }
 

@@ -64,7 +64,7 @@ func New(u *kit.UI) kit.Screen { return newScreen(u, u.Studio) }
 func newScreen(u *kit.UI, do verbs) *screen {
 	s := &screen{u: u, do: do, ink: plot.NewInk(u.Theme), asked: map[string]bool{}}
 	s.list = newList(s)
-	s.full = container.NewBorder(nil, nil, kit.Pad(0, 8, 0, 0, kit.Fixed(510, 0, s.left())), nil, s.list.object)
+	s.full = container.NewBorder(nil, nil, kit.Pad(0, 8, 0, 0, kit.Fixed(460, 0, s.left())), nil, s.list.object)
 	s.none = container.NewStack()
 	s.content = kit.Pad(12, 16, 10, 16, container.NewStack(s.full, s.none))
 	return s

@@ -8,6 +8,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/widget"
 
+	"fettle/app"
 	"fettle/profiler"
 	"fettle/views/kit"
 	"fettle/views/kit/plot"
@@ -15,7 +16,11 @@ import (
 
 // redraw makes the figure of the chart card anew.
 func (s *screen) redraw() {
-	if s.run == nil || s.run.Profile == nil || len(s.run.Profile.Layers) == 0 && s.chart != 2 {
+	if s.run != nil && s.run.Profile == nil {
+		s.charts.Set(s.arriving(s.run))
+		return
+	}
+	if s.run == nil || len(s.run.Profile.Layers) == 0 && s.chart != 2 {
 		s.note.SetText("")
 		s.memory.SetText("")
 		s.charts.Set(nil)
@@ -110,6 +115,22 @@ func (s *screen) samples(p *profiler.Profile) plot.Figure {
 		f.Points = append(f.Points, pt)
 	}
 	s.note.SetText(u.F("first inference %s, load %s", kit.Ms(p.Clean.FirstNs), kit.Ms(p.Clean.LoadNs)))
+	return f
+}
+
+// arriving shows the inferences of a run under way, in their order.
+func (s *screen) arriving(r *app.Run) plot.Figure {
+	s.memory.SetText("")
+	if len(r.Live) < 2 {
+		s.note.SetText(s.u.T("waiting for the first samples"))
+		return nil
+	}
+	unit := kit.UnitFor(r.Live[0])
+	f := &plot.Line{Joined: true, Colour: s.u.Theme.RunA, Tick: plot.Tick, Unit: unit.Name}
+	for i, v := range r.Live {
+		f.Points = append(f.Points, plot.Point{X: float64(i), Y: unit.Value(v)})
+	}
+	s.note.SetText(s.u.F("inferences as they arrive, launch %d", r.Launch))
 	return f
 }
 

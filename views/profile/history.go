@@ -26,7 +26,7 @@ type history struct {
 func newHistory(s *screen) *history {
 	u := s.u
 	h := &history{s: s}
-	h.line = plot.NewChart(s.ink, 200, 84)
+	h.line = plot.NewChart(s.ink, 200, 70)
 	h.line.OnTap = func(m plot.Mark) { s.pick(m.Keys[0]) }
 	h.table = plot.NewTable(s.ink, []plot.Column{{Title: "", Width: 26}, {Title: u.T("Run"), Width: 80, Grow: 1}, {Title: u.T("Board"), Width: 84, Caption: true},
 		{Title: "p50", Width: 74, Align: plot.Right}, {Title: "", Width: 74, Caption: true}, {Title: u.T("seal"), Width: 40, Align: plot.Right}})

@@ -287,6 +287,28 @@ func shown(s *app.State, picked string) *app.Run {
 	return nil
 }
 
+// expected are the layers of the model that is being measured: named, and without a time yet.
+func expected(d *app.Doc, which string, v listing) []row {
+	if d == nil {
+		return nil
+	}
+	info := d.Info
+	if which == app.Original {
+		info = d.BaseInfo
+	}
+	if info == nil {
+		return nil
+	}
+	var out []row
+	for i, l := range info.Layers {
+		r := row{kind: absentRow, keys: []string{l.ID}, name: cmp.Or(l.Name, l.ID), op: l.Op, count: 1, order: i}
+		if v.filter == "" || r.matches(v.filter) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // slowest is the longest median of the runs.
 func slowest(runs []*app.Run) float64 {
 	hi := 0.0

@@ -125,7 +125,7 @@ func (s *screen) panel(o fyne.CanvasObject) *fyne.Container {
 
 func (s *screen) chartCard() fyne.CanvasObject {
 	u := s.u
-	s.charts = plot.NewChart(s.ink, 260, 140)
+	s.charts = plot.NewChart(s.ink, 260, 90)
 	s.charts.OnTap = func(m plot.Mark) { s.do.Select(m.Keys, "profile") }
 	s.note = u.Caption("")
 	s.kinds = u.NewSegmented([]string{u.T("By kind"), u.T("Roofline"), u.T("Inferences")}, 0, func(i int) { s.chart = i; s.redraw() })
@@ -201,11 +201,13 @@ func (s *screen) start() {
 // relist makes the rows of the table anew.
 func (s *screen) relist() {
 	s.listed = nil
-	if s.run != nil && s.run.Profile != nil {
+	switch {
+	case s.run != nil && s.run.Profile == nil && s.state != nil:
+		s.listed = expected(s.state.Doc, s.run.Which, s.view)
+		s.table.Empty = s.u.T("Layers appear with the first samples")
+	case s.run != nil && s.run.Profile != nil:
 		s.listed = list(s.run.Profile, s.view)
 		s.table.Empty = s.u.T("No layer has this in its name, kind or kernel")
-	} else {
-		s.table.Empty = s.u.T("Layers appear with the first samples")
 	}
 	long := longest(s.listed)
 	s.unit = kit.UnitFor(long)

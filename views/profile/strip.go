@@ -26,7 +26,38 @@ type strip struct {
 	names  []*kit.Line
 	values []*kit.Line
 	more   *kit.Button
+	facts  *fyne.Container
+	inside *fyne.Container
 	why    []string
+}
+
+// strips gives the sentence what the facts and the button leave, but never less than a third.
+type strips struct{}
+
+func (strips) Layout(o []fyne.CanvasObject, z fyne.Size) {
+	right := z.Width
+	if o[2].Visible() {
+		m := o[2].MinSize()
+		o[2].Resize(m)
+		o[2].Move(fyne.NewPos(right-m.Width, (z.Height-m.Height)/2))
+		right -= m.Width + 14
+	}
+	want := float32(0)
+	for _, f := range o[1].(*fyne.Container).Objects {
+		want += f.MinSize().Width + 12
+	}
+	if !o[1].Visible() {
+		want = 0
+	}
+	want = min(want, right*2/3)
+	o[1].Resize(fyne.NewSize(want, z.Height))
+	o[1].Move(fyne.NewPos(right-want, 0))
+	o[0].Resize(fyne.NewSize(right-want-14, z.Height))
+	o[0].Move(fyne.NewPos(0, 0))
+}
+
+func (strips) MinSize(o []fyne.CanvasObject) fyne.Size {
+	return fyne.NewSize(560, max(o[0].MinSize().Height, o[1].MinSize().Height, o[2].MinSize().Height))
 }
 
 func newStrip(s *screen) *strip {
@@ -34,15 +65,16 @@ func newStrip(s *screen) *strip {
 	t := &strip{s: s, plate: kit.Plate(u.Theme.Bg2, u.Theme.Line1, 8), rim: kit.Plate(u.Theme.SealNone, u.Theme.SealNone, 2), what: u.Strong(""), reason: u.Caption("")}
 	t.mark = canvas.NewImageFromResource(theme.IconIn("seal-none", "sealNone"))
 	t.mark.FillMode = canvas.ImageFillContain
-	items := []fyne.CanvasObject{kit.Fixed(24, 24, t.mark), kit.Space(2, 0), kit.Flex(kit.Rows(1, t.what, t.reason))}
+	var items []fyne.CanvasObject
 	for range 6 {
 		n, v := u.Caption("").Whole(), u.Dense("").Whole()
 		t.names, t.values = append(t.names, n), append(t.values, v)
-		items = append(items, kit.Fixed(1, 34, kit.Plate(u.Theme.Line1, u.Theme.Line1, 0)), kit.Rows(1, n, v))
+		items = append(items, kit.Cols(12, kit.Fixed(1, 34, kit.Plate(u.Theme.Line1, u.Theme.Line1, 0)), kit.Rows(1, n, v)))
 	}
+	t.facts = kit.Fit(12, items...)
 	t.more = u.NewButton(kit.Outline, "why", u.T("Reasons"), t.showReasons)
-	items = append(items, t.more)
-	t.card = container.NewStack(kit.AtLeast(0, 54, t.plate), container.NewBorder(nil, nil, kit.Fixed(4, 0, t.rim), nil, kit.Pad(8, 14, 8, 10, kit.Cols(12, items...))))
+	t.inside = container.New(&strips{}, kit.Cols(14, kit.Fixed(24, 24, t.mark), kit.Flex(kit.Rows(1, t.what, t.reason))), t.facts, t.more)
+	t.card = container.NewStack(kit.AtLeast(0, 54, t.plate), container.NewBorder(nil, nil, kit.Fixed(4, 0, t.rim), nil, kit.Pad(8, 14, 8, 10, t.inside)))
 	return t
 }
 
@@ -53,11 +85,9 @@ func (t *strip) show(r *app.Run) {
 		t.seal("")
 		t.what.SetText(u.T("Measuring"))
 		t.reason.SetText(u.T("the seal is given when all launches are done"))
-		for i := range t.names {
-			t.names[i].SetText("")
-			t.values[i].SetText("")
-		}
+		t.facts.Hide()
 		t.more.Hide()
+		t.inside.Refresh()
 		return
 	}
 	t.seal(p.Conditions.Seal)
@@ -79,7 +109,9 @@ func (t *strip) show(r *app.Run) {
 	t.more.SetLabel("why", u.F("%d reasons", len(t.why)))
 	t.more.Hidden = len(t.why) == 0
 	t.more.Refresh()
-	t.card.Refresh()
+	t.facts.Show()
+	t.facts.Refresh()
+	t.inside.Refresh()
 }
 
 func (t *strip) seal(seal string) {

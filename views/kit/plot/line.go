@@ -58,10 +58,14 @@ func (f *Line) Paint(p *Pen) {
 	if !ok {
 		return
 	}
+	free := p.H
 	for _, t := range ticks(y.lo, y.hi) {
 		yy := y.at(t)
 		p.hline(plot.X0, plot.X1, yy, p.Line1)
-		p.text(plot.X0-6, yy+4, f.Tick(t), font{size: p.Caption, align: Right, c: p.Text3})
+		if free-yy >= p.Caption+2 { // no two texts touch
+			p.text(plot.X0-6, yy+4, f.Tick(t), font{size: p.Caption, align: Right, c: p.Text3})
+			free = yy
+		}
 	}
 	p.text(4, 11, f.Unit, font{size: p.Caption, c: p.Text3})
 	var last []float32

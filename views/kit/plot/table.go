@@ -154,7 +154,7 @@ func (l *tableLayout) MinSize([]fyne.CanvasObject) fyne.Size {
 	for _, c := range l.t.cols {
 		w += max(c.Width, 40)
 	}
-	return fyne.NewSize(min(w, 320), HeadHeight+3*RowHeight)
+	return fyne.NewSize(min(w, 320), HeadHeight+2*RowHeight)
 }
 
 func (t *Table) inSight() float32 { return max(t.Size().Height-HeadHeight, 0) }
