@@ -11,7 +11,7 @@ import (
 
 // Rows stacks objects with a gap.
 func Rows(gap float32, objects ...fyne.CanvasObject) *fyne.Container {
-	return container.New(layout.NewCustomPaddedVBoxLayout(gap), objects...)
+	return container.New(&rowsLayout{gap}, objects...)
 }
 
 // Cols puts objects side by side with a gap, centred on their middle line. A Gap() among them takes the room that is left.
@@ -74,6 +74,56 @@ func (l *fixedLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
 			s.Height = max(s.Height, m.Height)
 		}
 	}
+	return s
+}
+
+// rowsLayout stacks objects. Each gets its width first and is asked for its height then, because the height of a text that
+// wraps depends on it; the toolkit's own box asks once, before.
+type rowsLayout struct{ gap float32 }
+
+func (l *rowsLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	left, stretch, shown := size.Height, 0, 0
+	heights := make([]float32, len(objects))
+	for i, o := range objects {
+		if !o.Visible() {
+			continue
+		}
+		shown++
+		if s, ok := o.(layout.SpacerObject); ok && s.ExpandVertical() {
+			stretch++
+			continue
+		}
+		o.Resize(fyne.NewSize(size.Width, o.MinSize().Height))
+		heights[i] = o.MinSize().Height
+		left -= heights[i]
+	}
+	left -= l.gap * float32(max(shown-1, 0))
+	y := float32(0)
+	for i, o := range objects {
+		if !o.Visible() {
+			continue
+		}
+		if s, ok := o.(layout.SpacerObject); ok && s.ExpandVertical() {
+			heights[i] = max(left/float32(stretch), 0)
+		}
+		o.Resize(fyne.NewSize(size.Width, heights[i]))
+		o.Move(fyne.NewPos(0, y))
+		y += heights[i] + l.gap
+	}
+}
+
+func (l *rowsLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
+	s, shown := fyne.Size{}, 0
+	for _, o := range objects {
+		if !o.Visible() {
+			continue
+		}
+		shown++
+		m := o.MinSize()
+		s.Width = max(s.Width, m.Width)
+		s.Height += m.Height
+	}
+	s.Height += l.gap * float32(max(shown-1, 0))
 	return s
 }
 

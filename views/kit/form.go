@@ -198,22 +198,3 @@ func (f *Form) control(o spec.Option) fyne.CanvasObject {
 	}
 	return Rows(2, entry, problem)
 }
-
-// tightLayout takes the toolkit's label padding back, so that help stands under its control.
-type tightLayout struct{}
-
-func (*tightLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
-	for _, o := range objects {
-		o.Move(fyne.NewPos(-6, -4))
-		o.Resize(fyne.NewSize(size.Width+12, size.Height+8))
-	}
-}
-
-func (*tightLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
-	s := fyne.Size{}
-	for _, o := range objects {
-		m := o.MinSize()
-		s.Width, s.Height = max(s.Width, m.Width-12), s.Height+max(m.Height-8, 0)
-	}
-	return s
-}

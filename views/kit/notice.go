@@ -35,7 +35,7 @@ func (u *UI) ErrorPanel(e *fail.Error, actions ...fyne.CanvasObject) fyne.Canvas
 			return
 		}
 		label := Fixed(44, 0, container.NewVBox(u.Caption(u.T(key)).Whole()))
-		rows = append(rows, container.NewBorder(nil, nil, label, nil, container.New(&tightLayout{}, wrapped(text, theme.SizeDense, "text1"))))
+		rows = append(rows, container.NewBorder(nil, nil, label, nil, newParagraph(text, theme.Dense, u.Theme.Text1)))
 	}
 	where := e.Where.String()
 	why := e.Why

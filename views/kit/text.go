@@ -5,8 +5,6 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
-	"fyne.io/fyne/v2/container"
-	fynetheme "fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
 	"fettle/views/kit/theme"
@@ -147,18 +145,12 @@ func (u *UI) Caption(text string) *Line { return NewLine(text, u.Theme.Caption()
 
 // Para is a text that wraps.
 func (u *UI) Para(text string) fyne.CanvasObject {
-	return container.New(&tightLayout{}, wrapped(text, theme.SizeDense, "text2"))
+	return newParagraph(text, theme.Dense, u.Theme.Text2)
 }
 
 // Note is a small text that wraps: help under a control.
 func (u *UI) Note(text string) fyne.CanvasObject {
-	return container.New(&tightLayout{}, wrapped(text, fynetheme.SizeNameCaptionText, "text3"))
-}
-
-func wrapped(text string, size fyne.ThemeSizeName, token string) *widget.RichText {
-	r := widget.NewRichText(&widget.TextSegment{Text: text, Style: widget.RichTextStyle{ColorName: theme.Color(token), SizeName: size}})
-	r.Wrapping = fyne.TextWrapWord
-	return r
+	return newParagraph(text, u.Theme.Caption(), u.Theme.Text3)
 }
 
 // Icon is one of ours in the colour of a token, at a size.

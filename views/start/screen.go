@@ -4,6 +4,7 @@
 package start
 
 import (
+	"image"
 	"image/color"
 	"math"
 
@@ -76,15 +77,19 @@ func (s *screen) dropZone() fyne.CanvasObject {
 
 // dashed is the edge of a place to drop something.
 func dashed(c color.NRGBA, radius float64) *canvas.Raster {
-	return canvas.NewRasterWithPixels(func(x, y, w, h int) color.Color {
-		// Distance to a rounded rectangle half a pixel inside of the edge.
-		dx := math.Abs(float64(x)+0.5-float64(w)/2) - (float64(w)/2 - 1 - radius)
-		dy := math.Abs(float64(y)+0.5-float64(h)/2) - (float64(h)/2 - 1 - radius)
-		d := math.Abs(math.Hypot(math.Max(dx, 0), math.Max(dy, 0)) + math.Min(math.Max(dx, dy), 0) - radius)
-		if d > 1 || (x+y)%12 >= 7 {
-			return color.Transparent
+	return kit.NewRaster(func(img *image.NRGBA) {
+		w, h := float64(img.Rect.Dx()), float64(img.Rect.Dy())
+		for y := range img.Rect.Dy() {
+			for x := range img.Rect.Dx() {
+				// Distance to a rounded rectangle one pixel inside of the edge.
+				dx := math.Abs(float64(x)+0.5-w/2) - (w/2 - 1 - radius)
+				dy := math.Abs(float64(y)+0.5-h/2) - (h/2 - 1 - radius)
+				d := math.Abs(math.Hypot(math.Max(dx, 0), math.Max(dy, 0)) + math.Min(math.Max(dx, dy), 0) - radius)
+				if d <= 1 && (x+y)%12 < 7 {
+					img.SetNRGBA(x, y, theme.Alpha(c, 1-d))
+				}
+			}
 		}
-		return theme.Alpha(c, 1-d)
 	})
 }
 
