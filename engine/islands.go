@@ -151,10 +151,9 @@ func (l *lowering) input(isl *island, i int) bool {
 	if _, fixed := x.Shape.Ints(); !ok || !fixed || !x.Ranked || l.inf.Types[d.Outputs[0]].DType != model.Float32 {
 		return false
 	}
-	if z, seen := l.zeros[d.Inputs[0]]; seen && z != g.zero {
-		return false // two meanings of one tensor: its border in memory can hold one zero point
+	if !l.agree(d.Inputs[0], g) {
+		return false
 	}
-	l.zeros[d.Inputs[0]] = g.zero
 	isl.in = append(isl.in, edge{d.Inputs[0], g})
 	isl.dq = append(isl.dq, d)
 	return true
@@ -218,7 +217,7 @@ func (l *lowering) weights(isl *island, i, axis int) bool {
 		return false
 	}
 	q, s := l.known(d.Inputs[0]), l.known(arg(d, 1))
-	if q == nil || s == nil || s.DType != model.Float32 || q.DType != model.Int8 && q.DType != model.Uint8 || axis >= q.Rank() {
+	if q == nil || s == nil {
 		return false
 	}
 	if s.Len() != 1 {
@@ -226,16 +225,29 @@ func (l *lowering) weights(isl *island, i, axis int) bool {
 		if a < 0 {
 			a += q.Rank()
 		}
-		if s.Rank() != 1 || a != axis || s.Len() != q.Shape[axis] {
+		if a != axis {
 			return false
 		}
+	}
+	zero := l.known(arg(d, 2))
+	if arg(d, 2) != "" && zero == nil || !isl.setWeights(q, s, zero, axis) {
+		return false
+	}
+	isl.consts = append(isl.consts, d)
+	return true
+}
+
+// setWeights takes s8 weights around 0, or u8 around 128, with one scale or one for each index of axis.
+func (isl *island) setWeights(q, s, zero *model.Tensor, axis int) bool {
+	if s.DType != model.Float32 || q.DType != model.Int8 && q.DType != model.Uint8 || axis >= q.Rank() ||
+		s.Len() != 1 && (s.Rank() != 1 || s.Len() != q.Shape[axis]) {
+		return false
 	}
 	middle := int64(0)
 	if q.DType == model.Uint8 {
 		middle = 128
 	}
-	zero := l.known(arg(d, 2))
-	if arg(d, 2) != "" && zero == nil || zero == nil && middle != 0 {
+	if zero == nil && middle != 0 {
 		return false
 	}
 	for k := 0; zero != nil && k < zero.Len(); k++ {
@@ -251,7 +263,37 @@ func (l *lowering) weights(isl *island, i, axis int) bool {
 		}
 	}
 	isl.w = w
-	isl.consts = append(isl.consts, d)
+	return true
+}
+
+// operands reads the inputs of QLinearConv and QLinearMatMul, x, its scale and zero point, w, its, and those of the result.
+func (l *lowering) operands(isl *island, axis int) bool {
+	n := isl.node
+	point := func(at int, d model.DType) (grid, bool) {
+		s, z := l.known(arg(n, at)), l.known(arg(n, at+1))
+		if s == nil || z == nil || s.Len() != 1 || z.Len() != 1 || s.DType != model.Float32 || z.DType != d || d != model.Int8 && d != model.Uint8 {
+			return grid{}, false
+		}
+		g := grid{scale: model.Data[float32](s)[0], zero: int(z.Int64At(0)), dtype: d}
+		return g, g.scale > 0 && !math.IsInf(float64(g.scale), 0)
+	}
+	x, y := l.dimsOf(arg(n, 0)), l.dimsOf(n.Outputs[0])
+	in, ok1 := point(1, l.inf.Types[arg(n, 0)].DType)
+	out, ok2 := point(6, l.inf.Types[n.Outputs[0]].DType)
+	w, s, z := l.known(arg(n, 3)), l.known(arg(n, 4)), l.known(arg(n, 5))
+	if !ok1 || !ok2 || x == nil || y == nil || l.known(arg(n, 0)) != nil || w == nil || s == nil || z == nil || !isl.setWeights(w, s, z, axis) || !l.agree(arg(n, 0), in) {
+		return false
+	}
+	isl.in, isl.out = []edge{{arg(n, 0), in}}, edge{n.Outputs[0], out}
+	return true
+}
+
+// agree reports whether g has the zero point that other islands see in the value: its border in memory can hold only one.
+func (l *lowering) agree(value string, g grid) bool {
+	if z, seen := l.zeros[value]; seen && z != g.zero {
+		return false
+	}
+	l.zeros[value] = g.zero
 	return true
 }
 

@@ -129,6 +129,39 @@ func matchConv8(l *lowering, n *model.Node, isl *island) bool {
 	return ok
 }
 
+// matchQLinearConv takes QLinearConv with constant weights; its bias counts in steps of the sums.
+func matchQLinearConv(l *lowering, n *model.Node, isl *island) bool {
+	if !l.operands(isl, 0) {
+		return false
+	}
+	if arg(n, 8) != "" {
+		b := l.known(arg(n, 8))
+		if b == nil || b.DType != model.Int32 || b.Len() != isl.w.shape[0] {
+			return false
+		}
+		isl.bias = make([]float32, b.Len())
+		for k, v := range model.Data[int32](b) {
+			isl.bias[k] = float32(v) * isl.in[0].grid.scale * isl.w.scale[min(k, len(isl.w.scale)-1)]
+		}
+	}
+	_, ok := l.shape8(isl)
+	return ok
+}
+
+// matchQLinearMatMul takes QLinearMatMul by one constant matrix.
+func matchQLinearMatMul(l *lowering, n *model.Node, isl *island) bool {
+	if !l.operands(isl, 1) || len(isl.w.shape) != 2 || len(l.dimsOf(isl.in[0].value)) < 2 || len(isl.w.q) == 0 {
+		return false
+	}
+	y := l.dimsOf(n.Outputs[0])
+	rows, _ := model.Count(y[:len(y)-1])
+	if rows == 0 {
+		return false
+	}
+	_, err := conv.PlanQ(l.rows8(isl), l.opt.Features)
+	return err == nil
+}
+
 func lowerConv8(l *lowering, isl *island) error {
 	shape, _ := l.shape8(isl)
 	algs, err := conv.PlanQ(shape, l.opt.Features)

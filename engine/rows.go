@@ -73,6 +73,8 @@ type islandRow struct {
 
 var islandRows = []islandRow{
 	{"Conv", matchConv8, lowerConv8},
+	{"QLinearConv", matchQLinearConv, lowerConv8},
+	{"QLinearMatMul", matchQLinearMatMul, lowerGemm8},
 	{"Gemm", matchGemm8, lowerGemm8},
 	{"MatMul", matchGemm8, lowerGemm8},
 	{"Add", matchAdd8, lowerAdd8},
