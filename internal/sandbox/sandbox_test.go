@@ -127,6 +127,9 @@ func TestMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("memory is limited on Linux only")
 	}
+	if raceDetector {
+		t.Skip("the race detector takes more memory than the limit")
+	}
 	s := spec("eat")
 	s.Memory = 200 << 20
 	p, err := Start(t.Context(), s)

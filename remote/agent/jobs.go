@@ -91,7 +91,11 @@ func (a *Agent) inChild(ctx context.Context, verb string, job childJob, inputs [
 		if fail.Is(err, fail.Unreachable) || fail.Is(err, fail.Corrupt) {
 			late := time.AfterFunc(2*time.Second, p.Kill) // one that hangs does not end by itself
 			defer late.Stop()
-			if werr := p.Wait(); werr != nil && !fail.Is(werr, fail.Cancelled) {
+			werr := p.Wait()
+			if werr == nil {
+				werr = fail.New(fail.Failed, "it ended without an answer: %s", fail.From(err).Why)
+			}
+			if !fail.Is(werr, fail.Cancelled) {
 				return fail.In(werr, "", fail.Where{Field: "the process that ran the model"})
 			}
 		}

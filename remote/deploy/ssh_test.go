@@ -117,6 +117,7 @@ func TestOverSSH(t *testing.T) {
 	if len(programs) != 1 {
 		t.Fatalf("programs: %v", programs)
 	}
+	os.Remove(programs[0]) // the agent of before may still be ending
 	if err := os.WriteFile(programs[0], []byte("damaged"), 0o700); err != nil {
 		t.Fatal(err)
 	}
