@@ -35,7 +35,8 @@ type screen struct {
 	picked struct{ mode, lens bool } // the user chose; until then the screen follows what there is
 
 	run    *app.Run // whose times are shown
-	shown  drawn    // what the drawing was made of
+	shown  drawn    // what is to be shown: a drawing of it may still be on its way
+	made   drawn    // what the drawing was made of
 	d      *drawing // nil until the first one is made
 	read   *graph.Reading
 	chosen []int32 // selected items
@@ -229,9 +230,9 @@ func (s *screen) redraw() {
 	if want == s.shown {
 		return
 	}
-	old, d := s.shown, s.d
 	s.shown = want
-	same := d != nil && old.sameGraph(want)
+	d := s.d
+	same := d != nil && s.made.sameGraph(want)
 	var read *graph.Reading
 	s.draw.Run("draw the model", func(ctx context.Context) error {
 		if !same {
@@ -251,7 +252,7 @@ func (s *screen) redraw() {
 		}
 		s.trouble.Hide()
 		fresh := d != s.d
-		s.d, s.read = d, read
+		s.d, s.read, s.made = d, read, want
 		if fresh {
 			s.chosen = nil
 			s.graph.SetTree(d.tree, read)

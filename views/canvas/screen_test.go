@@ -287,6 +287,29 @@ func TestWithoutModel(t *testing.T) {
 	}
 }
 
+// A lens that is chosen while another graph is drawn must not stick to the graph of before.
+func TestLensWhileDrawn(t *testing.T) {
+	o := open(t, true, "en")
+	doc := rewrittenDoc(t)
+	o.show(state(doc, of(chainRun(), doc)))
+	o.setMode(original)
+	o.setLens(byKind)
+	o.wait()
+	if o.d.mode != original || o.read.Class == nil || len(o.d.items) != 8 {
+		t.Errorf("drawn as %v with %d items", o.d.mode, len(o.d.items))
+	}
+}
+
+// The smallest window is 1100 wide, of which the activity bar takes 68.
+func TestFitsSmallWindow(t *testing.T) {
+	for _, lang := range []string{"en", "zh"} {
+		o := open(t, true, lang)
+		if w := max(o.Toolbar().MinSize().Width+32, o.Content().MinSize().Width); w > 1100-68 {
+			t.Errorf("%s: the screen is at least %v wide", lang, w)
+		}
+	}
+}
+
 // A model that is closed while it is drawn must not come back.
 func TestClosedWhileDrawn(t *testing.T) {
 	o := open(t, true, "en")

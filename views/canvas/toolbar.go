@@ -11,6 +11,8 @@ import (
 	"fettle/views/kit/theme"
 )
 
+const crumbsWidth = 160
+
 // toolbar is the line under the goal bar: where one is, which graph, which colours, search.
 type toolbar struct {
 	s      *screen
@@ -41,8 +43,8 @@ func newToolbar(s *screen) *toolbar {
 	b.count = u.Caption("").Whole()
 	next := u.NewButton(kit.Ghost, "chevron-down", "", func() { b.step(1) }).Small()
 	clear := u.NewButton(kit.Ghost, "close", "", func() { b.search.SetText("") }).Small()
-	b.row = kit.Cols(12, kit.Fixed(200, 0, b.crumbs), b.modes, u.Caption(u.T("Colour")).Whole(), b.lenses, kit.Gap(),
-		kit.Icon("search", "text3", 16), kit.Fixed(180, 28, b.search), kit.AtLeast(44, 0, b.count), next, clear)
+	b.row = kit.Cols(8, kit.Fixed(crumbsWidth, 0, b.crumbs), b.modes, u.Caption(u.T("Colour")).Whole(), b.lenses, kit.Gap(),
+		kit.Icon("search", "text3", 16), kit.Fixed(130, 28, b.search), kit.AtLeast(44, 0, b.count), kit.Cols(0, next, clear))
 	return b
 }
 
@@ -84,7 +86,7 @@ func (b *toolbar) showPath() {
 		if i == len(path)-1 {
 			b.crumbs.Add(kit.Flex(s.u.Strong(p)))
 		} else {
-			b.crumbs.Add(s.u.Soft(kit.Cut(p, 90, theme.Dense, fyne.TextStyle{})).Whole())
+			b.crumbs.Add(s.u.Soft(kit.Cut(p, 70, theme.Dense, fyne.TextStyle{})).Whole())
 		}
 	}
 	b.crumbs.Refresh()
