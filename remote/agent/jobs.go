@@ -92,10 +92,10 @@ func (a *Agent) inChild(ctx context.Context, verb string, job childJob, inputs [
 			late := time.AfterFunc(2*time.Second, p.Kill) // one that hangs does not end by itself
 			defer late.Stop()
 			werr := p.Wait()
-			if werr == nil {
+			if werr == nil && fail.Is(err, fail.Unreachable) {
 				werr = fail.New(fail.Failed, "it ended without an answer: %s", fail.From(err).Why)
 			}
-			if !fail.Is(werr, fail.Cancelled) {
+			if werr != nil && !fail.Is(werr, fail.Cancelled) {
 				return fail.In(werr, "", fail.Where{Field: "the process that ran the model"})
 			}
 		}

@@ -340,3 +340,39 @@ func random(t *testing.T, name string, n int) *bundle.Bundle {
 	}
 	return b
 }
+
+// TestDamagedChunk flips a bit in the store between deployment and run: the error keeps its kind on its way from the
+// model's process to the desk, and deploying again sends that chunk alone.
+func TestDamagedChunk(t *testing.T) {
+	home := t.TempDir()
+	c := local(t, home)
+	b := net(t, "net", 0)
+	if _, err := c.Push(t.Context(), b, nil); err != nil {
+		t.Fatal(err)
+	}
+	big := b.Chunks[0]
+	for _, ch := range b.Chunks {
+		if ch.Len > big.Len {
+			big = ch
+		}
+	}
+	h := string(big.SHA256)
+	path := filepath.Join(home, "store", "chunks", h[:2], h)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[5] ^= 1
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Run(t.Context(), Deployed("net"), How{}, nil); !fail.Is(err, fail.Corrupt) || fail.From(err).Fix == "" {
+		t.Errorf("running a damaged model: %v", err)
+	}
+	if r, err := c.Push(t.Context(), b, nil); err != nil || r.Sent != big.Len {
+		t.Errorf("deploying again: %+v, %v", r, err)
+	}
+	if _, err := c.Run(t.Context(), Deployed("net"), How{}, nil); err != nil {
+		t.Error(err)
+	}
+}
