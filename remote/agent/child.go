@@ -167,8 +167,16 @@ func (c *child) run(ctx context.Context, r *wire.Request, job childJob) (any, er
 	return wire.RunDone{TotalNS: total, LoadNS: p.loadNS}, nil
 }
 
-// blockRuns is how many pairs of runs lie between two looks at the board.
-const blockRuns = 10
+// Between two looks at the board lie blockRuns pairs of runs, fewer where they take longer than blockTime: who watches a
+// slow model wants to see it move, and the look costs nothing against it.
+const (
+	blockRuns = 10
+	blockTime = 250 * time.Millisecond
+)
+
+func blockSize(run int64) int {
+	return int(max(1, min(blockRuns, blockTime.Nanoseconds()/max(1, 2*run))))
+}
 
 // profile measures one launch. Within a block clean and instrumented runs take turns, so that a drift of the clock
 // meets both; nothing is sent while a block is measured.
@@ -205,14 +213,15 @@ func (c *child) profile(ctx context.Context, r *wire.Request, job childJob) erro
 	if err := m.warm(q.Warmup); err != nil {
 		return err
 	}
+	size := blockSize(m.samples[len(m.samples)-1].TotalNS)
 	if err := m.send(r); err != nil {
 		return err
 	}
-	for left := q.Runs; left > 0; left -= blockRuns {
+	for left := q.Runs; left > 0; left -= size {
 		if err := c.block(r, m); err != nil {
 			return err
 		}
-		if err := m.measure(min(left, blockRuns)); err != nil {
+		if err := m.measure(min(left, size)); err != nil {
 			return err
 		}
 		if err := m.send(r); err != nil {
