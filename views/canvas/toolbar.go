@@ -79,6 +79,9 @@ func (b *toolbar) showPath() {
 	}
 	b.path = path
 	b.crumbs.Objects = nil
+	if len(path) > 2 { // the goal bar names the model already
+		path = path[len(path)-2:]
+	}
 	for i, p := range path {
 		if i > 0 {
 			b.crumbs.Add(kit.Icon("chevron-right", "text3", 12))
