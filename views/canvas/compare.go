@@ -89,7 +89,7 @@ func standsFor(g *model.Graph, n *model.Node) string {
 func (d *drawing) ghosts(g *model.Graph, heirs map[model.NodeID][]int32) {
 	ghost := map[model.NodeID]int32{}
 	for _, n := range g.Nodes {
-		if len(heirs[n.ID]) > 0 || isConstant(n) {
+		if len(heirs[n.ID]) > 0 || isConstant(g, n) {
 			continue
 		}
 		scope, rest := graph.Scope(n.Label())

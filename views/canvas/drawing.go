@@ -29,6 +29,7 @@ const (
 type drawing struct {
 	mode    mode
 	m       *model.Model // nil for an executed plan
+	base    *model.Model // what a rewritten model is compared with
 	items   []graph.Item
 	wires   []graph.Wire
 	behind  []behind
@@ -80,7 +81,7 @@ func drawOriginal(doc *app.Doc) *drawing {
 // drawRewritten is the model after the ledger, with marks for what differs from the imported one: + a node that stands
 // for work that was not there, ~ one that was changed or stands for several, - one that is gone and has no heir.
 func drawRewritten(doc *app.Doc) *drawing {
-	d := &drawing{mode: rewritten, m: doc.Model, info: infoByID(doc.Info)}
+	d := &drawing{mode: rewritten, m: doc.Model, base: doc.Base, info: infoByID(doc.Info)}
 	d.nodes(doc.Model)
 	if doc.Model != doc.Base {
 		d.compare(doc.Base)
@@ -108,7 +109,7 @@ func (d *drawing) nodes(m *model.Model) {
 		maker[v.Name] = d.edge(v)
 	}
 	for _, n := range g.Nodes {
-		if isConstant(n) {
+		if isConstant(g, n) {
 			continue
 		}
 		i := d.node(m, n, d.info[string(n.ID)])
@@ -131,7 +132,21 @@ func (d *drawing) nodes(m *model.Model) {
 	}
 }
 
-func isConstant(n *model.Node) bool { return n.Op == "Constant" && len(n.Inputs) == 0 }
+// isConstant reports whether a node only holds a constant, or turns stored integers into the weights that they stand for.
+func isConstant(g *model.Graph, n *model.Node) bool {
+	switch n.Op {
+	case "Constant":
+		return len(n.Inputs) == 0
+	case "DequantizeLinear":
+		for _, in := range n.Inputs {
+			if in != "" && g.Init(in) == nil {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
 
 // edge adds an input or output of the network.
 func (d *drawing) edge(v model.Value) int32 {
@@ -153,13 +168,16 @@ func dims(t model.Type) string {
 func (d *drawing) node(m *model.Model, n *model.Node, info *app.LayerInfo) int32 {
 	label := n.Label()
 	scope, rest := graph.Scope(label)
+	if d.base != nil && d.base.Graph.Node(n.ID) == nil {
+		if o := leadOf(d.base.Graph, "", originIDs(n)); o != nil { // a step's own names say nothing: it belongs to what it was made for
+			scope, _ = graph.Scope(o.Label())
+		}
+	}
 	if strings.Trim(rest, "0123456789") == "" { // a number is no name
 		rest = n.Op + " " + rest
 	}
 	it := graph.Item{ID: string(n.ID), Name: label, Scope: scope, Title: rest, Op: opName(n), Badge: precision(m, n, info)}
-	for _, o := range n.Origin {
-		it.Origins = append(it.Origins, string(o))
-	}
+	it.Origins = originIDs(n)
 	k := kindOf(n.Op)
 	it.Small = k.small()
 	if it.Sub = describe(m, n, info); it.Sub == it.Title {
@@ -169,6 +187,14 @@ func (d *drawing) node(m *model.Model, n *model.Node, info *app.LayerInfo) int32
 		it.Badge, it.Sub = "", shortOp(it)
 	}
 	return d.add(it, behind{node: n, info: info, kind: k})
+}
+
+func originIDs(n *model.Node) []string {
+	out := make([]string, len(n.Origin))
+	for i, o := range n.Origin {
+		out[i] = string(o)
+	}
+	return out
 }
 
 func opName(n *model.Node) string {

@@ -268,7 +268,7 @@ func constant(m *model.Model, name string) *model.Tensor {
 	if t := m.Graph.Init(name); t != nil {
 		return t
 	}
-	if p := m.Graph.Producer(name); p != nil && isConstant(p) {
+	if p := m.Graph.Producer(name); p != nil && p.Op == "Constant" {
 		if a := p.Attr("value"); a != nil {
 			return a.T
 		}

@@ -77,12 +77,7 @@ func (d *drawing) times(p *profiler.Profile) (ns []float64, within []int32) {
 		if len(items) == 0 {
 			continue
 		}
-		best := items[0]
-		for _, i := range items[1:] {
-			if d.weight(i) > d.weight(best) {
-				best = i
-			}
-		}
+		best := d.owner(l, items)
 		if math.IsNaN(ns[best]) {
 			ns[best] = 0
 		}
@@ -101,6 +96,21 @@ func (d *drawing) times(p *profiler.Profile) (ns []float64, within []int32) {
 	return ns, within
 }
 
+// owner is the item that a layer's time belongs to: the one that it is named after, else the one with the most work. A
+// quantized layer lists the nodes around it as well, so the most work alone might be a neighbour's.
+func (d *drawing) owner(l *profiler.Layer, items []int32) int32 {
+	best := items[0]
+	for _, i := range items {
+		if d.items[i].Name == l.Name || d.items[i].ID == l.Name {
+			return i
+		}
+		if d.weight(i) > d.weight(best) {
+			best = i
+		}
+	}
+	return best
+}
+
 // itemsOf lists items that stand for one of the imported nodes, each once, in order.
 func (d *drawing) itemsOf(origins []string) []int32 {
 	var out []int32
@@ -116,7 +126,7 @@ func (d *drawing) itemsOf(origins []string) []int32 {
 	return out
 }
 
-// weight says which of several items a measured time belongs to: the one with the most work.
+// weight is the work of an item, for a choice among several.
 func (d *drawing) weight(i int32) float64 {
 	if in := d.behind[i].info; in != nil {
 		return float64(in.MACs)*1e3 + float64(in.ActivationBytes)

@@ -130,6 +130,32 @@ func TestExecutedFollowsOrigins(t *testing.T) {
 	}
 }
 
+// A quantized step lists the nodes around it; its time, its name and its wires are its own all the same.
+func TestNeighboursInOrigins(t *testing.T) {
+	doc := rewrittenDoc(t)
+	p := &profiler.Profile{Layers: []profiler.Layer{
+		{ID: "0", Name: "conv1", Op: "Conv", Origin: []string{"bn1", "conv1", "relu1"}, P50Ns: 1e6, DType: "int8"},
+		{ID: "1", Name: "conv2", Op: "Conv", Origin: []string{"bn1", "conv1", "conv2", "relu1"}, P50Ns: 3e6, DType: "int8"},
+		{ID: "2", Name: "add", Op: "Add", Origin: []string{"add", "conv2", "relu1"}, P50Ns: 1e5, DType: "int8"},
+	}}
+	d := drawOriginal(doc)
+	ns, _ := d.times(p)
+	if a, b := ns[d.item(t, "conv1")], ns[d.item(t, "conv2")]; a != 1e6 || b != 3e6 {
+		t.Errorf("conv1 %v ns, conv2 %v ns", a, b)
+	}
+	e := drawExecuted(doc, p)
+	var got []string
+	for _, w := range e.tree.Wires {
+		got = append(got, e.items[w.From].Name+">"+e.items[w.To].Name)
+	}
+	if want := []string{"input>conv1", "conv1>conv2", "conv1>add", "conv2>add", "add>add_out"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("wires %v\nwant  %v", got, want)
+	}
+	if s := e.items[e.item(t, "conv2")].Sub; s != "Conv 3×3 · 4→4 · BN ReLU" {
+		t.Errorf("conv2 reads %q", s)
+	}
+}
+
 func TestTreeRows(t *testing.T) {
 	doc := openDoc(t, "resnet20")
 	d := drawOriginal(doc)
