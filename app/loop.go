@@ -123,6 +123,9 @@ func (s *Studio) notify(st *State, err error) {
 	}
 }
 
+// Report shows an error of the window itself.
+func (s *Studio) Report(err error) { s.fail(err) }
+
 // fail shows an error.
 func (s *Studio) fail(err error) {
 	if err == nil || fail.Is(err, fail.Cancelled) {

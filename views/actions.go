@@ -57,7 +57,7 @@ func (w *Window) perform(id string) {
 
 func (w *Window) run(a kit.Action) {
 	if a.Off == nil || !a.Off(w.state) {
-		a.Run()
+		w.u.Safely(a.Run)
 	}
 }
 

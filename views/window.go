@@ -10,6 +10,8 @@ import (
 	"fyne.io/fyne/v2/container"
 
 	"fettle/app"
+	"fettle/internal/fail"
+	"fettle/internal/task"
 	"fettle/views/kit"
 	"fettle/views/kit/theme"
 )
@@ -101,10 +103,9 @@ func (w *Window) show(s *app.State) {
 		w.build()
 		return
 	}
-	if s.Screen != w.shown || w.screen == nil {
-		w.route(s.Screen)
+	if err := task.Safely("show "+s.Screen, func() error { w.showScreen(s); return nil }); err != nil {
+		w.broken(err)
 	}
-	w.screen.Show(s)
 	w.activity.show(s)
 	w.goals.show(s)
 	w.bottom.show(s)
@@ -122,6 +123,29 @@ func (w *Window) show(s *app.State) {
 	}
 }
 
+func (w *Window) showScreen(s *app.State) {
+	if s.Screen != w.shown || w.screen == nil {
+		w.route(s.Screen)
+	}
+	w.screen.Show(s)
+}
+
+// broken shows the error of a screen in its place; the other screens go on, and choosing it again makes it anew.
+func (w *Window) broken(err error) {
+	delete(w.screens, w.shown)
+	w.screen = brokenScreen{kit.Pad(24, 24, 24, 24, container.NewVBox(w.u.ErrorPanel(fail.From(err))))}
+	w.centre.Objects, w.tools.Objects = []fyne.CanvasObject{w.screen.Content()}, nil
+	w.reflow()
+}
+
+type brokenScreen struct{ content fyne.CanvasObject }
+
+// Content is part of kit.Screen.
+func (b brokenScreen) Content() fyne.CanvasObject { return b.content }
+
+// Show has nothing to show.
+func (b brokenScreen) Show(*app.State) {}
+
 // route puts a screen into the centre; an unknown one falls back to the first.
 func (w *Window) route(id string) {
 	r := routes()[0]
@@ -130,10 +154,11 @@ func (w *Window) route(id string) {
 			r = x
 		}
 	}
+	w.shown = id
 	if w.screens[r.id] == nil {
 		w.screens[r.id] = r.make(w.u)
 	}
-	w.screen, w.shown = w.screens[r.id], id
+	w.screen = w.screens[r.id]
 	w.centre.Objects = []fyne.CanvasObject{w.screen.Content()}
 	w.tools.Objects = nil
 	if t, ok := w.screen.(kit.Toolbar); ok {

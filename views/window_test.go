@@ -283,3 +283,58 @@ func TestToastsLeave(t *testing.T) {
 		t.Errorf("%d toasts are left", n)
 	}
 }
+
+// TestBrokenScreen: a screen that panics shows the error in its place, and the rest of the window goes on.
+func TestBrokenScreen(t *testing.T) {
+	w, s := newTestWindow(t)
+	settled(t, w)
+	w.screens["rewrites"] = panicking{}
+	s.Show("rewrites")
+	settled(t, w)
+	if _, ok := w.screen.(brokenScreen); !ok {
+		t.Fatalf("the screen is %T", w.screen)
+	}
+	s.Show("start")
+	if settled(t, w); w.shown != "start" {
+		t.Error("no way out of a broken screen")
+	}
+	s.Show("rewrites")
+	settled(t, w)
+	if _, ok := w.screen.(brokenScreen); ok {
+		t.Error("choosing the screen again does not make it anew")
+	}
+	w.u.NewButton(kit.Outline, "", "x", func() { panic("bug") }).Tapped(nil)
+	if st := settled(t, w); len(st.Notices) != 1 || st.Notices[0].Err.Kind != fail.Internal {
+		t.Errorf("notices %+v", st.Notices)
+	}
+}
+
+type panicking struct{}
+
+// Content is empty.
+func (panicking) Content() fyne.CanvasObject { return kit.Space(1, 1) }
+
+// Show has a bug.
+func (panicking) Show(*app.State) { panic("a bug in a screen") }
+
+// TestFileDialogs: each of them opens.
+func TestFileDialogs(t *testing.T) {
+	w, s := newTestWindow(t)
+	s.OpenSample("")
+	settled(t, w)
+	for _, id := range []string{"open", "save", "save-recipe", "load-recipe", "help"} {
+		w.perform(id)
+		top := w.win.Canvas().Overlays().Top()
+		if top == nil {
+			t.Fatalf("%s opens nothing", id)
+		}
+		w.win.Canvas().Overlays().Remove(top)
+	}
+	w.u.AskFolder(func(string) {})
+	if w.win.Canvas().Overlays().Top() == nil {
+		t.Error("no dialog asks for a folder")
+	}
+	if st := settled(t, w); len(st.Notices) != 0 {
+		t.Errorf("notices %+v", st.Notices[0].Err)
+	}
+}

@@ -63,9 +63,9 @@ func (u *UI) place(d fileDialog) {
 			d.SetLocation(l)
 		}
 	}
+	d.Show() // before Resize, which wants what Show makes
 	size := u.Window.Canvas().Size()
 	d.Resize(fyne.NewSize(min(size.Width-80, 900), min(size.Height-80, 620)))
-	d.Show()
 }
 
 // Confirm asks a question with two answers; the safe one is to do nothing.

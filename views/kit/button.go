@@ -39,11 +39,12 @@ type Button struct {
 	focused bool
 	pressed bool
 	palette *theme.Palette
+	safely  func(func())
 }
 
 // NewButton makes a button; icon is a name or "".
 func (u *UI) NewButton(look Look, icon, label string, tapped func()) *Button {
-	b := &Button{look: look, label: label, icon: icon, tapped: tapped, height: 30, palette: u.Theme.Palette}
+	b := &Button{look: look, label: label, icon: icon, tapped: tapped, height: 30, palette: u.Theme.Palette, safely: u.Safely}
 	b.ExtendBaseWidget(b)
 	return b
 }
@@ -90,7 +91,7 @@ func (b *Button) Off() bool { return b.off }
 // Tapped runs its action.
 func (b *Button) Tapped(*fyne.PointEvent) {
 	if !b.off && b.tapped != nil {
-		b.tapped()
+		b.safely(b.tapped)
 	}
 }
 
@@ -275,6 +276,7 @@ type Tappable struct {
 	over    *canvas.Rectangle
 	ring    *canvas.Rectangle
 	palette *theme.Palette
+	safely  func(func())
 }
 
 // NewTappable makes one; plate may be nil.
@@ -283,7 +285,7 @@ func (u *UI) NewTappable(plate *canvas.Rectangle, content fyne.CanvasObject, tap
 		plate = canvas.NewRectangle(color.Transparent)
 	}
 	t := &Tappable{OnTap: tap, content: content, plate: plate, over: canvas.NewRectangle(color.Transparent),
-		ring: canvas.NewRectangle(color.Transparent), palette: u.Theme.Palette}
+		ring: canvas.NewRectangle(color.Transparent), palette: u.Theme.Palette, safely: u.Safely}
 	t.over.CornerRadius, t.ring.CornerRadius, t.ring.StrokeWidth = plate.CornerRadius, plate.CornerRadius, 2
 	t.ExtendBaseWidget(t)
 	return t
@@ -303,7 +305,7 @@ func (t *Tappable) CreateRenderer() fyne.WidgetRenderer {
 // Tapped runs OnTap.
 func (t *Tappable) Tapped(*fyne.PointEvent) {
 	if t.OnTap != nil {
-		t.OnTap()
+		t.safely(t.OnTap)
 	}
 }
 

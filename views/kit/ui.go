@@ -6,11 +6,13 @@ package kit
 
 import (
 	"fmt"
+	"runtime/debug"
 
 	"fyne.io/fyne/v2"
 
 	"fettle/app"
 	"fettle/assets"
+	"fettle/internal/fail"
 	"fettle/views/kit/theme"
 )
 
@@ -41,6 +43,17 @@ func (u *UI) T(key string) string {
 
 // F translates a format and fills it in. A translation uses explicit argument indexes where its order differs.
 func (u *UI) F(key string, args ...any) string { return fmt.Sprintf(u.T(key), args...) }
+
+// Safely runs what a tap or a key started: a bug in it is shown as an error, and the window lives on.
+func (u *UI) Safely(f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			u.Studio.Report(&fail.Error{Kind: fail.Internal, What: u.T("show the window"), Why: fmt.Sprint("a bug in the window: ", r),
+				Fix: "please report it with the steps that led here", Err: fmt.Errorf("%v\n%s", r, debug.Stack())})
+		}
+	}()
+	f()
+}
 
 // Lang is the language of the window.
 func (u *UI) Lang() string { return u.Theme.Lang }
