@@ -207,7 +207,7 @@ func opName(n *model.Node) string {
 // shortOp is the operator beside the title of a small box, unless the title says it.
 func shortOp(it graph.Item) string {
 	op := it.Op[strings.LastIndexByte(it.Op, ':')+1:]
-	if strings.HasPrefix(strings.ToLower(it.Title), strings.ToLower(op)) {
+	if strings.Contains(strings.ToLower(it.Title), strings.ToLower(op)) {
 		return ""
 	}
 	return op
