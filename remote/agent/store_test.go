@@ -2,17 +2,21 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"fettle/internal/cas"
 	"fettle/internal/chaos"
 	"fettle/internal/fail"
+	"fettle/internal/task"
 	"fettle/remote/bundle"
 	"fettle/remote/wire"
 )
@@ -78,6 +82,9 @@ func (f file) Sync() error {
 	return f.DiskFile.Sync()
 }
 
+// calm is a disk without faults that flushes nothing: tests prepare stores on it, and real flushes take long.
+func calm() cas.FS { return disk{Disk: chaos.NewDisk(-1)} }
+
 // version is a deployable of five chunks; two of them differ between versions.
 func version(t *testing.T, v uint64) *bundle.Bundle {
 	t.Helper()
@@ -123,7 +130,7 @@ func deploy(s *Store, b *bundle.Bundle) error {
 
 // after looks at the folder as an agent that starts after the cut: it gives the version that is active, 0 for none.
 func after(dir string, versions ...*bundle.Bundle) (int, error) {
-	s, err := OpenStore(dir, cas.OS{})
+	s, err := OpenStore(dir, calm())
 	if err != nil {
 		return 0, err
 	}
@@ -151,7 +158,7 @@ func crash(t *testing.T, n int, broken disk) (active, ops int, done bool, err er
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "store")
 	one, two := version(t, 1), version(t, 2)
-	s, err := OpenStore(dir, cas.OS{})
+	s, err := OpenStore(dir, calm())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +249,7 @@ func TestFirstPowerCut(t *testing.T) {
 		if err == nil {
 			break
 		}
-		s, oerr := OpenStore(dir, cas.OS{})
+		s, oerr := OpenStore(dir, calm())
 		if oerr != nil {
 			t.Fatal(oerr)
 		}
@@ -258,7 +265,7 @@ func TestFullDisk(t *testing.T) {
 	refused := 0
 	for full := int64(1); full < 4000; full += 250 {
 		dir := filepath.Join(t.TempDir(), "store")
-		s, err := OpenStore(dir, cas.OS{})
+		s, err := OpenStore(dir, calm())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,7 +301,7 @@ func TestFullDisk(t *testing.T) {
 func TestBadStorage(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	one, two := version(t, 1), version(t, 2)
-	s, err := OpenStore(dir, cas.OS{})
+	s, err := OpenStore(dir, calm())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +336,7 @@ func TestBadStorage(t *testing.T) {
 
 func TestVersionsAndOrphans(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
-	s, err := OpenStore(dir, cas.OS{})
+	s, err := OpenStore(dir, calm())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -397,10 +404,104 @@ func TestTraps(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, err := OpenStore(dir, cas.OS{})
+			_, err := OpenStore(dir, calm())
 			if got := fail.KindOf(err); got != c.want && (c.want != "any" || err == nil) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestCommitChecks commits what is not whole on the board: it is refused, and the version before stays.
+func TestCommitChecks(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func(path string) error
+		want   fail.Kind
+	}{
+		{"a chunk is missing", os.Remove, fail.NotFound},
+		{"a chunk has other bytes", func(p string) error { return os.WriteFile(p, make([]byte, 1000), 0o600) }, fail.Corrupt},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "store")
+			one, two := version(t, 1), version(t, 2)
+			s, err := OpenStore(dir, calm())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := deploy(s, one); err != nil {
+				t.Fatal(err)
+			}
+			for i, ch := range two.Chunks {
+				if err := s.chunks.Put(ch.SHA256, ch.Len, bytes.NewReader(two.Bytes(i))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h := string(two.Chunks[0].SHA256)
+			if err := c.damage(filepath.Join(dir, "chunks", h[:2], h)); err != nil {
+				t.Fatal(err)
+			}
+			raw, _, err := two.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Commit(raw); !fail.Is(err, c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+			if active, err := after(dir, one, two); err != nil || active != 1 {
+				t.Errorf("version %d is active, %v", active, err)
+			}
+		})
+	}
+}
+
+// TestLittleRoom asks for more than fits: it is refused before anything is sent, old orphans go, and what had arrived of
+// this very deployment stays.
+func TestLittleRoom(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	a, err := New(Config{Version: "test"}, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, ok := cas.Free(dir)
+	if !ok {
+		t.Skip("this system does not say how much is free")
+	}
+	var have wire.Have
+	for _, text := range []string{"arrived", "orphan"} {
+		h := cas.Of([]byte(text))
+		if err := a.store.chunks.Put(h, int64(len(text)), strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+		when := time.Now().Add(-time.Hour)
+		if err := os.Chtimes(filepath.Join(dir, "chunks", string(h[:2]), string(h)), when, when); err != nil {
+			t.Fatal(err)
+		}
+		if text == "arrived" {
+			have.Chunks = append(have.Chunks, wire.Chunk{SHA256: string(h), Len: int64(len(text))})
+		}
+	}
+	for n := int64(0); n <= free; n += 1 << 30 {
+		have.Chunks = append(have.Chunks, wire.Chunk{SHA256: string(cas.Of(fmt.Append(nil, n))), Len: 1 << 30})
+	}
+	desk, far := net.Pipe()
+	g := task.NewGroup(t.Context())
+	g.Go("serve", func(ctx context.Context) error { return a.Serve(ctx, far) })
+	c, err := wire.NewClient(t.Context(), desk, wire.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Do(t.Context(), wire.VerbHave, have, nil); !fail.Is(err, fail.NoSpace) || fail.From(err).Fix == "" {
+		t.Errorf("got %v", err)
+	}
+	c.Close()
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+	if !a.store.chunks.Has(cas.Of([]byte("arrived")), 7) {
+		t.Error("what had arrived of this deployment was removed")
+	}
+	if a.store.chunks.Has(cas.Of([]byte("orphan")), 6) {
+		t.Error("an old orphan was kept although room is needed")
 	}
 }
