@@ -75,7 +75,7 @@ func (d *drawing) inspect(doc *app.Doc, run *app.Run, items []int32, title strin
 	if b.value != nil {
 		s.sub, s.dtype = b.value.Type.String(), kit.ShortType(b.value.Type.DType.String())
 	}
-	if l := d.layerOf(run, i); l != nil {
+	if l := d.layerOf(run, i); l != nil && s.within == "" {
 		s.interval, s.floor, s.floorWhy, s.kernel, s.moved = l.Interval, l.FloorNs, l.FloorWhy, l.Kernel, l.Bytes
 	}
 	if b.node != nil {

@@ -246,7 +246,7 @@ func TestInspect(t *testing.T) {
 	if math.Abs(s.share-2e6/3.4e6) > 1e-9 || s.macs == nil || *s.macs != 9216 || s.weights == nil || *s.weights != 4*4*4*9 {
 		t.Errorf("conv1: share %v, macs %v, weights %v", s.share, s.macs, s.weights)
 	}
-	if s := d.inspect(doc, run, []int32{d.item(t, "bn1")}, ""); s.ns != nil || s.within != "conv1" {
+	if s := d.inspect(doc, run, []int32{d.item(t, "bn1")}, ""); s.ns != nil || s.within != "conv1" || s.floor != nil {
 		t.Errorf("bn1 was measured with its convolution: %+v", s)
 	}
 	if s := d.inspect(doc, nil, []int32{d.item(t, "bn1")}, ""); s.ns != nil || s.within != "" {

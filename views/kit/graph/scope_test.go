@@ -56,6 +56,7 @@ func TestGroups(t *testing.T) {
 		{"a scope of one is its layer", []string{"in", "a/x", "b/x", "b/y"}, []string{"b"}},
 		{"numbers take the name of their parent", []string{"s", "l/0/x", "l/0/y", "l/1/x", "l/1/y", "e", "f"}, []string{"l", "l.0", "l.1"}},
 		{"a scope around everything says nothing", []string{"m/a/x", "m/a/y", "m/a/z", "m/b/x", "m/b/y", "m/b/z", "m/c/x", "m/c/y"}, []string{"a", "b", "c"}},
+		{"but its numbers keep its name", []string{"m/0/x", "m/0/y", "m/0/z", "m/1/x", "m/1/y", "m/1/z", "m/2/x", "m/2/y"}, []string{"m.0", "m.1", "m.2"}},
 		{"prefixes that lie together", []string{"fire1_a", "fire1_b", "fire1_c", "fire2_a", "fire2_b", "fire2_c"}, []string{"fire1", "fire2"}},
 		{"after what all begin with", []string{"net_s1_a", "net_s1_b", "net_s1_c", "net_s2_a", "net_s2_b", "net_s2_c"}, []string{"s1", "s2"}},
 		{"operators with numbers are no scopes", []string{"Conv_0", "Relu_1", "Conv_2", "Relu_3", "Conv_4", "Relu_5"}, nil},

@@ -176,7 +176,13 @@ func (p *part) unwrap() {
 		if big < 0 || p.leaves < 8 {
 			return
 		}
-		p.kids = slices.Replace(p.kids, big, big+1, p.kids[big].kids...)
+		gone := p.kids[big]
+		for _, k := range gone.kids {
+			if isNumber(k.name) { // alone it would say nothing
+				k.name = gone.name + "." + k.name
+			}
+		}
+		p.kids = slices.Replace(p.kids, big, big+1, gone.kids...)
 	}
 }
 
