@@ -19,13 +19,18 @@ func (s *screen) redraw() {
 		return
 	}
 	u, c := s.u, s.shown.Result
-	s.title.SetText(u.F("Where the %s went", kit.Ms(math.Abs(c.DeltaNs))))
+	unsure := c.Verdict == profiler.NoDifference
+	if unsure {
+		s.title.SetText(u.F("The medians differ by %s, which may be chance", kit.Ms(math.Abs(c.DeltaNs))))
+	} else {
+		s.title.SetText(u.F("Where the %s went", kit.Ms(math.Abs(c.DeltaNs))))
+	}
 	a, b := s.shown.A.Profile, s.shown.B.Profile
 	if a != nil && b != nil {
 		s.fallSub.SetText(u.F("%s, p50; %d launches × %d in A, %d × %d in B", s.unit.Name, a.Clean.Launches, each(a), b.Clean.Launches, each(b)))
 	}
 	s.fallTop.Refresh() // the width of the title changed
-	f := &plot.Waterfall{Tick: func(v float64) string { return plot.Tick(v) }, Foot: u.T("Bars add up exactly to the difference."),
+	f := &plot.Waterfall{Muted: unsure, Tick: func(v float64) string { return plot.Tick(v) }, Foot: u.T("Bars add up exactly to the difference."),
 		FootCut: func(at string) string {
 			return u.F("Bars add up exactly to the difference. The axis starts at %s (cut marks on A and B).", s.unit.WithName(at))
 		},

@@ -47,7 +47,8 @@ func newHeader(s *screen) *header {
 		pairs = append(pairs, p.box)
 	}
 	h.numbers = kit.Fit(26, pairs...)
-	h.inside = kit.Cols(26, kit.Rows(2, h.what, h.against), kit.Rows(2, h.change, h.interval), kit.Space(4, 0), kit.Flex(h.numbers))
+	why := u.Why(u.T("How sure is this?"), u.T("Launches of the program are compared, not single inferences. B is called faster or slower only where the whole interval lies beyond the noise of the board; otherwise no difference is shown, with the smallest one that could have been seen. Layers are judged after the whole, all of them together."), "")
+	h.inside = kit.Cols(26, kit.Rows(2, h.what, h.against), kit.Rows(2, h.change, h.interval), kit.Space(4, 0), kit.Flex(h.numbers), why)
 	h.card = container.NewStack(kit.AtLeast(0, 62, kit.Plate(u.Theme.Bg2, u.Theme.Line1, 8)),
 		container.NewBorder(nil, nil, kit.Fixed(4, 0, h.rim), nil, kit.Pad(8, 14, 8, 12, h.inside)))
 	return h

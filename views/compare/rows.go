@@ -107,7 +107,7 @@ type aligned struct {
 	verdict  string
 	lo, hi   float64
 	why      string
-	order    int
+	order    float64
 	added    bool
 	gone     bool
 	rest     bool
@@ -115,7 +115,8 @@ type aligned struct {
 }
 
 // rows are the bars as rows of the table, sorted by how much they moved or in the order of the run.
-func rows(c *profiler.Comparison, a *profiler.Profile, sort, filter string) []aligned {
+func rows(c *profiler.Comparison, a, b *profiler.Profile, sort, filter string) []aligned {
+	at := positions(c, a, b)
 	ops := map[string]string{}
 	if a != nil {
 		for _, l := range a.Layers {
@@ -126,7 +127,7 @@ func rows(c *profiler.Comparison, a *profiler.Profile, sort, filter string) []al
 	f := strings.ToLower(filter)
 	for i := range c.Bars {
 		b := &c.Bars[i]
-		r := aligned{keys: keys(b), name: b.Label, delta: b.DeltaNs, verdict: b.Verdict, why: b.Why, order: i, rest: b.Kind == "unattributed",
+		r := aligned{keys: keys(b), name: b.Label, delta: b.DeltaNs, verdict: b.Verdict, why: b.Why, order: at[i], rest: b.Kind == "unattributed",
 			interval: b.Interval}
 		var from []string
 		for _, id := range b.From {
@@ -151,8 +152,40 @@ func rows(c *profiler.Comparison, a *profiler.Profile, sort, filter string) []al
 		}
 		out = append(out, r)
 	}
-	if sort == "delta" {
-		slices.SortStableFunc(out, func(x, y aligned) int { return cmp.Compare(math.Abs(y.delta), math.Abs(x.delta)) })
+	slices.SortStableFunc(out, func(x, y aligned) int {
+		if sort == "delta" {
+			return cmp.Compare(math.Abs(y.delta), math.Abs(x.delta))
+		}
+		return cmp.Compare(x.order, y.order)
+	})
+	return out
+}
+
+// positions say where in the run each bar stands, 0 to 1: by its first layer in B, or in A where B has none of it. What
+// no layer explains comes last.
+func positions(c *profiler.Comparison, a, b *profiler.Profile) []float64 {
+	index := func(p *profiler.Profile) map[string]float64 {
+		at := map[string]float64{}
+		if p != nil {
+			for i, l := range p.Layers {
+				at[l.ID] = float64(i) / float64(len(p.Layers))
+			}
+		}
+		return at
+	}
+	inA, inB := index(a), index(b)
+	out := make([]float64, len(c.Bars))
+	for i := range c.Bars {
+		out[i] = 1
+		ids, at := c.Bars[i].To, inB
+		if len(ids) == 0 {
+			ids, at = c.Bars[i].From, inA
+		}
+		for _, id := range ids {
+			if p, ok := at[id]; ok {
+				out[i] = min(out[i], p)
+			}
+		}
 	}
 	return out
 }
@@ -167,10 +200,16 @@ type block struct {
 }
 
 // blocks sums the bars by the scope of their names, in the order of the run.
-func blocks(c *profiler.Comparison) []block {
+func blocks(c *profiler.Comparison, a, b *profiler.Profile) []block {
 	var out []block
+	place := positions(c, a, b)
+	inOrder := make([]int, len(c.Bars))
+	for i := range inOrder {
+		inOrder[i] = i
+	}
+	slices.SortStableFunc(inOrder, func(x, y int) int { return cmp.Compare(place[x], place[y]) })
 	at := map[string]int{}
-	for i := range c.Bars {
+	for _, i := range inOrder {
 		b := &c.Bars[i]
 		if b.Kind == "unattributed" {
 			continue

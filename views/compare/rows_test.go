@@ -47,7 +47,7 @@ func TestMovesAddUp(t *testing.T) {
 
 func TestRows(t *testing.T) {
 	a := &profiler.Profile{Layers: []profiler.Layer{{ID: "0", Op: "Conv"}, {ID: "1", Op: "BatchNormalization"}, {ID: "2", Op: "Conv"}, {ID: "3", Op: "Relu"}}}
-	r := rows(comparison(), a, "delta", "")
+	r := rows(comparison(), a, nil, "delta", "")
 	if r[0].name != "layer1.0.conv2" || r[1].from != "Conv + BatchNormalization" {
 		t.Errorf("first rows %q and %q from %q", r[0].name, r[1].name, r[1].from)
 	}
@@ -71,16 +71,32 @@ func TestRows(t *testing.T) {
 	if rest.added || rest.gone || rest.a == nil {
 		t.Errorf("unexplained row %+v", rest)
 	}
-	if got := rows(comparison(), a, "order", "batchnorm"); len(got) != 1 || got[0].name != "layer1.0.conv1" {
+	if got := rows(comparison(), a, nil, "order", "batchnorm"); len(got) != 1 || got[0].name != "layer1.0.conv1" {
 		t.Errorf("filter by an operator of A found %v", got)
 	}
-	if got := rows(comparison(), nil, "order", ""); got[0].from != "0 + 1" {
+	if got := rows(comparison(), nil, nil, "order", ""); got[0].from != "0 + 1" {
 		t.Errorf("without A's profile: %q", got[0].from)
 	}
 }
 
+// The order is that of the run, not that of the bars, which profiler sorts by how much they moved.
+func TestOrderIsThatOfTheRun(t *testing.T) {
+	a := &profiler.Profile{Layers: []profiler.Layer{{ID: "0"}, {ID: "1"}, {ID: "2"}, {ID: "3"}}}
+	b := &profiler.Profile{Layers: []profiler.Layer{{ID: "2"}, {ID: "1"}, {ID: "0"}}}
+	var got []string
+	for _, r := range rows(comparison(), a, b, "order", "") {
+		got = append(got, r.name)
+	}
+	if want := []string{"cast", "layer1.0.conv2", "layer1.0.conv1", "relu", ""}; !slices.Equal(got, want) {
+		t.Errorf("order %q, want %q", got, want)
+	}
+	if bl := blocks(comparison(), a, b); bl[0].name != "cast" || bl[1].name != "layer1.0" {
+		t.Errorf("blocks begin with %q, %q", bl[0].name, bl[1].name)
+	}
+}
+
 func TestBlocks(t *testing.T) {
-	b := blocks(comparison())
+	b := blocks(comparison(), nil, nil)
 	if len(b) != 3 || b[0].name != "layer1.0" || b[0].delta != -110 || !b[1].added || !b[2].gone {
 		t.Errorf("blocks %+v", b)
 	}

@@ -32,6 +32,7 @@ type screen struct {
 	say *kit.Phrases
 
 	state  *app.State
+	chosen map[string]bool // nodes of the selection
 	shown  *app.Comparison
 	by     string
 	unit   kit.Unit
@@ -124,6 +125,9 @@ func (s *screen) tableCard() fyne.CanvasObject {
 func (s *screen) Show(st *app.State) {
 	before := s.state
 	s.state = st
+	if before == nil || !slices.Equal(before.Selection.Origins, st.Selection.Origins) {
+		s.remember(st.Selection.Origins)
+	}
 	s.bar.show(st)
 	c := st.Compared
 	if c == nil || c.Result == nil {
@@ -176,18 +180,21 @@ func (s *screen) showEmpty(st *app.State) {
 
 // selected reports whether a datum is a part of the selection: a layer by any of its nodes, a sum by all.
 func (s *screen) selected(keys []string, all bool) bool {
-	if s.state == nil || len(keys) == 0 {
-		return false
-	}
-	if !all {
-		return s.state.Selection.Has(keys)
-	}
+	hits := 0
 	for _, k := range keys {
-		if !slices.Contains(s.state.Selection.Origins, k) {
-			return false
+		if s.chosen[k] {
+			hits++
 		}
 	}
-	return true
+	return hits > 0 && (!all || hits == len(keys))
+}
+
+// remember keeps the selection as a set: sums of large networks stand for thousands of nodes.
+func (s *screen) remember(origins []string) {
+	s.chosen = make(map[string]bool, len(origins))
+	for _, o := range origins {
+		s.chosen[o] = true
+	}
 }
 
 // split stacks two objects, the first with a share of the height.

@@ -8,6 +8,7 @@ import (
 	"fyne.io/fyne/v2/container"
 
 	"fettle/app"
+	"fettle/profiler"
 	"fettle/views/kit"
 	"fettle/views/kit/plot"
 )
@@ -59,7 +60,7 @@ func (d *side) key(text string, gone bool) fyne.CanvasObject {
 
 func (d *side) show(c *app.Comparison) {
 	u := d.s.u
-	d.list = blocks(c.Result)
+	d.list = blocks(c.Result, c.A.Profile, c.B.Profile)
 	m := 0.0
 	for _, b := range d.list {
 		m = max(m, math.Abs(b.delta))
@@ -105,7 +106,7 @@ func (d *side) redraw() {
 	f := &plot.Blocks{Selected: func(k []string) bool { return d.s.selected(k, false) }}
 	for _, b := range d.list {
 		x := plot.Block{Keys: b.keys, Name: b.name, Text: d.s.unit.Delta(b.delta), Added: b.added, Gone: b.gone, Tip: []string{b.name, d.s.unit.WithName(d.s.unit.Delta(b.delta))}}
-		if m > 0 {
+		if m > 0 && d.s.shown.Result.Verdict != profiler.NoDifference {
 			x.Share = b.delta / m
 		}
 		if b.added {

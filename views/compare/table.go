@@ -28,7 +28,7 @@ func (s *screen) relist() {
 	if s.shown == nil {
 		return
 	}
-	s.listed = rows(s.shown.Result, s.shown.A.Profile, s.sort, s.filter)
+	s.listed = rows(s.shown.Result, s.shown.A.Profile, s.shown.B.Profile, s.sort, s.filter)
 	s.count.SetText(s.u.F("%d rows, matched by the imported nodes, many to many", len(s.listed)))
 	neg, pos := 0.0, 0.0
 	for _, r := range s.listed {

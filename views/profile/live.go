@@ -48,7 +48,11 @@ func (l *live) show(st *app.State, r *app.Run) {
 	p := r.Profile
 	switch {
 	case r.Partial && job != nil:
-		l.sub.SetText(l.s.say.Say(job.What))
+		what := l.s.say.Say(job.What)
+		if r.Launch > 0 {
+			what = u.F("launch %d", r.Launch) + " · " + what
+		}
+		l.sub.SetText(what)
 		l.right.SetText(kit.Elapsed(time.Since(job.Started)))
 		share := 0.0
 		if job.Total > 0 {

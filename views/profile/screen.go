@@ -35,7 +35,8 @@ type screen struct {
 	say *kit.Phrases
 
 	state  *app.State
-	picked string // the run that the user wants to see
+	chosen map[string]bool // nodes of the selection
+	picked string          // the run that the user wants to see
 	run    *app.Run
 	listed []row
 	view   listing
@@ -129,7 +130,8 @@ func (s *screen) chartCard() fyne.CanvasObject {
 	s.charts.OnTap = func(m plot.Mark) { s.do.Select(m.Keys, "profile") }
 	s.note = u.Caption("")
 	s.kinds = u.NewSegmented([]string{u.T("By kind"), u.T("Roofline"), u.T("Inferences")}, 0, func(i int) { s.chart = i; s.redraw() })
-	head := kit.Pad(8, 12, 6, 14, kit.Cols(10, u.Strong(u.T("Where the time goes")).Whole(), kit.Flex(s.note), s.kinds))
+	head := kit.Pad(8, 12, 6, 14, kit.Cols(10, u.Strong(u.T("Where the time goes")).Whole(), kit.Flex(s.note),
+		u.Why(u.T("The floor"), u.T("No kernel can be faster on this target: the least work that any known algorithm needs, over the peak of its cores, or the bytes that must move, over the bandwidth of its memory. A layer far above its floor can gain from another kernel; one that touches it only from less work."), ""), s.kinds))
 	s.memory = u.Caption("")
 	return s.panel(container.NewBorder(head, kit.Pad(2, 12, 7, 14, s.memory), nil, nil, kit.Pad(0, 10, 2, 6, s.charts)))
 }
@@ -138,6 +140,9 @@ func (s *screen) chartCard() fyne.CanvasObject {
 func (s *screen) Show(st *app.State) {
 	before := s.state
 	s.state = st
+	if before == nil || !slices.Equal(before.Selection.Origins, st.Selection.Origins) {
+		s.remember(st.Selection.Origins)
+	}
 	run := shown(st, s.picked)
 	s.bar.show(st)
 	s.showEmpty(st, run)
@@ -219,16 +224,19 @@ func (s *screen) relist() {
 
 // selected reports whether a datum is a part of the selection: a layer by any of its nodes, a sum by all.
 func (s *screen) selected(keys []string, all bool) bool {
-	if s.state == nil || len(keys) == 0 {
-		return false
-	}
-	if !all {
-		return s.state.Selection.Has(keys)
-	}
+	hits := 0
 	for _, k := range keys {
-		if !slices.Contains(s.state.Selection.Origins, k) {
-			return false
+		if s.chosen[k] {
+			hits++
 		}
 	}
-	return true
+	return hits > 0 && (!all || hits == len(keys))
+}
+
+// remember keeps the selection as a set: sums of large networks stand for thousands of nodes.
+func (s *screen) remember(origins []string) {
+	s.chosen = make(map[string]bool, len(origins))
+	for _, o := range origins {
+		s.chosen[o] = true
+	}
 }

@@ -35,6 +35,7 @@ type Waterfall struct {
 	Foot     string                    // under the columns, where the axis starts at zero
 	FootCut  func(start string) string // where it does not
 	Selected func(keys []string) bool
+	Muted    bool // no difference was shown: the moves are neither won nor lost
 }
 
 // MergeSmall joins the moves under a share of all movement, and those beyond the largest keep, into one. The order of the
@@ -150,7 +151,7 @@ func (f *Waterfall) colour(p *Pen, s Step) color.NRGBA {
 		return p.RunA
 	case s.Kind == TotalB:
 		return p.RunB
-	case s.Kind == Unattributed || s.Value == 0:
+	case s.Kind == Unattributed || s.Value == 0 || f.Muted:
 		return p.Text3
 	case s.Value < 0:
 		return p.Gain
