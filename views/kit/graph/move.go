@@ -9,6 +9,7 @@ import (
 const (
 	flight    = 180 * time.Millisecond
 	fitMargin = 24
+	tooWide   = 1.6  // views: of a wider graph the whole says more than a corner
 	readable  = 0.75 // the first picture is not smaller than this
 )
 
@@ -52,13 +53,13 @@ func (g *Widget) firstCamera(z fyne.Size) {
 	}
 	b := g.scene.Bounds
 	c := g.fitted(w, h)
-	if c.Zoom < readable {
-		c.Zoom = min(1, max(readable, (w-2*fitMargin)/float64(b.W())))
-		if float64(b.W())*c.Zoom > w { // wide as well: the whole says more than a corner
-			c = g.fitted(w, h)
-		} else {
-			c = Centre(float64(b.X0+b.X1)/2, float64(b.Y0)+(h/2-fitMargin)/c.Zoom, c.Zoom, w, h)
+	if z := min(1, max(readable, (w-2*fitMargin)/float64(b.W()))); c.Zoom < readable && float64(b.W())*z < tooWide*w {
+		x := float64(b.X0+b.X1) / 2
+		if float64(b.W())*z > w { // where the graph begins: the minimap shows the rest
+			first := g.scene.Nodes[0].Box
+			x = float64(first.X0+first.X1) / 2
 		}
+		c = Centre(x, float64(b.Y0)+(h/2-fitMargin)/z, z, w, h)
 	}
 	g.view.Camera = c
 }

@@ -208,3 +208,30 @@ func TestFitLeavesRoomForCards(t *testing.T) {
 		t.Errorf("the minimap covers the graph, which ends at %v", x1)
 	}
 }
+
+// A graph that is too long to be read at once begins at its top, readable.
+func TestFirstLookIsReadable(t *testing.T) {
+	g, _ := open(t)
+	for _, c := range []struct {
+		name   string
+		w, h   float32
+		top    bool
+		atMost float64
+	}{
+		{"short", 200, 400, false, 1}, {"long", 200, 9000, true, 1}, {"long and a little wide", 900, 9000, true, readable},
+		{"long and wide", 4000, 9000, false, .2},
+	} {
+		s := &Scene{}
+		s.Nodes = append(s.Nodes, Node{Box: Rect{0, 0, c.w, 50}}, Node{Box: Rect{0, c.h - 50, c.w, c.h}})
+		s.Build()
+		g.scene = s
+		g.firstCamera(g.Size())
+		_, y1 := g.view.Camera.ToView(0, float64(c.h))
+		if cut := y1 > 700; cut != c.top || g.view.Camera.Zoom > c.atMost+1e-9 {
+			t.Errorf("%s: zoom %v, its foot at %v", c.name, g.view.Camera.Zoom, y1)
+		}
+		if _, y0 := g.view.Camera.ToView(0, 0); y0 < 0 {
+			t.Errorf("%s: its top is at %v", c.name, y0)
+		}
+	}
+}
