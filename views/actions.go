@@ -69,7 +69,11 @@ func (w *Window) bindKeys() {
 			continue
 		}
 		id := a.ID
-		w.win.Canvas().AddShortcut(key, func(fyne.Shortcut) { w.perform(id) })
+		w.win.Canvas().AddShortcut(key, func(fyne.Shortcut) {
+			if w.win.Canvas().Overlays().Top() == nil { // a dialog is answered first
+				w.perform(id)
+			}
+		})
 	}
 	w.win.Canvas().SetOnTypedKey(func(e *fyne.KeyEvent) {
 		if k, ok := w.screen.(kit.Keyed); ok && k.Key(e) {

@@ -98,11 +98,20 @@ func (w *Window) switchLanguage() {
 
 // escape closes what lies on top, else clears the selection.
 func (w *Window) escape() {
-	if w.palette != nil {
+	top := w.win.Canvas().Overlays().Top()
+	switch {
+	case w.palette != nil:
 		w.palette.close()
-		return
+	case w.state.HostKey != nil:
+		w.studio.AnswerHostKey(false)
+	case w.state.Password != nil:
+		w.studio.AnswerPassword("", false)
+	case top != nil:
+		top.Hide()
+		w.win.Canvas().Overlays().Remove(top)
+	default:
+		w.studio.Select(nil, "window")
 	}
-	w.studio.Select(nil, "window")
 }
 
 // help lists the keys, from the table of commands.

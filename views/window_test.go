@@ -317,18 +317,19 @@ func (panicking) Content() fyne.CanvasObject { return kit.Space(1, 1) }
 // Show has a bug.
 func (panicking) Show(*app.State) { panic("a bug in a screen") }
 
-// TestFileDialogs: each of them opens.
+// TestFileDialogs: each of them opens, and Esc closes it.
 func TestFileDialogs(t *testing.T) {
 	w, s := newTestWindow(t)
 	s.OpenSample("")
 	settled(t, w)
 	for _, id := range []string{"open", "save", "save-recipe", "load-recipe", "help"} {
 		w.perform(id)
-		top := w.win.Canvas().Overlays().Top()
-		if top == nil {
+		if w.win.Canvas().Overlays().Top() == nil {
 			t.Fatalf("%s opens nothing", id)
 		}
-		w.win.Canvas().Overlays().Remove(top)
+		if w.escape(); w.win.Canvas().Overlays().Top() != nil {
+			t.Fatalf("Esc does not close %s", id)
+		}
 	}
 	w.u.AskFolder(func(string) {})
 	if w.win.Canvas().Overlays().Top() == nil {
