@@ -4,6 +4,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,6 +113,27 @@ func TestChoose(t *testing.T) {
 	test.Tap(s.cards[st.Boards[4]].tap)
 	if s.detail != st.Boards[4] {
 		t.Errorf("tap on gate-07 shows %+v", s.detail)
+	}
+}
+
+// Every finding of a check-up, its name and its fix have Chinese words.
+func TestFindingsInChinese(t *testing.T) {
+	s, _, _ := open(t, false, "zh")
+	silent, hot := &app.TargetFacts{StorageFree: -1}, fake.Facts()
+	v, yes, no, few := 81.0, true, false, int64(1<<20)
+	hot.Governor, hot.TemperatureC, hot.Throttled, hot.Undervoltage, hot.Load, hot.MemoryFree, hot.StorageFree = "ondemand", &v, &yes, &yes, &v, &few, 1<<20
+	hot.Hz[0] = 600000000
+	cool := fake.Facts()
+	cool.Undervoltage = &no
+	for _, f := range []*app.TargetFacts{silent, hot, cool} {
+		for _, x := range app.BoardFindings(f) {
+			for _, text := range []string{x.Name, x.Why, x.Fix} {
+				data := x.Name == "temperature" && text == x.Why || x.Name == "runtime fettle" && text == x.Why || strings.HasPrefix(text, "sudo ")
+				if got := s.say.Say(text); got == text && text != "" && !data {
+					t.Errorf("%s: %q has no Chinese words", x.Name, text)
+				}
+			}
+		}
 	}
 }
 

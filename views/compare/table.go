@@ -18,7 +18,7 @@ func (s *screen) columns() []plot.Column {
 		{Title: "Δ " + s.unit.Name, Width: 150, Grow: .8, Measured: true, Align: plot.Centre},
 		{Title: "Δ %", Width: 70, Align: plot.Right},
 		{Title: u.T("verdict (Holm)"), Width: 120, Grow: .5},
-		{Title: u.T("why"), Width: 60, Grow: .9, Caption: true},
+		{Title: u.T("why"), Width: 60, Grow: .9, Caption: true, Optional: true},
 	}
 }
 

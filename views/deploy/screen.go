@@ -277,6 +277,9 @@ func (s *screen) check() {
 	if bad != "" {
 		bad = u.T(bad)
 	}
+	if st.Doc == nil {
+		bad = "" // there is nothing to name
+	}
 	s.wrong.SetText(bad)
 	r := progress(st.Jobs, s.board())
 	why := ""

@@ -92,10 +92,7 @@ func (p *Phrases) one(text string) (string, bool) {
 				k = int(m[1][0] - '0')
 			}
 			if k < len(got) {
-				if t, ok := p.exact[got[k]]; ok {
-					return t
-				}
-				return got[k]
+				return p.Say(got[k]) // what stands in a sentence may be words as well
 			}
 			return v
 		})

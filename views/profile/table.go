@@ -11,13 +11,13 @@ import (
 func (s *screen) columns(end string) []plot.Column {
 	u := s.u
 	return []plot.Column{
-		{ID: columnName, Title: u.T("Layer"), Width: 96, Grow: 1},
-		{ID: columnKind, Title: u.T("Kind"), Width: 108, Grow: .7, Caption: true},
-		{Title: "", Width: 34, Caption: true},
-		{ID: columnMs, Title: s.unit.Name, Width: 58, Align: plot.Right},
-		{Title: "0", End: end, Width: 110, Grow: 1.3, Measured: true},
-		{ID: columnPeak, Title: u.T("of peak"), Width: 62, Align: plot.Right},
-		{Title: "%", Width: 50, Align: plot.Right},
+		{ID: columnName, Title: u.T("Layer"), Width: 92, Grow: 1},
+		{ID: columnKind, Title: u.T("Kind"), Width: 100, Grow: .7, Caption: true},
+		{Title: "", Width: 34, Caption: true, Optional: true},
+		{ID: columnMs, Title: s.unit.Name, Width: 56, Align: plot.Right},
+		{Title: "0", End: end, Width: 98, Grow: 1.3, Measured: true},
+		{ID: columnPeak, Title: u.T("of peak"), Width: 60, Align: plot.Right},
+		{Title: "%", Width: 48, Align: plot.Right},
 	}
 }
 

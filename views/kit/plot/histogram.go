@@ -87,14 +87,17 @@ func (f *Histogram) Paint(p *Pen) {
 		p.fill(Rect{x0, base - max(float32(n)/top*(base-18), 1), max(x1-1, x0+1), base}, f.Colour)
 	}
 	all := ticks(s.lo, hi)
+	free := float32(-1e9)
 	for i, t := range all {
 		x, text := ax.at(t), f.Tick(t)
 		if i == len(all)-1 && f.Unit != "" {
 			text += " " + f.Unit
 		}
 		p.vline(x, base, base+3, 1, p.Line3)
-		if x < right-14 || s.beyond == 0 {
-			p.text(min(x, right-14), p.H-3, text, font{size: p.Caption, align: Centre, c: p.Text3})
+		x = min(x, right-14)
+		if half := p.Width(text, p.Caption, false) / 2; x-half > free { // no two texts touch
+			p.text(x, p.H-3, text, font{size: p.Caption, align: Centre, c: p.Text3})
+			free = x + half + 6
 		}
 	}
 	if f.Mid > 0 {

@@ -301,6 +301,22 @@ func TestTableGolden(t *testing.T) {
 	golden(t, "table-dark", tb.paint(560, 220).(*image.RGBA))
 }
 
+// In a narrow table the optional columns go, the last first, and the others stay inside.
+func TestOptionalColumnsGo(t *testing.T) {
+	cols := []Column{{Width: 100, Grow: 1}, {Width: 40, Optional: true}, {Width: 60}, {Width: 50, Optional: true}}
+	for _, c := range []struct {
+		w     float32
+		shown []bool
+	}{{300, []bool{true, true, true, true}}, {250, []bool{true, true, true, false}}, {200, []bool{true, false, true, false}}} {
+		x := places(cols, c.w)
+		for i := range cols {
+			if shown := x[i][1] > x[i][0]; shown != c.shown[i] || x[i][1] > c.w-inset+.5 {
+				t.Errorf("%g wide: column %d from %g to %g, shown %v", c.w, i, x[i][0], x[i][1], shown)
+			}
+		}
+	}
+}
+
 // A table asks only for the rows in sight, and the keys walk through all of them.
 func TestTableAsksForRowsInSight(t *testing.T) {
 	test.NewTempApp(t)

@@ -21,6 +21,7 @@ type Column struct {
 	DataInk  color.NRGBA // of the texts, zero: as the row
 	Caption  bool        // small and dim
 	Measured bool        // a bar column
+	Optional bool        // left out where the table is too narrow, the last one first
 }
 
 // Cell is what a row shows in one column.
@@ -196,8 +197,20 @@ func places(cols []Column, w float32) [][2]float32 {
 		grow += c.Grow
 	}
 	out := make([][2]float32, len(cols))
+	gone := make([]bool, len(cols))
+	for i := len(cols) - 1; i >= 0 && left < 0; i-- {
+		if cols[i].Optional {
+			gone[i] = true
+			left += cols[i].Width
+			grow -= cols[i].Grow
+		}
+	}
 	x := float32(inset)
 	for i, c := range cols {
+		if gone[i] {
+			out[i] = [2]float32{x, x}
+			continue
+		}
 		cw := c.Width
 		if c.Grow > 0 && left > 0 {
 			cw += left * c.Grow / grow

@@ -39,6 +39,9 @@ func (t *Table) paintHead(p *Pen, x [][2]float32) {
 	p.fill(Rect{0, 0, p.W, HeadHeight}, p.Bg3)
 	base := middle(HeadHeight/2, p.Caption)
 	for i, c := range t.cols {
+		if x[i][0] == x[i][1] {
+			continue
+		}
 		f := font{size: p.Caption, c: p.Text2, align: c.Align, room: x[i][1] - x[i][0] - 6}
 		at := textAt(c.Align, x[i])
 		sorted := c.ID != "" && c.ID == t.sort
@@ -86,7 +89,7 @@ func (t *Table) paintRow(p *Pen, x [][2]float32, r Row, y float32) {
 		p.hline(inset, p.W-inset, y, p.Line2)
 	}
 	for i, c := range r.Cells {
-		if i < len(t.cols) {
+		if i < len(t.cols) && x[i][0] < x[i][1] {
 			t.paintCell(p, t.cols[i], c, r, x[i], y, ground, sel)
 		}
 	}
