@@ -209,7 +209,7 @@ func TestArrangeLarge(t *testing.T) {
 		if len(p.Cells) != 10000 {
 			t.Fatalf("%d cells", len(p.Cells))
 		}
-		if took < 5*time.Second {
+		if raced || took < 5*time.Second {
 			return
 		}
 		if try == 3 {
@@ -255,7 +255,7 @@ func TestFrameCost(t *testing.T) {
 		best = min(best, time.Since(start))
 	}
 	t.Logf("fastest frame %v", best)
-	if best > time.Second/60 {
+	if !raced && best > time.Second/60 {
 		t.Errorf("a frame takes %v", best)
 	}
 }
