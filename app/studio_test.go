@@ -400,3 +400,36 @@ func TestPanicInCommand(t *testing.T) {
 		t.Errorf("screen %s, notices %+v", st.Screen, st.Notices)
 	}
 }
+
+// TestScoreCommand: the trained sample is right on most of its held-out pictures, before and after quantization, and the
+// score belongs to the model it was measured on.
+func TestScoreCommand(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs 512 pictures")
+	}
+	s := studio(t)
+	openSample(t, s)
+	s.Score("")
+	st := idle(t, s)
+	noErrors(t, st)
+	r := st.Doc.Score()
+	if r == nil || r.Score == nil || *r.Score < 0.9 {
+		t.Fatalf("score %+v", r)
+	}
+	s.ApplyStandard()
+	s.AddStep("quantize", nil)
+	st = idle(t, s)
+	noErrors(t, st)
+	if st.Doc.Score() != nil {
+		t.Error("a model that was not measured has a score")
+	}
+	s.Score("")
+	st = idle(t, s)
+	noErrors(t, st)
+	if q := st.Doc.Score(); q == nil || q.Score == nil || *q.Score < *r.Score-0.05 || q.Agreement == nil {
+		t.Errorf("after quantization %+v", q)
+	}
+	if st.Doc.Info.FileBytes*2 > st.Doc.BaseInfo.FileBytes {
+		t.Errorf("%d bytes of %d are left", st.Doc.Info.FileBytes, st.Doc.BaseInfo.FileBytes)
+	}
+}

@@ -43,8 +43,8 @@ func newActivityBar(u *kit.UI, show func(string), language, appearance func()) *
 		b.items[r.id] = item
 		column = append(column, kit.Pad(1.5, 0, 1.5, 0, item.object()))
 	}
-	lang := u.NewButton(kit.Ghost, "language", "", language).Small()
-	look := u.NewButton(kit.Ghost, "settings", "", appearance).Small()
+	lang := u.NewButton(kit.Ghost, "language", "", language).Small().Says("中文 / English  Ctrl L")
+	look := u.NewButton(kit.Ghost, "settings", "", appearance).Small().Says(u.T("Dark or light") + "  Ctrl Shift L")
 	foot := kit.Pad(0, 6, 8, 6, kit.Cols(2, lang, look))
 	edge := canvas.NewRectangle(u.Theme.Line1)
 	edge.SetMinSize(fyne.NewSize(1, 0))

@@ -38,8 +38,8 @@ func newGoalBar(w *Window) *goalBar {
 		g.cells[i] = newGoalView(u, goal(i), g.setLimit)
 		row = append(row, kit.Pad(12, 0, 12, 0, kit.Fixed(1, 40, u.VRule())), kit.Fixed(206, 64, g.cells[i].object))
 	}
-	g.undo = u.NewButton(kit.Ghost, "undo", "", w.studio.Undo)
-	g.redo = u.NewButton(kit.Ghost, "redo", "", w.studio.Redo)
+	g.undo = u.NewButton(kit.Ghost, "undo", "", w.studio.Undo).Says(u.T("Undo") + "  Ctrl Z")
+	g.redo = u.NewButton(kit.Ghost, "redo", "", w.studio.Redo).Says(u.T("Redo") + "  Ctrl Shift Z")
 	g.button = u.NewButton(kit.Filled, "play", u.T("Profile"), w.profile)
 	row = append(row, kit.Gap(), g.undo, g.redo, kit.Space(6, 0), g.button, kit.Space(theme.Gutter-4, 0))
 	g.object = container.NewStack(canvas.NewRectangle(u.Theme.Bg2), kit.Cols(0, row...), underline(u))
@@ -97,9 +97,18 @@ func (g *goalBar) show(s *app.State) {
 		g.cells[i].show(c, d != nil)
 	}
 	g.name.Refresh()
-	g.undo.SetOff(!d.CanUndo(), "")
-	g.redo.SetOff(!d.CanRedo(), "")
-	g.button.SetOff(d == nil || d.Busy || running(s, "Profile"), "")
+	g.undo.SetOff(!d.CanUndo(), g.undo.Tip)
+	g.redo.SetOff(!d.CanRedo(), g.redo.Tip)
+	why := ""
+	switch {
+	case d == nil:
+		why = u.T("open a model first")
+	case d.Busy:
+		why = u.T("the ledger is being applied")
+	case running(s, "Profile"):
+		why = u.T("one measurement at a time")
+	}
+	g.button.SetOff(why != "", why)
 	look := kit.Filled
 	if _, ok := g.w.screen.(kit.Primary); ok {
 		look = kit.Outline // the view has a filled button of its own

@@ -16,15 +16,19 @@ type statusLine struct {
 	boards *kit.Line
 	model  *kit.Line
 	job    *kit.Line
+	tip    *kit.Line
 }
 
 func newStatusLine(u *kit.UI) *statusLine {
-	s := &statusLine{u: u, boards: u.Caption("").Whole(), model: u.Caption("").Whole(), job: u.Caption("")}
+	s := &statusLine{u: u, boards: u.Caption("").Whole(), model: u.Caption("").Whole(), job: u.Caption(""), tip: kit.NewLine("", u.Theme.Caption(), u.Theme.Text1).Right()}
 	row := kit.Cols(6, kit.Space(8, 0), kit.Icon("boards", "text3", 14), s.boards, kit.Space(12, 0), kit.Icon("model", "text3", 14), s.model, kit.Space(12, 0),
-		kit.Icon("clock", "text3", 14), kit.Flex(s.job))
+		kit.Icon("clock", "text3", 14), kit.Flex(s.job), kit.Flex(s.tip), kit.Space(12, 0))
 	s.object = container.NewStack(canvas.NewRectangle(u.Theme.Bg0), row, container.NewBorder(u.HRule(), nil, nil, nil))
 	return s
 }
+
+// hint says what is under the pointer.
+func (l *statusLine) hint(text string) { l.tip.SetText(text) }
 
 func (l *statusLine) show(s *app.State) {
 	t := statusTexts(l.u, s)

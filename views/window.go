@@ -86,6 +86,7 @@ func (w *Window) build() {
 	w.goals = newGoalBar(w)
 	w.bottom = newBottomPanel(w.u, w.reflow)
 	w.status = newStatusLine(w.u)
+	w.u.Hint = w.status.hint
 	w.toasts = newToastStack(w.u, w.studio.CloseNotice)
 	w.tools, w.centre = container.NewStack(), container.NewStack()
 	w.palette = nil

@@ -339,3 +339,17 @@ func TestFileDialogs(t *testing.T) {
 		t.Errorf("notices %+v", st.Notices[0].Err)
 	}
 }
+
+// TestTips: a button that is off says why in the status line while the pointer is on it.
+func TestTips(t *testing.T) {
+	w, _ := newTestWindow(t)
+	settled(t, w)
+	w.goals.button.MouseIn(nil)
+	if got := w.status.tip.Text(); got != "open a model first" || !w.goals.button.Off() {
+		t.Errorf("tip %q, off %v", got, w.goals.button.Off())
+	}
+	w.goals.button.MouseOut()
+	if got := w.status.tip.Text(); got != "" {
+		t.Errorf("the tip %q stays", got)
+	}
+}

@@ -27,7 +27,7 @@ const (
 // Button is a button of the design: height 30 (26 small, 36 large), radius 6, with hover, focus, pressed and disabled.
 type Button struct {
 	widget.BaseWidget
-	Tip string // why it is disabled, or what an icon means
+	Tip string // why it is disabled, or what an icon means; the status line shows it while the pointer is on the button
 
 	look    Look
 	label   string
@@ -40,14 +40,18 @@ type Button struct {
 	pressed bool
 	palette *theme.Palette
 	safely  func(func())
+	hint    func(string)
 }
 
 // NewButton makes a button; icon is a name or "".
 func (u *UI) NewButton(look Look, icon, label string, tapped func()) *Button {
-	b := &Button{look: look, label: label, icon: icon, tapped: tapped, height: 30, palette: u.Theme.Palette, safely: u.Safely}
+	b := &Button{look: look, label: label, icon: icon, tapped: tapped, height: 30, palette: u.Theme.Palette, safely: u.Safely, hint: func(t string) { u.Hint(t) }}
 	b.ExtendBaseWidget(b)
 	return b
 }
+
+// Says sets its tip.
+func (b *Button) Says(tip string) *Button { b.Tip = tip; return b }
 
 // Small makes it 26 high, Large 36.
 func (b *Button) Small() *Button { b.height = 26; return b }
@@ -96,13 +100,25 @@ func (b *Button) Tapped(*fyne.PointEvent) {
 }
 
 // MouseIn, MouseMoved and MouseOut implement desktop.Hoverable.
-func (b *Button) MouseIn(*desktop.MouseEvent) { b.hovered = true; b.Refresh() }
+func (b *Button) MouseIn(*desktop.MouseEvent) {
+	b.hovered = true
+	b.Refresh()
+	if b.Tip != "" {
+		b.hint(b.Tip)
+	}
+}
 
 // MouseMoved does nothing.
 func (b *Button) MouseMoved(*desktop.MouseEvent) {}
 
 // MouseOut ends hovering.
-func (b *Button) MouseOut() { b.hovered, b.pressed = false, false; b.Refresh() }
+func (b *Button) MouseOut() {
+	b.hovered, b.pressed = false, false
+	b.Refresh()
+	if b.Tip != "" {
+		b.hint("")
+	}
+}
 
 // MouseDown shows that it is pressed.
 func (b *Button) MouseDown(*desktop.MouseEvent) { b.pressed = true; b.Refresh() }

@@ -25,12 +25,13 @@ type UI struct {
 	Bridge *Bridge
 	Do     func(command string) // runs a command of the shortcuts table by its id
 	Leave  func(do func())      // asks before unsaved rewrites are lost, then does it
+	Hint   func(text string)    // says what is under the pointer; "" for nothing
 	words  map[string]string
 }
 
 // NewUI makes the UI of a language and an appearance.
 func NewUI(s *app.Studio, w fyne.Window, b *Bridge, lang string, dark bool) *UI {
-	return &UI{Studio: s, Window: w, Bridge: b, Theme: theme.New(dark, lang), words: assets.Words(lang), Do: func(string) {}, Leave: func(do func()) { do() }}
+	return &UI{Studio: s, Window: w, Bridge: b, Theme: theme.New(dark, lang), words: assets.Words(lang), Do: func(string) {}, Leave: func(do func()) { do() }, Hint: func(string) {}}
 }
 
 // T translates a text; the key is the English text, which is also what an unknown key gives.

@@ -72,11 +72,18 @@ func (s *screen) Primary() { s.u.Do("save") }
 // Show is part of kit.Screen.
 func (s *screen) Show(st *app.State) {
 	d := st.Doc
-	for _, b := range []*kit.Button{s.add, s.std, s.recipe} {
-		b.SetOff(d == nil, "")
+	why := ""
+	if d == nil {
+		why = s.u.T("open a model first")
 	}
-	s.save.SetOff(d == nil || d.Busy, "")
-	s.score.SetOff(d == nil || d.Busy, "")
+	for _, b := range []*kit.Button{s.add, s.std, s.recipe} {
+		b.SetOff(why != "", why)
+	}
+	if d != nil && d.Busy {
+		why = s.u.T("the ledger is being applied")
+	}
+	s.save.SetOff(why != "", why)
+	s.score.SetOff(why != "", why)
 	if d == s.doc {
 		return
 	}
