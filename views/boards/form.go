@@ -21,6 +21,7 @@ type form struct {
 	wrong    map[string]*kit.Line
 	connect  *kit.Button
 	failed   *fyne.Container
+	body     *fyne.Container
 	named    bool   // the user typed a name
 	touched  bool   // something was sent or typed: what is missing is said from then on
 	sent     string // name of the board that is being connected
@@ -54,14 +55,14 @@ func newForm(s *screen) *form {
 		f.wrong[key] = kit.NewLine("", u.Theme.Caption(), u.Theme.Danger)
 		return container.NewBorder(nil, nil, kit.Rows(0, kit.Fixed(110, 30, u.Soft(label))), nil, kit.Rows(2, e, f.wrong[key]))
 	}
-	body := kit.Rows(6,
+	f.body = kit.Rows(6,
 		row("address", u.T("Address"), f.address), row("name", u.T("Name"), f.name),
 		row("identity", u.T("Key file"), container.NewBorder(nil, nil, nil, kit.Pad(0, 0, 0, 8, browse), f.identity)),
 		row("password", u.T("Password"), f.password), row("jump", u.T("Jump host"), f.jump),
 		u.Para(u.T("Fettle logs in over SSH, shows the host key once, and puts a small agent into the home folder of that user. It opens no port on the board and needs no root.")),
 		kit.Cols(10, kit.Gap(), cancel, f.connect), f.failed)
 	f.object = container.NewBorder(kit.Pad(0, 0, 10, 0, kit.Fixed(0, 30, kit.NewLine(u.T("Add a board"), 18, u.Theme.Text1).Bold())), nil, nil, nil,
-		container.NewVScroll(kit.Pad(0, 10, 0, 0, kit.Rows(0, u.Panel(kit.AtLeast(420, 0, body))))))
+		container.NewVScroll(kit.Pad(0, 10, 0, 0, kit.Rows(0, u.Panel(kit.AtLeast(420, 0, f.body))))))
 	return f
 }
 
@@ -128,6 +129,7 @@ func (f *form) show(st *app.State) {
 	}
 	if f.sent != "" && last != nil && !running && last.Err != nil && last.ID >= f.job && len(f.failed.Objects) == 0 {
 		f.failed.Objects = []fyne.CanvasObject{u.ErrorPanel(last.Err)}
+		f.body.Refresh() // the panel needs room
 		f.failed.Refresh()
 	}
 }

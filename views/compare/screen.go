@@ -117,7 +117,7 @@ func (s *screen) tableCard() fyne.CanvasObject {
 	s.table = plot.NewTable(s.ink, s.columns())
 	s.table.Empty = u.T("No layer has this in its name or operators")
 	s.table.OnSelect = func(k []string) { s.do.Select(k, "compare") }
-	head := kit.Pad(8, 12, 8, 13, kit.Cols(10, u.Strong(u.T("Aligned layers")).Whole(), kit.Flex(s.count), kit.Fixed(150, 28, s.search), s.orders))
+	head := kit.Pad(8, 12, 8, 13, kit.Cols(10, u.Strong(u.T("Aligned layers")).Whole(), kit.Flex(s.count), kit.Fixed(150, 30, s.search), s.orders))
 	return s.panel(container.NewBorder(head, kit.Space(0, 4), nil, nil, s.table))
 }
 

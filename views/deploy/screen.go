@@ -54,6 +54,7 @@ type screen struct {
 	stages  *plot.Chart
 	bar     *plot.Chart
 	failed  *fyne.Container
+	column  *fyne.Container // all of the left side
 	failure *app.Job
 	list    *list
 }
@@ -106,7 +107,8 @@ func (s *screen) left() fyne.CanvasObject {
 	s.bar = plot.NewChart(s.ink, 100, 10)
 	s.failed = container.NewStack()
 	steps := u.Panel(kit.Rows(6, kit.Cols(8, u.Strong(u.T("Deployment")).Whole(), kit.Gap(), s.stop, s.start), s.stages, s.bar))
-	return container.NewBorder(kit.Pad(0, 0, 10, 0, kit.Fixed(0, 30, s.title)), nil, nil, nil, container.NewVScroll(kit.Pad(0, 10, 0, 0, kit.Rows(10, where, bundle, steps, s.failed))))
+	s.column = kit.Pad(0, 10, 0, 0, kit.Rows(10, where, bundle, steps, s.failed))
+	return container.NewBorder(kit.Pad(0, 0, 10, 0, kit.Fixed(0, 30, s.title)), nil, nil, nil, container.NewVScroll(s.column))
 }
 
 // frame is the edge that the toolkit's select lacks.
@@ -264,6 +266,7 @@ func (s *screen) showFailure(r *run) {
 	if job != nil {
 		s.failed.Add(s.u.ErrorPanel(job.Err, s.u.NewButton(kit.Outline, "redo", s.u.T("Try again"), s.deploy).Small()))
 	}
+	s.column.Refresh() // the panel needs room
 	s.failed.Refresh()
 }
 

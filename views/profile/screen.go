@@ -110,7 +110,7 @@ func (s *screen) layersCard() fyne.CanvasObject {
 		}
 		s.relist()
 	}
-	head := kit.Pad(8, 12, 8, 14, kit.Cols(10, u.Strong(u.T("Layers")).Whole(), kit.Gap(), kit.Fixed(150, 28, s.filter), s.modes))
+	head := kit.Pad(8, 12, 8, 14, kit.Cols(10, u.Strong(u.T("Layers")).Whole(), kit.Gap(), kit.Fixed(150, 30, s.filter), s.modes))
 	return s.panel(container.NewBorder(head, kit.Space(0, 4), nil, nil, s.table))
 }
 
