@@ -41,6 +41,7 @@ type rows struct {
 	wide       int  // words a weight takes if not 1: 8-bit weights widened to 16
 	flip       bool // the kernel subtracts 128 from 8-bit inputs
 	lightTiles int  // with at least this many tiles a panel the light prefetch covers the next one
+	slice      int  // groups of 16 inputs that a pass over the tiles takes at most, so that weights stay in the first-level cache; 0: all
 }
 
 // direct is the direct algorithm on blocked layouts, or on NHWC when nhwc is set (then one group is a row of taps).
@@ -152,6 +153,8 @@ type directBound struct {
 	in, out cpu.Layout
 	res     *cpu.Layout
 	work    int
+	slice   int // groups a pass, 0: all in one
+	zeros   []float32
 	lines   int     // output blocks in a line of 64 bytes: 1, or 4 in 8 bit
 	pieces  []piece // what workers claim
 }
@@ -204,6 +207,12 @@ func (d *direct) bindSized(packed []float32, in, out cpu.Layout, res *cpu.Layout
 	b.args = kargs{act: int64(s.Act.Kind), lo: s.Act.A, hi: s.Act.B, cblk: int64(outSize * out.Plane()), ps: int64(s.SW * px)}
 	if res != nil {
 		b.args.rblk = int64(outSize * res.Plane())
+	}
+	// Passes after the first add to the output itself, through the residual: it must lie as the output does.
+	if d.main.slice > 0 && !d.nhwc && outSize == 4 && (res == nil || *res == out) {
+		b.slice, b.zeros = d.main.slice, make([]float32, blk*d.main.nb)
+		b.args.rblk = b.args.cblk
+		res = &out
 	}
 	b.tile(in, out, res, inSize, outSize)
 	b.share(workers)
@@ -378,28 +387,67 @@ func (r *directRun) Piece(_, i, worker int) {
 		if r.base.scale != nil {
 			k.scale = unsafe.Add(r.base.scale, pn.block*blk*4)
 		}
+		k.res = nil
 		if r.base.res != nil {
 			k.res = unsafe.Add(r.base.res, outBlock*int(r.base.rblk)+part)
 		}
-		k.groups, k.nk, k.nb = &b.groups[pn.g0], int64(pn.g1-pn.g0), int64(pn.nb)
+		k.nb = int64(pn.nb)
 		sets := b.chunks[pc.chunk].by[pn.nb]
-		k.pf, k.pfStep = uintptr(k.b), 0
-		if next := p + 1; next < len(b.panels) {
-			steps := 0
-			for _, s := range sets {
-				steps += (len(s.tiles)*(pc.part+1)/pc.of - len(s.tiles)*pc.part/pc.of) * pn.steps
-			}
-			k.pf, k.pfStep = uintptr(r.base.b)+uintptr(4*b.panels[next].w), int64(roundUp(4*b.panels[next].len/max(1, steps), 64))
+		passes := 1
+		if n := pn.g1 - pn.g0; b.slice > 0 && n > b.slice+b.slice/2 {
+			passes = ceilDiv(n, b.slice)
 		}
-		for _, s := range sets {
-			t := s.tiles[len(s.tiles)*pc.part/pc.of : len(s.tiles)*(pc.part+1)/pc.of]
-			if len(t) == 0 {
-				continue
-			}
-			k.tiles, k.nt, k.mr = &t[0], int64(len(t)), int64(s.mr)
-			n := int(k.pfStep) * len(t) * pn.steps
-			s.f(k)
-			k.pf += uintptr(n)
+		for i := range passes {
+			r.pass(k, p, i, passes, sets, pc)
 		}
 	}
+}
+
+// pass runs part i of n of a panel's sum over the tiles of a piece.
+func (r *directRun) pass(k *kargs, p, i, n int, sets []mrTiles, pc piece) {
+	b := r.b
+	pn := &b.panels[p]
+	g0, g1 := pn.g0+(pn.g1-pn.g0)*i/n, pn.g0+(pn.g1-pn.g0)*(i+1)/n
+	steps, size := pn.steps, pn.len
+	if n > 1 {
+		steps = 0
+		for _, g := range b.groups[g0:g1] {
+			steps += int(g.steps)
+		}
+		size = steps * b.unit * pn.nb * blk
+		k.act = int64(cpu.None)
+		if i == n-1 {
+			k.act = r.base.act
+		}
+		if i > 0 {
+			k.bias, k.res = ptr(b.zeros), k.c
+		}
+	}
+	k.groups, k.nk = &b.groups[g0], int64(g1-g0)
+	k.pf, k.pfStep = uintptr(k.b), 0
+	next, follow := 0, uintptr(0) // floats to prefetch: the next pass, or the next panel
+	switch {
+	case i < n-1:
+		next, follow = size, uintptr(k.b)+uintptr(4*size)
+	case p+1 < len(b.panels):
+		next, follow = b.panels[p+1].len, uintptr(r.base.b)+uintptr(4*b.panels[p+1].w)
+	}
+	if next > 0 {
+		all := 0
+		for _, s := range sets {
+			all += (len(s.tiles)*(pc.part+1)/pc.of - len(s.tiles)*pc.part/pc.of) * steps
+		}
+		k.pf, k.pfStep = follow, int64(roundUp(4*next/max(1, all), 64))
+	}
+	for _, s := range sets {
+		t := s.tiles[len(s.tiles)*pc.part/pc.of : len(s.tiles)*(pc.part+1)/pc.of]
+		if len(t) == 0 {
+			continue
+		}
+		k.tiles, k.nt, k.mr = &t[0], int64(len(t)), int64(s.mr)
+		ahead := int(k.pfStep) * len(t) * steps
+		s.f(k)
+		k.pf += uintptr(ahead)
+	}
+	k.b = unsafe.Add(k.b, 4*size)
 }
