@@ -137,6 +137,17 @@ func TestFindingsInChinese(t *testing.T) {
 	}
 }
 
+// The smallest window is 1100 x 700: what the frame leaves of it must be enough.
+func TestFitsTheSmallestWindow(t *testing.T) {
+	for _, lang := range []string{"en", "zh"} {
+		s, _, _ := open(t, true, lang)
+		s.Show(fake.State())
+		if m := s.Content().MinSize(); m.Width > 1100-68 || m.Height > 700-64-40-28-26 {
+			t.Errorf("%s: needs %v", lang, m)
+		}
+	}
+}
+
 // TestPictures paints the screen for eyes: FETTLE_PICTURES names the folder.
 func TestPictures(t *testing.T) {
 	dir := os.Getenv("FETTLE_PICTURES")
