@@ -99,7 +99,7 @@ func (l *list) card(v version, busy bool) fyne.CanvasObject {
 		u.Confirm(u.F("Remove %s from %s?", v.Name, v.Target), u.T("All its versions leave the board. This cannot be undone."), u.T("Remove"), func() { do.RemoveDeployment(v.Target, v.Name) })
 	})
 	remove.SetOff(busy, u.T("the board is busy"))
-	head = append(head, kit.Gap(), back, remove)
+	line := kit.Cols(8, kit.Flex(kit.Fit(8, head...)), back, remove)
 	before := kit.Absent
 	if v.Previous > 0 {
 		before = versionName(v.Previous)
@@ -119,5 +119,5 @@ func (l *list) card(v version, busy bool) fyne.CanvasObject {
 		return kit.Rows(1, u.Caption(key).Whole(), line)
 	}
 	facts := kit.Cols(28, pair(u.T("model file"), kit.Bytes(v.Bytes), false), pair(u.T("sent last time"), sent, false), pair(u.T("version before"), before, false), pair("sha256", v.sha, true), kit.Gap())
-	return u.Panel(kit.Rows(8, kit.Cols(8, head...), facts))
+	return u.Panel(kit.Rows(8, line, facts))
 }
