@@ -219,9 +219,10 @@ cut() {
 
 down() {
 	local d=$TOP/boards/$1
-	[[ -s $d/pid1 ]] || return 0
-	kill -9 "$(<"$d/pid1")" 2>/dev/null || true # with process 1 the kernel ends the others of its namespace
-	rm -f "$d/pid1"
+	if [[ -s $d/pid1 ]]; then
+		kill -9 "$(<"$d/pid1")" 2>/dev/null || true # with process 1 the kernel ends the others of its namespace
+	fi
+	rm -rf "$d" # its mounts were in that namespace
 }
 
 case ${1:-} in
@@ -237,7 +238,7 @@ rekey)
 	;;
 down) down "$2" ;;
 clean)
-	for b in "$TOP"/boards/*/; do down "$(basename "$b")"; done
+	for b in "$TOP"/boards/*/; do [[ ! -d $b ]] || down "$(basename "$b")"; done
 	rm -rf "$TOP"
 	;;
 *) awk 'NR > 1 { if (!/^#/) exit; print }' "$0"; exit 2 ;;
