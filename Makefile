@@ -57,7 +57,8 @@ doctor: cli ## what this computer lacks, and how to get it
 	@$(OUT)/fettle doctor
 
 generate: ## assembly from kernels/_asm
-	cd kernels/_asm && $(GO) run .
+	cd kernels/_asm/amd64gen && $(GO) run .
+	cd kernels/_asm/arm64gen && $(GO) run .
 
 docs: cli ## docs/passes.md, docs/errors.md, docs/ops.md from the tables
 	$(OUT)/fettle docs -o docs
