@@ -30,6 +30,7 @@ type Studio struct {
 	applyJob int64             // that derives the revision at the cursor, 0: none
 	answer   chan reply        // to the question that is shown, nil: none
 	secrets  map[string]string // passwords and passphrases that were typed, by board or key file
+	lost     *fail.Error       // of a subscriber, for the log of the next state
 }
 
 // boardService is what the studio needs of boards: App, and a double in tests.
@@ -93,6 +94,10 @@ func (s *Studio) loop(ctx context.Context) error {
 func (s *Studio) apply(edit func(*State)) {
 	next := *s.now
 	next.Seq++
+	if s.lost != nil {
+		next.log(LogLine{At: time.Now(), Text: "Show a state", Err: s.lost})
+		s.lost = nil
+	}
 	if err := task.Safely("command", func() error { edit(&next); return nil }); err != nil {
 		next = *s.now
 		next.Seq++
@@ -103,7 +108,10 @@ func (s *Studio) apply(edit func(*State)) {
 	subs := append([]func(*State){}, s.subs...)
 	s.mu.Unlock()
 	for _, f := range subs {
-		f(&next)
+		// A bug in who looks on must not end the document. It shows with the next state: publishing again could repeat it.
+		if err := task.Safely("show a state", func() error { f(&next); return nil }); err != nil {
+			s.lost = fail.From(err)
+		}
 	}
 }
 

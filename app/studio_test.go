@@ -433,3 +433,20 @@ func TestScoreCommand(t *testing.T) {
 		t.Errorf("%d bytes of %d are left", st.Doc.Info.FileBytes, st.Doc.BaseInfo.FileBytes)
 	}
 }
+
+// TestBrokenSubscriber: a bug in who looks on does not end the document, and the log tells of it.
+func TestBrokenSubscriber(t *testing.T) {
+	s := studio(t)
+	calls := 0
+	s.Subscribe(func(*State) {
+		if calls++; calls == 2 {
+			panic("bug")
+		}
+	})
+	s.Show("boards")
+	s.Show("profile")
+	st := idle(t, s)
+	if st.Screen != "profile" || len(st.Log) == 0 || st.Log[0].Err == nil || st.Log[0].Err.Kind != fail.Internal {
+		t.Errorf("screen %s, log %+v", st.Screen, st.Log)
+	}
+}

@@ -23,6 +23,7 @@ type Window struct {
 	win     fyne.Window
 	bridge  *kit.Bridge
 	state   *app.State
+	faulty  bool // the last state could not be shown
 
 	// Made anew with each language and appearance.
 	u        *kit.UI
@@ -58,7 +59,7 @@ func newWindow(toolkit fyne.App, s *app.Studio, bridge *kit.Bridge) *Window {
 	})
 	w.win.SetCloseIntercept(func() { w.leave(w.quit) })
 	w.build()
-	w.bridge.OnState(w.show)
+	w.bridge.OnState(w.showSafely)
 	s.Subscribe(w.bridge.Publish)
 	return w
 }
@@ -94,6 +95,15 @@ func (w *Window) build() {
 	w.win.SetContent(w.frame)
 	w.bindKeys()
 	w.show(w.state)
+}
+
+// showSafely reports a bug in showing a state once; reporting it each time would publish the next state that fails.
+func (w *Window) showSafely(s *app.State) {
+	err := task.Safely("show a state", func() error { w.show(s); return nil })
+	if err != nil && !w.faulty {
+		w.studio.Report(err)
+	}
+	w.faulty = err != nil
 }
 
 // show brings the window up to a state, on the toolkit's goroutine.

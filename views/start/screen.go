@@ -149,7 +149,7 @@ func (s *screen) showRecent(st *app.State) {
 func (s *screen) card(c card) fyne.CanvasObject {
 	u := s.u
 	number := func(caption, value string) fyne.CanvasObject {
-		return kit.Rows(0, u.Caption(u.T(caption)), kit.NewLine(value, 17, u.Theme.Text1).Bold())
+		return kit.Rows(0, u.Caption(u.T(caption)), kit.NewLine(value, theme.Title, u.Theme.Text1).Bold())
 	}
 	goal := kit.Rows(0, u.Caption(u.T("limit p99")).Right(), kit.NewLine(c.Goal, theme.Body, u.Theme.Text2).Right())
 	if c.Goal == "" {
