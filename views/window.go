@@ -166,6 +166,7 @@ func (w *Window) route(id string) {
 		}
 	}
 	w.shown = id
+	w.win.Canvas().Unfocus() // an entry of the screen that leaves would go on taking the keys, undo among them
 	if w.screens[r.id] == nil {
 		w.screens[r.id] = r.make(w.u)
 	}
