@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	pw "google.golang.org/protobuf/encoding/protowire"
 
@@ -56,6 +57,9 @@ func Write(w io.Writer, m *model.Model) error {
 	}
 	e := &encoder{w: w}
 	size := e.sizeOf(func(s *encoder) { s.model(m) })
+	if e.err != nil {
+		return e.err // found while counting, before a byte was written
+	}
 	if size > maxMessage {
 		return fail.New(fail.Unsupported, "the model has %d bytes; ONNX files of more than 2 GB need their weights in a second file", size)
 	}
@@ -82,6 +86,9 @@ func (e *encoder) put(b []byte) {
 func (e *encoder) sizeOf(f func(*encoder)) int64 {
 	c := &encoder{buf: e.buf[:0:0]}
 	f(c)
+	if e.err == nil {
+		e.err = c.err
+	}
 	return c.n
 }
 
@@ -217,6 +224,12 @@ func (e *encoder) attr(a *model.Attr) {
 		e.put(a.Raw)
 		return
 	}
+	if what := absent(a); what != "" && e.err == nil {
+		e.err = fail.New(fail.Invalid, "has no %s", what).At(fail.Where{Attr: a.Name}).Try("set a value, or remove the attribute")
+	}
+	if e.err != nil {
+		return
+	}
 	e.str(1, a.Name)
 	if a.Ref == "" {
 		switch a.Type {
@@ -255,9 +268,26 @@ func (e *encoder) attr(a *model.Attr) {
 	e.str(21, a.Ref)
 }
 
+// absent names what an attribute should hold and does not: a value, or one of a list.
+func absent(a *model.Attr) string {
+	if a.Ref == "" && a.Type == model.AttrTensor && a.T == nil || slices.Contains(a.Tensors, nil) {
+		return "tensor"
+	}
+	if a.Ref == "" && a.Type == model.AttrGraph && a.G == nil || slices.Contains(a.Graphs, nil) {
+		return "graph"
+	}
+	return ""
+}
+
 func (e *encoder) init(in *model.Init) {
 	if in.Raw != nil && in.External == nil {
 		e.put(in.Raw)
+		return
+	}
+	if in.Tensor == nil {
+		if e.err == nil {
+			e.err = fail.New(fail.Invalid, "the initializer has no value").At(fail.Where{Tensor: in.Name})
+		}
 		return
 	}
 	e.tensor(in.Name, in.Tensor)
