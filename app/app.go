@@ -29,6 +29,7 @@ type App struct {
 	engine runtimes.Runtime
 	cache  *optimizer.Cache
 	self   []string // how to start this program as an agent; nil: the embedded one
+	own    bool     // always self
 
 	mu    sync.Mutex
 	store *history.Store
@@ -39,6 +40,7 @@ type Options struct {
 	Home string   // folder of targets, history and cache; "" for $FETTLE_HOME or the XDG data folder
 	ISA  string   // poorer instruction set to use, for tests: $FETTLE_CPU
 	Self []string // how to start this program as an agent (AgentMain), where no agent is built in
+	Own  bool     // use Self even where an agent is built in, which may be older: for tests of this very build
 }
 
 // cachedSteps is how many derived models an App keeps: enough to undo and redo through a long session.
@@ -65,7 +67,7 @@ func Open(opt Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &App{home: home, self: opt.Self, engine: eng, cache: optimizer.NewCache(cachedSteps)}, nil
+	return &App{home: home, self: opt.Self, own: opt.Own, engine: eng, cache: optimizer.NewCache(cachedSteps)}, nil
 }
 
 // Home is the folder where Fettle keeps targets, history and cache.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"fettle/internal/fail"
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) {
 // open makes an App with a home of its own.
 func open(t *testing.T) *App {
 	t.Helper()
-	a, err := Open(Options{Home: t.TempDir(), Self: []string{os.Args[0], "agent"}})
+	a, err := Open(Options{Home: t.TempDir(), Self: []string{os.Args[0], "agent"}, Own: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,6 +140,49 @@ func TestSavedModelsKeepTheirOrigins(t *testing.T) {
 				t.Errorf("node %s stands for %s, which the imported model does not have", n.Label(), id)
 			}
 		}
+	}
+}
+
+// TestQuantizedLayersStayApart compares the sample with its int8 form: each convolution is a bar of its own, although the
+// quantized nodes between them stand for their neighbours.
+func TestQuantizedLayersStayApart(t *testing.T) {
+	ctx, a := context.Background(), open(t)
+	base, err := a.Sample("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := a.Optimize(ctx, base, demoRecipe(a.StandardRecipe()), OptimizeOptions{Data: SampleCalibrate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var runs []*Profile
+	for _, q := range []ProfileRequest{{Model: base, Name: "original"}, {Model: o.Model, Name: "int8"}} {
+		q.Runs, q.Launches = 8, 1
+		p, err := a.Profile(ctx, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs = append(runs, p)
+	}
+	c, err := a.Compare(runs[0], runs[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	convolutions := 0
+	for _, b := range c.Bars {
+		n := 0
+		for _, l := range runs[1].Layers {
+			if l.Op == "Conv" && slices.Contains(b.To, l.ID) {
+				n++
+			}
+		}
+		if n > 1 {
+			t.Errorf("bar %s joins %d convolutions", b.Label, n)
+		}
+		convolutions += n
+	}
+	if convolutions != 9 {
+		t.Errorf("%d convolutions in the bars, want 9", convolutions)
 	}
 }
 

@@ -44,7 +44,7 @@ func (a *App) connect(ctx context.Context, name string, asks Asks, p task.Progre
 	}
 	if name == "" || name == LocalTarget {
 		o := deploy.LocalOptions{Home: a.home}
-		if _, err := agentbin.For(localArch()); err != nil {
+		if _, err := agentbin.For(localArch()); err != nil || a.own {
 			o.Self = a.self
 		}
 		return deploy.Local(ctx, LocalTarget, o)

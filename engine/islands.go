@@ -345,6 +345,21 @@ func (l *lowering) dimsOf(name string) []int {
 	return d
 }
 
+// workers are the nodes of an island that do its work. QuantizeLinear and DequantizeLinear stand for the node that they
+// were put beside, which may be the neighbour: with them, all layers of a quantized chain would stand for each other.
+func workers(nodes []*model.Node) []*model.Node {
+	var out []*model.Node
+	for _, n := range nodes {
+		if !standard(n, "QuantizeLinear") && !standard(n, "DequantizeLinear") {
+			out = append(out, n)
+		}
+	}
+	if len(out) == 0 {
+		return nodes
+	}
+	return out
+}
+
 // lowerIsland lowers a marked node.
 func (l *lowering) lowerIsland(isl *island) error {
 	before := len(l.steps)
@@ -361,7 +376,7 @@ func (l *lowering) lowerIsland(isl *island) error {
 		for _, n := range isl.nodes {
 			s.Nodes = append(s.Nodes, n.ID)
 		}
-		s.Origin = model.MergeOrigins(isl.nodes...)
+		s.Origin = model.MergeOrigins(workers(isl.nodes)...)
 		s.Name, s.Op, s.DType = isl.node.Label(), isl.node.Op, "int8"
 		return nil
 	}
