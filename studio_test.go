@@ -49,22 +49,21 @@ func TestStudioDoesTheMainJob(t *testing.T) {
 	d.press("Roll back", where{last: true}, d.shows("v1", where{x0: 600, y0: 100}))
 	d.chord("ctrl+shift+z", d.shows("56 nodes", where{part: true, y0: 860}))
 
-	t.Log("measure both versions")
-	d.screen("Profile", d.shows("Threads", where{y1: 110}))
-	d.choose("This computer", where{y1: 110}, board)
-	measured := d.shows("weights", where{part: true})
-	d.press("Profile", where{x0: 1200, y0: 60, y1: 110}, d.shows("Stop", where{}))
-	d.until(measured, "the first profile")
-	d.shot("profile")
-	d.press("Original", where{y1: 110}, func() bool { return true })
-	d.press("Profile", where{x0: 1200, y0: 60, y1: 110}, d.shows("Stop", where{}))
-	d.gone("Stop", where{}, 2*patience)
-
-	t.Log("compare")
+	t.Log("measure both versions on the board, and compare")
+	d.measure(board, "Original")
+	d.measure(board, "Rewritten")
 	d.screen("Compare", d.shows("Aligned layers", where{}))
+	d.wait("rows, matched by the imported nodes", where{part: true}, patience)
+
+	t.Log("the same on this computer, whose times mean something")
+	d.measure("This computer", "Original")
+	d.measure("This computer", "Rewritten")
+	d.shot("profile")
+	d.screen("Compare", d.shows("Aligned layers", where{}))
+	d.wait("rows, matched by the imported nodes", where{part: true}, patience)
 	d.shot("compare")
 	d.screen("Model", d.shows("Layers", where{}))
-	d.press("ms", where{y1: 110}, func() bool { return true })
+	d.press("ms", where{y1: 110}, d.shows("unattributed", where{}))
 	d.shot("model")
 
 	t.Log("the other language and appearance")
@@ -73,6 +72,18 @@ func TestStudioDoesTheMainJob(t *testing.T) {
 	if s := d.output.String(); strings.Contains(s, "panic") || strings.Contains(s, "DATA RACE") {
 		t.Errorf("the studio printed:\n%s", s)
 	}
+}
+
+// measure profiles one version of the model on a target.
+func (d *driver) measure(target, version string) {
+	d.t.Helper()
+	const bar = 110 // the toolbar ends here
+	d.screen("Profile", d.shows("Threads", where{y1: bar}))
+	d.choose(map[bool]string{true: "127.0.0.1", false: "This computer"}[target == "This computer"], where{x1: 330, y1: bar}, target)
+	d.press(version, where{y1: bar}, func() bool { return true })
+	d.press("Profile", where{x0: 1200, y0: 60, y1: bar}, d.shows("Stop", where{}))
+	d.gone("Stop", where{}, 3*patience)
+	d.wait("looking inside cost", where{part: true}, patience)
 }
 
 // until waits for an effect.
