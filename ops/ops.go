@@ -118,6 +118,7 @@ var families = []func() []*Def{
 	quantOps,
 	qlinearOps,
 	microsoftOps,
+	mlFeatureOps,
 	castOps,
 	recurrentOps,
 	attentionOps,
