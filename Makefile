@@ -50,7 +50,7 @@ lint: ## gofmt, vet, and the layers
 	CGO_ENABLED=0 $(GO) vet $$(CGO_ENABLED=0 $(GO) list ./...)
 	$(GO) test ./internal/arch
 
-screenshots: studio ## drive the real window under Xvfb and write docs/images
+screenshots: agents ## drive the real window under Xvfb and write docs/images
 	scripts/screenshots.sh
 
 doctor: cli ## what this computer lacks, and how to get it
