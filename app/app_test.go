@@ -83,6 +83,9 @@ func TestMainJob(t *testing.T) {
 			if len(l.Origin) == 0 {
 				t.Errorf("%s: layer %s stands for nothing", m.name, l.Name)
 			}
+			if l.Op == "Conv" && (len(l.Window) != 2 || len(l.Strides) != 2) {
+				t.Errorf("%s: convolution %s slides %v by %v", m.name, l.Name, l.Window, l.Strides)
+			}
 		}
 		if p.Clean.P50Ns == nil || math.Abs(sum-*p.Clean.P50Ns) > 0.02**p.Clean.P50Ns {
 			t.Errorf("%s: layers and unattributed add up to %g, the clean total is %v", m.name, sum, p.Clean.P50Ns)

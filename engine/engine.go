@@ -35,6 +35,8 @@ type Step struct {
 	DType  string
 	MACs   int64
 	Bytes  int64
+
+	Window, Strides []int // of a convolution: kernel sizes and strides; nil for others
 }
 
 // Free is a node that costs nothing at run time, and why: "constant" (computed while compiling), "view" (the output is

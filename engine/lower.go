@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"fettle/internal/fail"
@@ -457,6 +458,34 @@ func (l *lowering) packAll() error {
 }
 
 // finish packs weights, settles borders, places buffers and publishes the plan.
+// window says what a convolution's step slides over, for who reckons its floor: some algorithms need fewer products.
+func (l *lowering) window(s *step) {
+	for _, id := range s.Nodes {
+		n := l.m.Graph.Node(id)
+		if n == nil || n.Op != "Conv" && n.Op != "QLinearConv" {
+			continue
+		}
+		w := n.Inputs[1]
+		if n.Op == "QLinearConv" {
+			w = n.Inputs[3]
+		}
+		dims, ok := l.inf.Types[w].Shape.Ints()
+		if !ok || len(dims) < 3 {
+			return
+		}
+		s.Window, s.Strides = slices.Clone(dims[2:]), make([]int, len(dims)-2)
+		for i := range s.Strides {
+			s.Strides[i] = 1
+		}
+		if given := n.Ints("strides"); len(given) == len(s.Strides) {
+			for i, v := range given {
+				s.Strides[i] = int(v)
+			}
+		}
+		return
+	}
+}
+
 func (l *lowering) finish() (*Plan, error) {
 	if err := l.packAll(); err != nil {
 		return nil, err
@@ -487,6 +516,9 @@ func (l *lowering) finish() (*Plan, error) {
 		if err := s.settle(); err != nil {
 			return nil, fail.In(err, "plan", fail.Where{Node: s.Name, Op: s.Op})
 		}
+	}
+	for _, s := range l.steps {
+		l.window(s)
 	}
 	p := &Plan{Model: l.m, Options: l.opt, steps: l.steps, values: l.vals, Free: l.free, PackBytes: l.packs}
 	for _, v := range l.m.Graph.Inputs {

@@ -51,6 +51,8 @@ type Step struct {
 	Device string
 	MACs   int64
 	Bytes  int64
+
+	Window, Strides []int // of a convolution: kernel sizes and strides; nil for others
 }
 
 // Memory is what a session holds, in bytes.

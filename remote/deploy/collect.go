@@ -42,6 +42,19 @@ func newCollector(name string, m trace.Model, f *board.Facts, o ProfileOptions) 
 	return c
 }
 
+// window bounds the sizes of a kernel that the other side names; nil where they cannot be.
+func window(dims []int) []int {
+	if len(dims) > 8 {
+		return nil
+	}
+	for _, d := range dims {
+		if d < 1 || d > 1<<16 {
+			return nil
+		}
+	}
+	return dims
+}
+
 // trace is what arrived so far; without its end mark it is an interrupted run.
 func (c *collector) trace() *trace.Trace { t := c.t; return &t }
 
@@ -76,7 +89,8 @@ func (c *collector) launch(l *wire.Launch) error {
 	}
 	steps := make([]trace.Step, len(l.Steps))
 	for i, s := range l.Steps {
-		steps[i] = trace.Step{ID: s.ID, Name: s.Name, Op: s.Op, Origin: s.Origin, Kernel: s.Kernel, DType: s.DType, Device: s.Device, Threads: c.t.Plan.Threads, MACs: s.MACs, Bytes: s.Bytes}
+		steps[i] = trace.Step{ID: s.ID, Name: s.Name, Op: s.Op, Origin: s.Origin, Kernel: s.Kernel, DType: s.DType, Device: s.Device, Threads: c.t.Plan.Threads, MACs: s.MACs, Bytes: s.Bytes,
+			Window: window(s.Window), Strides: window(s.Strides)}
 		if len(s.Origin) > 1 && l.Index == 0 {
 			c.t.Plan.Fusions++
 		}

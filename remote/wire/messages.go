@@ -159,6 +159,9 @@ type Step struct {
 	Device string   `json:"device"`
 	MACs   int64    `json:"macs"`
 	Bytes  int64    `json:"bytes"`
+
+	Window  []int `json:"window,omitempty"` // of a convolution
+	Strides []int `json:"strides,omitempty"`
 }
 
 // Kinds of samples.

@@ -62,7 +62,8 @@ func (s session) Steps() []runtimes.Step {
 		for k, o := range st.Origin {
 			origin[k] = string(o)
 		}
-		out[i] = runtimes.Step{ID: st.ID, Name: st.Name, Op: st.Op, Origin: origin, Kernel: st.Kernel, DType: st.DType, Device: "cpu", MACs: st.MACs, Bytes: st.Bytes}
+		out[i] = runtimes.Step{ID: st.ID, Name: st.Name, Op: st.Op, Origin: origin, Kernel: st.Kernel, DType: st.DType, Device: "cpu", MACs: st.MACs, Bytes: st.Bytes,
+			Window: st.Window, Strides: st.Strides}
 	}
 	return out
 }
