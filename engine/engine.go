@@ -73,7 +73,11 @@ func Compile(ctx context.Context, m *model.Model, opt Options) (*Plan, error) {
 	if opt.Threads < 1 {
 		return nil, fail.New(fail.Usage, "%d threads", opt.Threads).Try("give at least 1")
 	}
-	m, err := inline(m)
+	m, err := ops.WithGradients(m)
+	if err != nil {
+		return nil, err
+	}
+	m, err = inline(m)
 	if err != nil {
 		return nil, err
 	}

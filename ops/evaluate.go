@@ -10,6 +10,10 @@ import (
 // Evaluate runs m with the reference kernels: slow, plain, the oracle for every engine. inputs are by name;
 // outputs come in the order of the graph. Errors name the node.
 func Evaluate(ctx context.Context, m *model.Model, inputs map[string]*model.Tensor) ([]*model.Tensor, error) {
+	m, err := WithGradients(m)
+	if err != nil {
+		return nil, err
+	}
 	e := &Evaluator{Model: m}
 	env, err := e.Values(ctx, inputs)
 	if err != nil {

@@ -19,7 +19,7 @@ func TestReferenceKernels(t *testing.T) {
 	for _, c := range []struct {
 		dir   string
 		least int
-	}{{"node", 930}, {"simple", 21}, {"pytorch-operator", 35}, {"pytorch-converted", 82}} {
+	}{{"node", 930}, {"simple", 23}, {"pytorch-operator", 35}, {"pytorch-converted", 82}} {
 		t.Run(c.dir, func(t *testing.T) {
 			dir := cases + "/" + c.dir
 			if _, err := os.Stat(dir); err != nil {
