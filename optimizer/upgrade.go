@@ -26,9 +26,11 @@ func Upgrade(m *model.Model, opset int, ir int64) (*model.Model, error) {
 		return m, nil
 	}
 	g := *graphOf(m.Graph)
+	functions := m.Functions
 	if from < opset {
-		if len(m.Functions) > 0 {
-			return nil, fail.New(fail.Unsupported, "the opset of a model with functions of its own is not raised (it imports %d, %d is needed)", from, opset)
+		var err error
+		if functions, err = raiseFunctions(m.Functions, from, opset); err != nil {
+			return nil, err
 		}
 		inf, _, err := ops.Infer(m, nil)
 		if err != nil {
@@ -55,6 +57,7 @@ func Upgrade(m *model.Model, opset int, ir int64) (*model.Model, error) {
 		g.Inputs = m.Graph.Free() // these had to be listed; from IR version 4 on that would make them overridable
 	}
 	out := m.WithGraph(&g)
+	out.Functions = functions
 	out.IRVersion = max(out.IRVersion, ir)
 	set := false
 	for i := range out.Opsets {
@@ -71,6 +74,55 @@ func Upgrade(m *model.Model, opset int, ir int64) (*model.Model, error) {
 func graphOf(g *model.Graph) *model.Graph {
 	return &model.Graph{Name: g.Name, Doc: g.Doc, Nodes: g.Nodes, Inputs: g.Inputs, Outputs: g.Outputs, Values: g.Values,
 		Inits: g.Inits, Meta: g.Meta, Unknown: g.Unknown}
+}
+
+// raiseFunctions gives functions of the model's own the new opset where no operator in them means anything else there,
+// as runtimes take a function apart only in a model of the same opset.
+func raiseFunctions(in []*model.Function, from, to int) ([]*model.Function, error) {
+	out := make([]*model.Function, len(in))
+	for i, f := range in {
+		c := *f
+		c.Raw = nil
+		c.Opsets = append([]model.Opset(nil), f.Opsets...)
+		own := from
+		for k := range c.Opsets {
+			if d := c.Opsets[k].Domain; d == "" || d == "ai.onnx" {
+				own = int(c.Opsets[k].Version)
+				c.Opsets[k].Version = max(c.Opsets[k].Version, int64(to))
+			}
+		}
+		u := &upgrade{from: own, to: to}
+		for _, n := range f.Nodes {
+			if n.Domain != "" && n.Domain != "ai.onnx" {
+				continue
+			}
+			if !u.same(n) {
+				return nil, fail.New(fail.Unsupported, "the opset of a model with functions of its own is raised only where their operators stay the same (from %d to %d)", own, to).
+					At(fail.Where{Node: f.Name, Op: n.Op})
+			}
+		}
+		out[i] = &c
+	}
+	return out, nil
+}
+
+// same reports whether n stays as it is: no subgraph, and no version in between that asks for a conversion.
+func (u *upgrade) same(n *model.Node) bool {
+	for i := range n.Attrs {
+		if n.Attrs[i].G != nil {
+			return false
+		}
+	}
+	d, err := ops.Lookup("", n.Op, 0)
+	if err != nil || !u.unchanged(n.Op) {
+		return false
+	}
+	for _, v := range d.Since {
+		if conversions[n.Op] != nil && v > u.from && v <= u.to {
+			return false
+		}
+	}
+	return true
 }
 
 type upgrade struct {

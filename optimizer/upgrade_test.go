@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"fettle/internal/fail"
+	"fettle/model"
+	"fettle/model/text"
 	"fettle/optimizer"
 )
 
@@ -86,5 +88,27 @@ func TestUpgrade(t *testing.T) {
 				t.Fatalf("raised twice: %v", err)
 			}
 		})
+	}
+}
+
+// TestUpgradeFunctions: a function follows the model where its operators stay the same, and stops it where one does not.
+func TestUpgradeFunctions(t *testing.T) {
+	m, err := text.Parse(`<ir_version: 8, opset_import: ["" : 15]> g (float[2] x) => (float[2] y) { [a] y = Relu (x) }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(op string) *model.Model {
+		c := m.WithGraph(m.Graph)
+		c.Functions = []*model.Function{{Name: "F", Domain: "own", Inputs: []string{"X"}, Outputs: []string{"Y"}, Opsets: []model.Opset{{Version: 15}},
+			Nodes: []*model.Node{{Op: op, Inputs: []string{"X"}, Outputs: []string{"Y"}}}}}
+		return c
+	}
+	before := with("Clip")
+	up, err := optimizer.Upgrade(before, 21, 10)
+	if err != nil || up.Functions[0].Opsets[0].Version != 21 || before.Functions[0].Opsets[0].Version != 15 {
+		t.Errorf("%v", err)
+	}
+	if _, err := optimizer.Upgrade(with("ReduceMean"), 21, 10); !fail.Is(err, fail.Unsupported) {
+		t.Errorf("ReduceMean, which has another form since 18: %v", err)
 	}
 }

@@ -188,6 +188,12 @@ func TestExportsRunInONNXRuntime(t *testing.T) {
 	// Without VNNI, ONNX Runtime's integer kernels saturate with full-range weights, which is what reduce_range is for.
 	f := cpu.Detect()
 	reduce := f.Arch == "amd64" && !f.VNNI
+	weights := func(w string) *optimizer.Recipe {
+		r := Standard()
+		o := map[string]any{"activations": "none", "weights": w}
+		r.Steps = append(r.Steps, optimizer.RecipeStep{Pass: "quantize", Options: o})
+		return r
+	}
 	plain := &optimizer.Recipe{Schema: 1, Steps: []optimizer.RecipeStep{{Pass: "eliminate-dead", Options: map[string]any{"input_weights": "fix"}}, {Pass: "fold-batchnorm"},
 		{Pass: "quantize", Options: map[string]any{"reduce_range": reduce}}}}
 	for _, c := range []struct {
@@ -204,11 +210,87 @@ func TestExportsRunInONNXRuntime(t *testing.T) {
 		{"weights only, as written", quantized("none", "mse", false), "disabled", 1e-5},
 		// With all optimisations ONNX Runtime rounds the values of such matrix products to 8 bits as well.
 		{"weights only, optimised", quantized("none", "mse", false), "all", 0.02},
+		{"int4, as written", weights("int4"), "disabled", 1e-5},
+		{"int4, optimised", weights("int4"), "all", 0.02},
+		{"int3, as written", weights("int3"), "disabled", 1e-5},
+		{"fp8, as written", weights("fp8"), "disabled", 1e-5},
+		{"fp8, optimised", weights("fp8"), "all", 0.02},
+		{"fp16, optimised", weights("fp16"), "all", 1e-4},
+		{"bf16, optimised", weights("bf16"), "all", 1e-4},
 		{"int8 without fusion", plain, "all", 0.05},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			steps := run(t, m, c.r, items(in))
 			last := steps[len(steps)-1].Model
+			got := runs(t, last, c.level, in)
+			worst, largest := 0.0, 0.0
+			for i := range in {
+				want, err := ops.Evaluate(context.Background(), last, in[i])
+				if err != nil {
+					t.Fatal(err)
+				}
+				for k := range want[0].Len() {
+					worst = math.Max(worst, math.Abs(want[0].Float64At(k)-got[i][0].Float64At(k)))
+					largest = math.Max(largest, math.Abs(want[0].Float64At(k)))
+				}
+			}
+			t.Logf("largest difference %.2g of %.2g", worst, largest)
+			if worst > c.limit*largest || largest == 0 {
+				t.Errorf("ONNX Runtime differs by %.3g, largest output %.3g", worst, largest)
+			}
+		})
+	}
+}
+
+// wide has sums that are longer than a block, along each axis that they can have.
+const wide = `<ir_version: 8, opset_import: ["" : 15]>
+wide (float[1, 40, 6, 6] x) => (float[1, 6] y)
+<float[48, 40, 3, 3] w1 = random(1, -0.1, 0.1), float[40, 24, 1, 1] w2 = random(2, -0.4, 0.4), float[40, 33] w3 = random(3), float[6, 33] w4 = random(4), float[6] b4 = random(5)>
+{
+  [conv1] a = Conv <pads = [1, 1, 1, 1]> (x, w1)
+  [conv2] b = Conv <group = 2> (a, w2)
+  [gap] c = GlobalAveragePool (b)
+  [flat] d = Flatten (c)
+  [mm] e = MatMul (d, w3)
+  [fc] y = Gemm <transB = 1> (e, w4, b4)
+}`
+
+// TestNarrowWeightsRunInONNXRuntime: blocks and 4-bit integers mean the same there as here.
+func TestNarrowWeightsRunInONNXRuntime(t *testing.T) {
+	runs := ort(t)
+	m, err := text.Parse(wide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := optimizer.RandomInputs(m, 6, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		weights string
+		block   int
+		level   string
+		limit   float64
+	}{
+		{"int4", 0, "disabled", 1e-5}, {"int4", 16, "disabled", 1e-5}, {"int4", 32, "disabled", 1e-5}, {"int3", 32, "disabled", 1e-5}, {"int8", 16, "disabled", 1e-5},
+		{"fp8", 16, "disabled", 1e-5},
+		// With all optimisations ONNX Runtime multiplies such matrices by values of 8 bits.
+		{"int4", 32, "all", 0.03}, {"int8", 16, "all", 0.03},
+	} {
+		t.Run(fmt.Sprintf("%s block %d %s", c.weights, c.block, c.level), func(t *testing.T) {
+			r := &optimizer.Recipe{Schema: 1, Steps: []optimizer.RecipeStep{{Pass: "quantize",
+				Options: map[string]any{"activations": "none", "weights": c.weights, "block": c.block}}}}
+			steps := run(t, m, r, items(in))
+			last := steps[0].Model
+			blocked := 0
+			for _, n := range last.Graph.Nodes {
+				if n.Int("block_size", 0) > 0 {
+					blocked++
+				}
+			}
+			if want := map[int]int{0: 0, 16: 4, 32: 3}[c.block]; blocked != want {
+				t.Errorf("%d weights are in blocks, want %d", blocked, want)
+			}
 			got := runs(t, last, c.level, in)
 			worst, largest := 0.0, 0.0
 			for i := range in {

@@ -186,27 +186,40 @@ func (w *writer) weights(n *model.Node, l *layer) error {
 		floor = scaleFloor(bias, sx)
 	}
 	least := floor
-	if w.o.ReduceRange {
+	if w.o.ReduceRange && w.o.Weights == "int8" {
 		least = reducedFloor(t, l.axis, floor)
 	}
-	q, scale := QuantizeWeights(t, l.axis, w.o.PerChannel, least)
+	p := precisions[w.o.Weights]
+	if !p.scaled {
+		return w.cast(n, l, p, t)
+	}
+	g := newGrid(t, p, l.axis, l.reduced, w.o.Block, w.o.PerChannel, least)
+	scale := g.scale
+	for len(scale) < t.Shape[l.axis] {
+		scale = append(scale, g.scale[0])
+	}
 	if !w.o.ReduceRange && raised(t, l.axis, scale, floor) && w.o.PerChannel {
-		w.notes[n.ID] = "scales of some channels were raised so that the bias fits int32"
+		w.note(n.ID, "scales of some channels were raised so that the bias fits int32")
 	}
 	// Layers that share a weight share its integers, unless their biases ask for other scales.
-	key := fmt.Sprintf("%s axis %d %v", l.weight, l.axis, scale)
-	attrs := []model.Attr{model.IntAttr("axis", int64(l.axis))}
-	sc, zp := model.Float32s(scale, len(scale)), model.NewTensor(model.Int8, len(scale))
-	if !w.o.PerChannel {
-		sc, zp, attrs = model.Scalar32(scale[0]), model.NewTensor(model.Int8), nil
+	key := fmt.Sprintf("%s axis %d %v", l.weight, g.axis, g.scale)
+	q, attrs, err := w.integers(key, l, g, t)
+	if err != nil {
+		return err
 	}
+	sc := model.Float32s(g.scale, g.shape...)
 	qn := w.constant("q "+key, l.weight+"_q", func() *model.Tensor { return q })
 	sn := w.constant("s "+key, l.weight+"_scale", func() *model.Tensor { return sc })
-	zn := w.constant("z "+key, l.weight+"_zero", func() *model.Tensor { return zp })
+	in := []string{qn, sn}
+	w.saved[n.ID] = before - int64(len(q.Raw)+len(sc.Raw))
+	if p.dtype == model.Int8 { // the form that integer kernels look for
+		zp := model.NewTensor(model.Int8, g.shape...)
+		in = append(in, w.constant("z "+key, l.weight+"_zero", func() *model.Tensor { return zp }))
+		w.saved[n.ID] -= int64(len(zp.Raw))
+	}
 	dn := w.fresh(l.weight + "_dq")
-	w.add("DequantizeLinear", l.weight, n, []string{qn, sn, zn}, dn, attrs...)
+	w.add("DequantizeLinear", l.weight, n, in, dn, attrs...)
 	n.Inputs[1] = dn
-	w.saved[n.ID] = before - int64(len(q.Raw)+len(sc.Raw)+len(zp.Raw))
 	if bias == nil {
 		return nil
 	}
@@ -220,6 +233,44 @@ func (w *writer) weights(n *model.Node, l *layer) error {
 	n.Inputs[2] = bd
 	w.saved[n.ID] -= int64(len(sb.Raw) + len(zb.Raw))
 	return nil
+}
+
+// integers gives the weight as stored, rounded by the option, and the attributes of its DequantizeLinear.
+func (w *writer) integers(key string, l *layer, g *grid, t *model.Tensor) (*model.Tensor, []model.Attr, error) {
+	var attrs []model.Attr
+	if g.axis >= 0 {
+		attrs = append(attrs, model.IntAttr("axis", int64(g.axis)))
+	}
+	if g.block > 0 {
+		attrs = append(attrs, model.IntAttr("block_size", int64(g.block)))
+	}
+	p := precisions[w.o.Weights]
+	if p.dtype.Float() {
+		return p.float8(t, g), attrs, nil
+	}
+	return p.pack(g.round(t), t.Shape), attrs, nil
+}
+
+// cast gives a layer its weight as 16-bit floats.
+func (w *writer) cast(n *model.Node, l *layer, p precision, t *model.Tensor) error {
+	h, err := p.cast(t)
+	if err != nil {
+		return fail.In(err, "", fail.Where{Tensor: l.weight})
+	}
+	hn := w.constant("h "+l.weight, l.weight+"_"+w.o.Weights, func() *model.Tensor { return h })
+	to := w.fresh(l.weight + "_float")
+	w.add("Cast", l.weight, n, []string{hn}, to, model.IntAttr("to", int64(model.Float32)))
+	n.Inputs[1] = to
+	w.saved[n.ID] = int64(len(t.Raw) - len(h.Raw))
+	return nil
+}
+
+// note adds a sentence to what the ledger says about a layer.
+func (w *writer) note(id model.NodeID, s string) {
+	if w.notes[id] != "" {
+		s = w.notes[id] + "; " + s
+	}
+	w.notes[id] = s
 }
 
 // raised reports whether floor decided a scale.

@@ -1,4 +1,4 @@
-// Package quantize owns the pass quantize: it finds which values and weights may be 8-bit integers, measures
+// Package quantize owns the pass quantize: it finds which values and weights may have fewer bits, measures
 // the ranges of values on calibration data, and writes QuantizeLinear and DequantizeLinear pairs around float
 // operators, the form that every runtime reads and that engines lower to integer kernels.
 //
@@ -9,6 +9,8 @@ package quantize
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"fettle/internal/fail"
 	"fettle/model"
@@ -23,6 +25,8 @@ import (
 //	Formula:    q = clamp(round(x/scale) + zero), ties to even. Weights: symmetric, scale = max|W[o]|/127 for each
 //	            output channel, zero 0, range ±127. Values: asymmetric over 256 steps, 0 is exact. Bias: int32
 //	            with scale sx*sw[o].
+//	            Without integer values (activations none) weights may also be int4 or int3, per channel or per block of the
+//	            axis that sums run over, fp8 (E4M3FN, scaled to 448), or fp16 and bf16 behind a Cast.
 //	Exactness:  scored: only data says how good it is.
 //	Paper:      Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295.
 
@@ -34,6 +38,7 @@ type Options struct {
 	Calibration string `opt:"calibration" enum:"minmax percentile mse entropy" help:"how the range of a value is chosen from calibration data" paper:"Nagel et al. 2021, arXiv:2106.08295, section 3.1"`
 	Export      string `opt:"export" enum:"qdq qoperator" help:"how the file spells integer operators"`
 	PerChannel  bool   `opt:"per_channel" help:"one scale for each output channel instead of one for the whole weight"`
+	Block       int    `opt:"block" min:"0" max:"256" help:"weights along the sums that share a scale, a power of two from 16 on; 0: one scale for each output channel" when:"activations=none"`
 	ReduceRange bool   `opt:"reduce_range" help:"weights of 7 bits, for runtimes that add byte products in 16 bits: ONNX Runtime on x86 with AVX2 and no VNNI"`
 	Samples     int    `opt:"samples" min:"1" max:"100000" help:"calibration items to run"`
 }
@@ -48,7 +53,7 @@ type pass struct{ o Options }
 // Info describes the pass.
 func (p *pass) Info() optimizer.Info {
 	return optimizer.Info{Name: "quantize", Title: "Quantize", Exactness: optimizer.Scored, NeedsData: true,
-		Promise: "Stores weights and computes layers in 8-bit integers: a quarter of the size, and faster where the board has integer kernels.",
+		Promise: "Stores weights in 16, 8, 4 or 3 bits, and computes layers in 8-bit integers, which is faster where the board has kernels for them.",
 		Paper:   "Jacob et al. 2018, arXiv:1712.05877", Undo: "the float weights"}
 }
 
@@ -57,20 +62,43 @@ func (p *pass) Options() any { return &p.o }
 
 // supported names what the options ask for and the pass does not do.
 func (p *pass) supported() error {
-	for _, c := range []struct{ option, value, only string }{
-		{"weights", p.o.Weights, "int8"}, {"rounding", p.o.Rounding, "nearest"}, {"export", p.o.Export, "qdq"},
+	for _, c := range []struct {
+		option, value string
+		does          []string
+	}{
+		{"rounding", p.o.Rounding, []string{"nearest"}}, {"export", p.o.Export, []string{"qdq"}},
+		{"activations", p.o.Activations, []string{"int8", "uint8", "none"}}, {"calibration", p.o.Calibration, []string{"minmax", "mse"}},
 	} {
-		if c.value != c.only {
-			return fail.New(fail.Unsupported, "%s = %q is not supported", c.option, c.value).At(fail.Where{Option: c.option}).Try("use %q", c.only)
+		if c.option == "calibration" && p.o.Activations == "none" || slices.Contains(c.does, c.value) {
+			continue
 		}
+		return fail.New(fail.Unsupported, "%s = %q is not supported", c.option, c.value).At(fail.Where{Option: c.option}).Try("use %s", strings.Join(c.does, " or "))
 	}
-	if a := p.o.Activations; a != "int8" && a != "uint8" && a != "none" {
-		return fail.New(fail.Unsupported, "activations = %q is not supported", a).At(fail.Where{Option: "activations"}).Try("use int8, uint8 or none")
+	if p.o.Activations != "none" && p.o.Weights != "int8" {
+		return fail.New(fail.Unsupported, "weights = %q with integers between the layers is not supported", p.o.Weights).
+			At(fail.Where{Option: "weights"}).Try("use activations = \"none\" or weights = \"int8\"")
 	}
-	if c := p.o.Calibration; p.o.Activations != "none" && c != "minmax" && c != "mse" {
-		return fail.New(fail.Unsupported, "calibration = %q is not supported", c).At(fail.Where{Option: "calibration"}).Try("use minmax or mse")
+	b := p.o.Block
+	if b == 0 {
+		return nil
+	}
+	if b < 16 || b&(b-1) != 0 {
+		return fail.New(fail.Invalid, "block = %d is not supported", b).At(fail.Where{Option: "block"}).Try("use 0, 16, 32, 64, 128 or 256")
+	}
+	if p.o.Activations != "none" || !precisions[p.o.Weights].scaled {
+		return fail.New(fail.Unsupported, "weights = %q with activations = %q have no scales for blocks", p.o.Weights, p.o.Activations).
+			At(fail.Where{Option: "block"}).Try("set block to 0, or use activations = \"none\" with integers or fp8")
 	}
 	return nil
+}
+
+// versions are the opset and the IR version that the weights need.
+func (p *pass) versions() (int, int64) {
+	w := precisions[p.o.Weights]
+	if p.o.Block > 0 {
+		return max(w.opset, blockOpset), max(w.ir, blockIR)
+	}
+	return w.opset, w.ir
 }
 
 // Check predicts which layers become integer layers; it needs no data.
@@ -93,7 +121,8 @@ func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*
 	if err := p.supported(); err != nil {
 		return nil, nil, err
 	}
-	up, err := optimizer.Upgrade(m, minOpset, minIR)
+	opset, ir := p.versions()
+	up, err := optimizer.Upgrade(m, opset, ir)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -2,6 +2,7 @@ package quantize
 
 import (
 	"fmt"
+	"math"
 
 	"fettle/internal/fail"
 	"fettle/model"
@@ -18,12 +19,13 @@ type selection struct {
 	view   *optimizer.View
 }
 
-// layer is a node whose weight becomes int8.
+// layer is a node whose weight is stored in fewer bits.
 type layer struct {
-	node   *model.Node
-	weight string
-	axis   int    // of the output channel
-	bias   string // "" for none, or where it stays float
+	node    *model.Node
+	weight  string
+	axis    int    // of the output channel
+	reduced int    // axis that the sums run over
+	bias    string // "" for none, or where it stays float
 }
 
 const fettle = "fettle"
@@ -61,7 +63,7 @@ func selectNodes(env *optimizer.Env, m *model.Model, o Options) (*selection, err
 		switch {
 		case is(n, "Conv", "ConvTranspose", "Gemm", "MatMul"):
 			f := optimizer.Describe("quantize", n)
-			l, reason := s.layer(n)
+			l, reason := s.layer(n, precisions[o.Weights])
 			if !allowed {
 				reason = why
 			}
@@ -96,7 +98,7 @@ func selectNodes(env *optimizer.Env, m *model.Model, o Options) (*selection, err
 }
 
 // layer checks the weights of n.
-func (s *selection) layer(n *model.Node) (*layer, string) {
+func (s *selection) layer(n *model.Node, p precision) (*layer, string) {
 	v := s.view
 	l := &layer{node: n, weight: input(n, 1)}
 	w := v.Const(l.weight)
@@ -112,6 +114,8 @@ func (s *selection) layer(n *model.Node) (*layer, string) {
 	for i := range w.Len() {
 		if x := w.Float64At(i); x-x != 0 {
 			return nil, fmt.Sprintf("weight %q holds %v at element %d", l.weight, x, i)
+		} else if !p.scaled && math.Abs(x) > p.most {
+			return nil, fmt.Sprintf("weight %q holds %v at element %d, which is beyond %s", l.weight, x, i, p.dtype)
 		}
 	}
 	switch {
@@ -132,6 +136,7 @@ func (s *selection) layer(n *model.Node) (*layer, string) {
 	default:
 		return nil, fmt.Sprintf("the weight has shape %v", w.Shape)
 	}
+	l.reduced = 1 - l.axis
 	if b := v.Const(input(n, 2)); b != nil && b.DType == model.Float32 && b.Rank() == 1 && b.Len() == w.Shape[l.axis] {
 		l.bias = input(n, 2)
 	}

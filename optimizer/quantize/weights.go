@@ -15,44 +15,12 @@ import (
 // w must be finite; the pass refuses others.
 // Source: Nagel et al. 2021, arXiv:2106.08295 (uniform symmetric quantizer).
 func QuantizeWeights(w *model.Tensor, axis int, perChannel bool, floor []float64) (q *model.Tensor, scale []float32) {
-	channels := w.Shape[axis]
-	inner := 1
-	for _, d := range w.Shape[axis+1:] {
-		inner *= d
+	g := newGrid(w, precisions["int8"], axis, axis, 0, perChannel, floor)
+	scale = g.scale
+	for len(scale) < w.Shape[axis] {
+		scale = append(scale, g.scale[0])
 	}
-	v := model.Data[float32](w)
-	most := make([]float64, channels)
-	for i, x := range v {
-		c := i / inner % channels
-		most[c] = math.Max(most[c], math.Abs(float64(x)))
-	}
-	all := 0.0
-	scale = make([]float32, channels)
-	for c, m := range most {
-		s := m / 127
-		if floor != nil {
-			s = math.Max(s, floor[c])
-		}
-		if !(s >= 1e-30) { // zeros, or too small to divide by
-			s = 0
-		}
-		all = math.Max(all, s)
-		scale[c] = float32(s)
-	}
-	for c := range scale {
-		if !perChannel {
-			scale[c] = float32(all)
-		}
-		if scale[c] == 0 {
-			scale[c] = 1
-		}
-	}
-	q = model.NewTensor(model.Int8, w.Shape...)
-	for i, x := range v {
-		r := math.RoundToEven(float64(x / scale[i/inner%channels]))
-		q.Raw[i] = byte(int8(min(max(r, -127), 127)))
-	}
-	return q, scale
+	return precisions["int8"].pack(g.round(w), w.Shape), scale
 }
 
 // reducedMax is the largest 7-bit weight. Processors with AVX2 but without VNNI add two products of unsigned and signed
