@@ -36,6 +36,7 @@ type Process struct {
 	cmd    *exec.Cmd
 	stderr *Tail
 	name   string
+	memory int64 // limit in bytes, 0: none
 	ctx    context.Context
 	once   sync.Once
 	err    error
@@ -49,7 +50,7 @@ func Start(ctx context.Context, spec Spec) (*Process, error) {
 	if cmd.WaitDelay == 0 {
 		cmd.WaitDelay = 2 * time.Second
 	}
-	p := &Process{cmd: cmd, stderr: NewTail(8 << 10), name: filepath.Base(spec.Path), ctx: ctx}
+	p := &Process{cmd: cmd, stderr: NewTail(8 << 10), name: filepath.Base(spec.Path), memory: spec.Memory, ctx: ctx}
 	cmd.Stderr = p.stderr
 	var err error
 	if p.Stdin, err = cmd.StdinPipe(); err != nil {
@@ -114,7 +115,13 @@ func (p *Process) explain(err error) error {
 		}
 		return fail.New(fail.Failed, "%s; %s", why, said).Doing("run %s", p.name).Try("try a smaller model or batch; a crash of the same model again is a bug, please report it")
 	}
-	return fail.New(fail.Failed, "it ended with status %d: %s", x.ExitCode(), said).Doing("run %s", p.name)
+	e := fail.New(fail.Failed, "it ended with status %d: %s", x.ExitCode(), said).Doing("run %s", p.name)
+	// Where an allocation is refused, the C library of a program may fault instead of saying so.
+	if p.memory > 0 && bytes.Contains(said, []byte("SIGSEGV")) {
+		e = fail.New(fail.Failed, "it ended with status %d: %s, most likely out of memory: it may take %d MiB", x.ExitCode(), said, p.memory>>20).Doing("run %s", p.name).
+			Try("try a smaller model or batch, or a higher limit")
+	}
+	return e
 }
 
 // Result is what Run collected.
@@ -129,7 +136,7 @@ func Run(ctx context.Context, spec Spec, stdin []byte, limit int64) (Result, err
 	defer cancel()
 	cmd := exec.CommandContext(ctx, spec.Path, spec.Args...)
 	cmd.Env, cmd.Dir, cmd.WaitDelay = spec.Env, spec.Dir, 2*time.Second
-	p := &Process{cmd: cmd, stderr: NewTail(8 << 10), name: filepath.Base(spec.Path), ctx: ctx}
+	p := &Process{cmd: cmd, stderr: NewTail(8 << 10), name: filepath.Base(spec.Path), memory: spec.Memory, ctx: ctx}
 	out := &capped{limit: limit, full: cancel}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), out, p.stderr
 	if err := cmd.Start(); err != nil {
