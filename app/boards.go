@@ -119,9 +119,6 @@ func (a *App) TargetDoctor(ctx context.Context, name string, asks Asks) ([]Targe
 	return board.Doctor(*f), nil
 }
 
-// CheckFacts is TargetDoctor for facts that are known already.
-func (a *App) CheckFacts(f *TargetFacts) []TargetFinding { return board.Doctor(*f) }
-
 // ForgetTarget forgets a board and the host key that was accepted for it. remove takes the agent and all deployments off
 // the board first; a board that does not answer is then kept, so that nothing stays there unnoticed.
 func (a *App) ForgetTarget(ctx context.Context, name string, remove bool, asks Asks) error {
