@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"fettle/internal/fail"
+	"fettle/model"
 )
 
 // TestMain makes the test program an agent where it is started as one, as the command line does.
@@ -55,11 +56,11 @@ func TestMainJob(t *testing.T) {
 		name  string
 		model int
 	}{{"original", 0}, {"fused", 1}} {
-		model := base
+		version := base
 		if m.model == 1 {
-			model = o.Model
+			version = o.Model
 		}
-		d, err := a.Deploy(ctx, DeployRequest{Model: model, Target: LocalTarget, Name: "net"})
+		d, err := a.Deploy(ctx, DeployRequest{Model: version, Target: LocalTarget, Name: "net"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +71,7 @@ func TestMainJob(t *testing.T) {
 			first = d.SHA256
 		}
 		seen := 0
-		p, err := a.Profile(ctx, ProfileRequest{Model: model, Name: m.name, Runs: 12, Launches: 2, Live: func(LiveSample) { seen++ }})
+		p, err := a.Profile(ctx, ProfileRequest{Model: version, Name: m.name, Runs: 12, Launches: 2, Live: func(LiveSample) { seen++ }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,6 +187,34 @@ func TestQuantizedLayersStayApart(t *testing.T) {
 	}
 	if convolutions != 9 {
 		t.Errorf("%d convolutions in the bars, want 9", convolutions)
+	}
+}
+
+// TestOpenSizes takes a model whose open dimension cannot be 1: it is described, rewritten and compared with itself.
+func TestOpenSizes(t *testing.T) {
+	b := model.NewBuilder("sound", 17)
+	x := b.Input("x", model.Float32, model.Shape{model.Sym("batch"), model.Fixed(2), model.Sym("samples")})
+	w := model.NewTensor(model.Float32, 3, 2, 40)
+	for i := range w.Len() {
+		w.SetFloat64(i, float64(i%7)-3)
+	}
+	y := b.Node("Conv", "conv", []string{x, b.Const("w", w)})
+	b.Output(b.Node("Relu", "relu", []string{y}), model.Float32, model.Shape{model.Sym("batch"), model.Fixed(3), model.Sym("rest")})
+	m, err := b.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in, err := Describe(m); err != nil || in.Nodes != 2 {
+		t.Fatalf("%v, %v", in, err)
+	}
+	a := open(t)
+	r := a.StandardRecipe()
+	o, err := a.Optimize(context.Background(), m, &r, OptimizeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := o.Steps[len(o.Steps)-1].Proof; len(o.Model.Graph.Nodes) != 1 || p == nil || !p.Within {
+		t.Errorf("%d nodes, proof %+v", len(o.Model.Graph.Nodes), p)
 	}
 }
 

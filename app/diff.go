@@ -53,7 +53,7 @@ func (a *App) Diff(ctx context.Context, q DiffRequest) (*Diff, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := a.inputs(ma, q.Inputs, q.Preprocess)
+	in, err := a.inputs(ctx, ma, q.Inputs, q.Preprocess)
 	if err != nil {
 		return nil, err
 	}

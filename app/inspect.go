@@ -113,6 +113,9 @@ func Describe(m *model.Model) (*Inspection, error) {
 		in.WeightBytes += int64(len(i.Tensor.Raw))
 	}
 	inf, missing, err := ops.Infer(m, fixed(g))
+	if err != nil { // a size of 1 may be too small for the model: then what hangs on open sizes is not counted
+		inf, missing, err = ops.Infer(m, nil)
+	}
 	if err != nil {
 		return nil, err
 	}

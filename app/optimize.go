@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"os"
+	"slices"
 
 	"fettle/dataset"
 	"fettle/internal/fail"
@@ -145,10 +146,9 @@ func (a *App) Optimize(ctx context.Context, base *model.Model, r *optimizer.Reci
 	}
 	// A model whose inputs cannot be made at random is still optimised, without the numeric comparison.
 	if !opt.Unproven {
-		env.Verify, err = optimizer.RandomInputs(base, 2, r.Seed)
-	}
-	if err != nil && !fail.Is(err, fail.Unsupported) && !fail.Is(err, fail.TooBig) {
-		return nil, err
+		if env.Verify, err = a.verifyInputs(ctx, base, r.Seed); err != nil {
+			return nil, err
+		}
 	}
 	if opt.Data != "" && opt.Score != "" {
 		if err := a.disjoint(opt.Data, opt.Score, base, pre); err != nil {
@@ -177,6 +177,48 @@ func (a *App) Optimize(ctx context.Context, base *model.Model, r *optimizer.Reci
 		}
 	}
 	return out, nil
+}
+
+// openSizes are tried for dimensions that a model leaves open, until it runs.
+var openSizes = []int{1, 16, 64, 256, 512, 1024}
+
+// verifyInputs makes seeded inputs that base runs on; none where there are no such, which is no error.
+func (a *App) verifyInputs(ctx context.Context, base *model.Model, seed int64) ([]map[string]*model.Tensor, error) {
+	batch, open := map[string]bool{}, false
+	for _, v := range base.Graph.Free() {
+		for i, d := range v.Type.Shape {
+			if i == 0 && !d.Known() {
+				batch[d.Sym] = true
+			}
+			open = open || i > 0 && !d.Known()
+		}
+	}
+	for _, size := range openSizes {
+		in, err := optimizer.RandomInputsOf(base, 2, seed, func(v model.Value, dim int) int {
+			if d := v.Type.Shape[dim]; dim == 0 || d.Sym != "" && batch[d.Sym] {
+				return 1
+			}
+			return size
+		})
+		if fail.Is(err, fail.Unsupported) || fail.Is(err, fail.TooBig) {
+			return nil, nil
+		}
+		if err != nil || !open {
+			return in, err
+		}
+		run, done, err := a.scoreRun(ctx, base)
+		if err == nil {
+			_, err = run(ctx, in[0])
+			done()
+		}
+		switch {
+		case err == nil:
+			return in, nil
+		case ctx.Err() != nil:
+			return nil, fail.From(ctx.Err())
+		}
+	}
+	return nil, nil
 }
 
 // scoreSteps scores the model before and after each step.
@@ -218,22 +260,44 @@ func (a *App) Advice(r *optimizer.Recipe) []string {
 // engineRunner runs models of passes on the engine; what it has no kernel for runs on the reference kernels.
 type engineRunner struct{ a *App }
 
-// Open prepares m.
-func (r engineRunner) Open(ctx context.Context, m *model.Model) (optimizer.Session, error) {
-	s, err := r.a.engine.Prepare(ctx, m, runtimes.NewOptions())
-	if fail.Is(err, fail.Unsupported) {
-		return optimizer.Reference{}.Open(ctx, m)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &engineSession{s}, nil
+// Open prepares nothing yet: the plan depends on the shapes of the inputs.
+func (r engineRunner) Open(_ context.Context, m *model.Model) (optimizer.Session, error) {
+	return &engineSession{a: r.a, m: m}, nil
 }
 
-type engineSession struct{ s runtimes.Session }
+// engineSession compiles for the shapes of the inputs it is given, and anew when they change.
+type engineSession struct {
+	a      *App
+	m      *model.Model
+	s      runtimes.Session
+	plain  optimizer.Session // reference kernels, where the engine has none for an operator
+	shapes map[string][]int
+}
 
 // Run computes the outputs in the order of the graph.
 func (e *engineSession) Run(ctx context.Context, in map[string]*model.Tensor) ([]*model.Tensor, error) {
+	if e.plain != nil {
+		return e.plain.Run(ctx, in)
+	}
+	if e.s == nil || !e.fits(in) {
+		if err := e.Close(); err != nil {
+			return nil, err
+		}
+		s, err := e.a.prepare(ctx, e.m, in, 1)
+		if fail.Is(err, fail.Unsupported) {
+			if e.plain, err = (optimizer.Reference{}).Open(ctx, e.m); err != nil {
+				return nil, err
+			}
+			return e.plain.Run(ctx, in)
+		}
+		if err != nil {
+			return nil, err
+		}
+		e.s, e.shapes = s, map[string][]int{}
+		for name, t := range in {
+			e.shapes[name] = slices.Clone(t.Shape)
+		}
+	}
 	if err := e.s.Feed(in); err != nil {
 		return nil, err
 	}
@@ -243,8 +307,24 @@ func (e *engineSession) Run(ctx context.Context, in map[string]*model.Tensor) ([
 	return e.s.Result(), nil
 }
 
+func (e *engineSession) fits(in map[string]*model.Tensor) bool {
+	for name, t := range in {
+		if !slices.Equal(e.shapes[name], t.Shape) {
+			return false
+		}
+	}
+	return len(in) == len(e.shapes)
+}
+
 // Close frees the session.
-func (e *engineSession) Close() error { return e.s.Close() }
+func (e *engineSession) Close() error {
+	if e.s == nil {
+		return nil
+	}
+	err := e.s.Close()
+	e.s = nil
+	return err
+}
 
 // FileSizes completes a report with the sizes of the files on both ends.
 func (a *App) FileSizes(o *Optimized, before, after string) error {

@@ -68,6 +68,11 @@ func (a *App) Profile(ctx context.Context, q ProfileRequest) (*Profile, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(q.Shapes) == 0 && q.Inputs == nil {
+		if q.Shapes, err = a.openShapes(ctx, m); err != nil {
+			return nil, err
+		}
+	}
 	opt := deploy.NewProfileOptions()
 	opt.Threads, opt.ISA, opt.Shapes, opt.Inputs = max(q.Threads, 1), q.ISA, q.Shapes, q.Inputs
 	opt.Launches, opt.Runs, opt.Warmup = q.Launches, q.Runs, q.Warmup
@@ -93,6 +98,29 @@ func (a *App) Profile(ctx context.Context, q ProfileRequest) (*Profile, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// openShapes are shapes of inputs that the model runs with, where 1 for each open dimension but the first may be too
+// small; nil where no dimension but the first is open, or none will do.
+func (a *App) openShapes(ctx context.Context, m *model.Model) (map[string][]int, error) {
+	open := false
+	for _, v := range m.Graph.Free() {
+		for i, d := range v.Type.Shape {
+			open = open || i > 0 && !d.Known()
+		}
+	}
+	if !open {
+		return nil, nil
+	}
+	in, err := a.verifyInputs(ctx, m, 1)
+	if err != nil || in == nil {
+		return nil, err
+	}
+	shapes := map[string][]int{}
+	for name, t := range in[0] {
+		shapes[name] = t.Shape
+	}
+	return shapes, nil
 }
 
 // keep puts a run into the history.

@@ -54,7 +54,7 @@ func (a *App) Run(ctx context.Context, q RunRequest) (*RunResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := a.inputs(m, q.Inputs, q.Preprocess)
+	in, err := a.inputs(ctx, m, q.Inputs, q.Preprocess)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (a *App) prepare(ctx context.Context, m *model.Model, in map[string]*model.
 }
 
 // inputs reads what the command line names.
-func (a *App) inputs(m *model.Model, words []string, preprocess string) (map[string]*model.Tensor, error) {
+func (a *App) inputs(ctx context.Context, m *model.Model, words []string, preprocess string) (map[string]*model.Tensor, error) {
 	free := m.Graph.Free()
 	out := map[string]*model.Tensor{}
 	for _, w := range words {
@@ -132,7 +132,10 @@ func (a *App) inputs(m *model.Model, words []string, preprocess string) (map[str
 			if err != nil {
 				return nil, fail.New(fail.Usage, "%q has no number after random:", w).Try("write random:1")
 			}
-			r, err := optimizer.RandomInputs(m, 1, n)
+			r, err := a.verifyInputs(ctx, m, n)
+			if err == nil && r == nil { // says why
+				r, err = optimizer.RandomInputs(m, 1, n)
+			}
 			if err != nil {
 				return nil, err
 			}

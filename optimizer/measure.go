@@ -34,7 +34,9 @@ func Measure(m *model.Model) (Size, error) {
 		fixed[v.Name] = t
 	}
 	inf, _, err := ops.Infer(m, fixed)
-	if err != nil {
+	if err != nil { // a size of 1 may be too small for the model
+		s.MACs = -1
+		_, _, err = ops.Infer(m, nil)
 		return s, err
 	}
 	for _, n := range m.Graph.Nodes {

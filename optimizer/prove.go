@@ -108,6 +108,11 @@ func (p *Proof) compare(name string, want, got *model.Tensor) error {
 // integers from 0 to 3, unknown dimensions 1. The same seed gives the same inputs. fail.Unsupported names an
 // input whose type it cannot make.
 func RandomInputs(m *model.Model, n int, seed int64) ([]map[string]*model.Tensor, error) {
+	return RandomInputsOf(m, n, seed, func(model.Value, int) int { return 1 })
+}
+
+// RandomInputsOf is RandomInputs with a size for each unknown dimension.
+func RandomInputsOf(m *model.Model, n int, seed int64, open func(v model.Value, dim int) int) ([]map[string]*model.Tensor, error) {
 	r := rand.New(rand.NewPCG(uint64(seed), 0x6a09e667f3bcc909))
 	out := make([]map[string]*model.Tensor, n)
 	for k := range out {
@@ -118,7 +123,9 @@ func RandomInputs(m *model.Model, n int, seed int64) ([]map[string]*model.Tensor
 			}
 			dims := make([]int, len(v.Type.Shape))
 			for i, d := range v.Type.Shape {
-				dims[i] = max(d.N, 1)
+				if dims[i] = max(d.N, 1); !d.Known() {
+					dims[i] = open(v, i)
+				}
 			}
 			if c, err := model.Count(dims); err != nil || c > 1<<28 {
 				return nil, fail.New(fail.TooBig, "input of shape %s is too large for a random one", v.Type.Shape).At(fail.Where{Tensor: v.Name})
