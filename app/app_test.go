@@ -35,32 +35,35 @@ func open(t *testing.T) *App {
 	return a
 }
 
-// TestMainJob does the whole job on this computer: optimise, deploy both versions, measure both, compare, roll back.
-func TestMainJob(t *testing.T) {
-	ctx, a := context.Background(), open(t)
+// fusedSample is the trained sample and what the standard recipe makes of it.
+func fusedSample(t *testing.T, a *App) (base, fused *model.Model) {
+	t.Helper()
 	base, err := a.Sample("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := a.StandardRecipe()
-	o, err := a.Optimize(ctx, base, &r, OptimizeOptions{})
+	o, err := a.Optimize(context.Background(), base, &r, OptimizeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(o.Model.Graph.Nodes) >= len(base.Graph.Nodes) {
-		t.Errorf("standard left %d of %d nodes", len(o.Model.Graph.Nodes), len(base.Graph.Nodes))
+	return base, o.Model
+}
+
+// TestMainJob does the whole job on this computer: optimise, deploy both versions, measure both, compare, roll back.
+func TestMainJob(t *testing.T) {
+	ctx, a := context.Background(), open(t)
+	base, fused := fusedSample(t, a)
+	if len(fused.Graph.Nodes) >= len(base.Graph.Nodes) {
+		t.Errorf("standard left %d of %d nodes", len(fused.Graph.Nodes), len(base.Graph.Nodes))
 	}
 	var profiles []*Profile
 	first := ""
 	for i, m := range []struct {
-		name  string
-		model int
-	}{{"original", 0}, {"fused", 1}} {
-		version := base
-		if m.model == 1 {
-			version = o.Model
-		}
-		d, err := a.Deploy(ctx, DeployRequest{Model: version, Target: LocalTarget, Name: "net"})
+		name    string
+		version *model.Model
+	}{{"original", base}, {"fused", fused}} {
+		d, err := a.Deploy(ctx, DeployRequest{Model: m.version, Target: LocalTarget, Name: "net"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +74,7 @@ func TestMainJob(t *testing.T) {
 			first = d.SHA256
 		}
 		seen := 0
-		p, err := a.Profile(ctx, ProfileRequest{Model: version, Name: m.name, Runs: 12, Launches: 2, Live: func(LiveSample) { seen++ }})
+		p, err := a.Profile(ctx, ProfileRequest{Model: m.version, Name: m.name, Runs: 12, Launches: 2, Live: func(LiveSample) { seen++ }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,17 +120,9 @@ func TestMainJob(t *testing.T) {
 // TestSavedModelsKeepTheirOrigins compares by provenance after a round trip through a file.
 func TestSavedModelsKeepTheirOrigins(t *testing.T) {
 	ctx, a := context.Background(), open(t)
-	base, err := a.Sample("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := a.StandardRecipe()
-	o, err := a.Optimize(ctx, base, &r, OptimizeOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	base, fused := fusedSample(t, a)
 	path := filepath.Join(t.TempDir(), "fused.onnx")
-	if err := a.Save(path, o.Model); err != nil {
+	if err := a.Save(path, fused); err != nil {
 		t.Fatal(err)
 	}
 	m, err := a.Load(ctx, path)
@@ -135,7 +130,7 @@ func TestSavedModelsKeepTheirOrigins(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, n := range m.Graph.Nodes {
-		want := o.Model.Graph.Nodes[i]
+		want := fused.Graph.Nodes[i]
 		if originKey(n) != originKey(want) {
 			t.Errorf("node %s stands for %v, want %v", n.Label(), n.Origin, want.Origin)
 		}

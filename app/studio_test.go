@@ -405,7 +405,7 @@ func TestPanicInCommand(t *testing.T) {
 // score belongs to the model it was measured on.
 func TestScoreCommand(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs 512 pictures")
+		t.Skip("-short was asked for: 512 pictures are not scored")
 	}
 	s := studio(t)
 	openSample(t, s)

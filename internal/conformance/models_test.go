@@ -29,7 +29,7 @@ func TestRealModels(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			if slow[name] && testing.Short() {
-				t.Skip("takes a while with plain loops")
+				t.Skip("-short was asked for: this model is not run with plain loops")
 			}
 			t.Parallel()
 			if slow[name] {

@@ -194,7 +194,7 @@ func FuzzFacts(f *testing.F) {
 			"sys/class/thermal/thermal_zone0/temp": temp, "sys/devices/platform/soc/soc:firmware/get_throttled": flags} {
 			p := filepath.Join(dir, name)
 			if os.MkdirAll(filepath.Dir(p), 0o700) != nil || os.WriteFile(p, []byte(text), 0o600) != nil {
-				t.Skip()
+				t.Fatal("the test's own folder cannot be written")
 			}
 		}
 		got := Read(dir)

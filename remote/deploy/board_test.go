@@ -47,7 +47,7 @@ func script(t *testing.T, words ...string) (string, error) {
 func up(t *testing.T, name string, faults ...string) (Spec, Options) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("a board takes seconds")
+		t.Skip("-short was asked for: no board is started")
 	}
 	if _, err := agentbin.For("arm64"); err != nil {
 		t.Skip("no agent for arm64 is built in: run make agents")
