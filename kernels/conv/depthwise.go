@@ -60,13 +60,22 @@ func (d *depthwise) pack(dst, w, bias []float32) {
 type dwBound struct {
 	*depthwise
 	packed  []float32
-	calls   []dwCall
+	bands   []dwBand
 	taps    []int64
 	in, out cpu.Layout
 	res     *cpu.Layout
 	rplane  int
 	work    int
 }
+
+// dwBand is rows y0..y1 of the output and the calls that make them.
+type dwBand struct {
+	y0, y1 int
+	calls  []dwCall
+}
+
+// dwBytes bounds the input and output of a band: what several passes touch must stay in the first-level cache.
+const dwBytes = 24 << 10
 
 // dwCall is one kernel call of a channel block; offsets in bytes.
 type dwCall struct {
@@ -94,20 +103,27 @@ func (d *depthwise) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 		if res != nil {
 			c.res = 4 * res.Pixel(y, x)
 		}
-		b.calls = append(b.calls, c)
+		last := &b.bands[len(b.bands)-1]
+		last.calls = append(last.calls, c)
 	}
 	if !d.fast {
-		for x := 0; x < out.W; {
-			cols := 8
-			for cols > out.W-x {
-				cols /= 2
+		rows := max(1, dwBytes/(4*(in.Row()*s.SH+out.Row())))
+		for y := 0; y < out.H; y += rows {
+			n := min(rows, out.H-y)
+			b.bands = append(b.bands, dwBand{y0: y, y1: y + n})
+			for x := 0; x < out.W; {
+				cols := 8
+				for cols > out.W-x {
+					cols /= 2
+				}
+				k := (out.W - x) / cols
+				add(y, n, 1, x, cols, k, d.r.any[cols])
+				x += k * cols
 			}
-			n := (out.W - x) / cols
-			add(0, out.H, 1, x, cols, n, d.r.any[cols])
-			x += n * cols
 		}
 		return b
 	}
+	b.bands = []dwBand{{y1: out.H}}
 	seg := segments(out.W, 7)
 	band := func(y, n, per int, table *[8]func(*dwArgs)) {
 		for x, i := 0, 0; n > 0 && i < len(seg); {
@@ -159,20 +175,39 @@ func (r *dwRun) Piece(_, i, worker int) {
 	w := ptr(b.packed[c*blocks*blk:])
 	bias := ptr(b.packed[(n*blocks+c)*blk:])
 	k := &r.args[worker]
-	for j := range b.calls {
-		call := &b.calls[j]
+	for j := range b.bands {
+		r.band(&b.bands[j], k, in, out, w, bias, 4*(img*n+c)*b.rplane)
+	}
+}
+
+// band makes some rows of one channel block: the calls, and activations that the kernels leave to span because they see half a line.
+func (r *dwRun) band(bd *dwBand, k *dwArgs, in, out, w, bias unsafe.Pointer, res int) {
+	b := r.b
+	for j := range bd.calls {
+		call := &bd.calls[j]
 		for h := 0; h < line; h += b.r.vecBytes {
 			*k = call.a
 			k.src, k.dst = unsafe.Add(in, call.src+h), unsafe.Add(out, call.dst+h)
 			k.w, k.bias, k.taps = unsafe.Add(w, h), unsafe.Add(bias, h), &b.taps[0]
 			if r.res != nil {
-				k.res = unsafe.Add(r.res, 4*(img*n+c)*b.rplane+call.res+h)
+				k.res = unsafe.Add(r.res, res+call.res+h)
 			}
 			call.f(k)
 			if b.fast {
 				break
 			}
 		}
+	}
+	if b.r.vecBytes == line || b.s.Act.Kind <= cpu.Clamp {
+		return
+	}
+	rows, lines := bd.y1-bd.y0, b.out.W
+	if b.out.Row() == lines*blk {
+		rows, lines = 1, rows*lines
+	}
+	for y := range rows {
+		k.dst, k.nt = unsafe.Add(out, 4*b.out.Pixel(bd.y0+y, 0)), int64(lines)
+		b.r.span(k)
 	}
 }
 

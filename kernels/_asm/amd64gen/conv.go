@@ -22,7 +22,7 @@ var convAct = actArgs{fAct, fLo, fHi}
 //	p       s1 with eight times the prefetch, for panels that few tiles share
 //	any     any distance, steps of 1 input: first layers and other strides
 func convKernels(s isa) {
-	declareConsts("conv"+s.suffix, expConsts()...)
+	declareConsts("conv"+s.suffix, append(sigmoidConsts(), expConsts()...)...)
 	type shape struct{ nb, max, npf int }
 	shapes := []shape{{1, 28, 1}, {2, 14, 1}, {3, 9, 2}, {4, 7, 3}}
 	if s == avx2 {

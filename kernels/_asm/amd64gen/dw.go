@@ -17,7 +17,7 @@ const (
 var dwAct = actArgs{dAct, dLo, dHi}
 
 func dwKernels(s isa) {
-	declareConsts("dw"+s.suffix, expConsts()...)
+	declareConsts("dw"+s.suffix, append(sigmoidConsts(), expConsts()...)...)
 	if s == avx512 {
 		for c := 1; c <= 7; c++ {
 			dw3(s, 2, c, 1)
@@ -182,25 +182,13 @@ func dwAny(s isa, c int) {
 	for i, v := range acc {
 		VMOVUPS(v, Mem{Base: dst, Disp: i * 64})
 	}
-	CMPQ(t, Imm(actClamp))
-	JLE(LabelRef("next"))
-	if s == avx512 {
+	if s == avx512 { // AVX2 sees half of each line here: its driver applies other activations when both halves are there
+		CMPQ(t, Imm(actClamp))
+		JLE(LabelRef("next"))
 		MOVQ(dst, w)
 		actLines(s, p, dwAct, "", t, w, c)
-	} else { // only this half of each line
-		q := GP64()
-		MOVQ(dst, w)
-		MOVQ(U32(uint32(c)), n)
-		Label("half")
-		MOVQ(w, q)
-		one := GP64()
-		MOVQ(U32(1), one)
-		actLoop(s, p, dwAct, "", t, q, one)
-		ADDQ(Imm(64), w)
-		DECQ(n)
-		JNZ(LabelRef("half"))
+		Label("next")
 	}
-	Label("next")
 	IMUL3Q(U32(uint32(c)), ps, t)
 	ADDQ(t, src)
 	ADDQ(U32(uint32(c*64)), dst)
