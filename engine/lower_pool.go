@@ -136,20 +136,22 @@ func lowerGlobalAverage(l *lowering, n *model.Node) (bool, error) {
 		k := 1 / float32(vl.H*vl.W)
 		return []team.Task{pieces{vl.N * vl.Blocks(), func(i, _ int) {
 			img, blk := i/vl.Blocks(), i%vl.Blocks()
-			var acc [256]float32
+			var acc [16]float32
 			sum := acc[:vl.Block]
-			clear(sum)
-			// Sums of columns of some pixels, then of these: the error stays that of a tree, not of a chain.
-			for x := 0; x < vl.W; x += len(acc) / vl.Block {
-				w := min(vl.W-x, len(acc)/vl.Block) * vl.Block
-				var cols [256]float32
-				for y := range vl.H {
-					el.Binary(eltwise.Add, cols[:w], cols[:w], v[img*vl.Image()+blk*vl.Plane()+vl.Pixel(y, x):][:w])
+			rows, row := vl.H, vl.W*vl.Block
+			if vl.Row() == row {
+				rows, row = 1, vl.H*row
+			}
+			for y := range rows {
+				r := v[img*vl.Image()+blk*vl.Plane()+vl.Pixel(y, 0):][:row]
+				full := len(r) &^ 15
+				var lines [16]float32
+				el.SumLines(&lines, r[:full])
+				for c, e := range lines {
+					sum[c%vl.Block] += e
 				}
-				for at := 0; at < w; at += vl.Block {
-					for c, e := range cols[at : at+vl.Block] {
-						sum[c] += e
-					}
+				for c, e := range r[full:] {
+					sum[c%vl.Block] += e
 				}
 			}
 			var o []float32

@@ -155,6 +155,23 @@ func (k Kernels) Dot(a, b []float32) float32 { return k.fold(dot, a, b[:len(a)])
 // MaxOf is the largest element, -Inf of none.
 func (k Kernels) MaxOf(a []float32) float32 { return k.fold(maximum, a, a) }
 
+// SumLines sets l[j] to the sum of all a[16i+j]: sums by channel over pixels of NCHWc16. len(a) must be a multiple of 16. Chains are at most
+// 64 long, then sums of these are added, so that the error stays that of a tree.
+func (k Kernels) SumLines(l *[line]float32, a []float32) {
+	*l = [line]float32{}
+	var part [line]float32
+	for len(a) > 0 {
+		n := min(len(a), 64*line)
+		part = [line]float32{}
+		e := eargs{dst: unsafe.Pointer(&part), a: at(a, 0), b: at(a, 0), n: int64(n / line)}
+		k.reduce(sum, &e)
+		for j, v := range part {
+			l[j] += v
+		}
+		a = a[n:]
+	}
+}
+
 type folding uint8
 
 const (
