@@ -133,8 +133,15 @@ func blockRows[T float32 | uint8](ses *Session, dst *buffer, src []*buffer, f fu
 // binaryFunc is an element-wise function of two slices of equal length.
 type binaryFunc func(dst, a, b []float32)
 
+// binaryFuncs are an operation and, where a kernel has it, the operation with a line of 16 numbers that repeats.
+type binaryFuncs struct {
+	f    binaryFunc
+	line func(dst, a []float32, l *[16]float32)
+	swap bool // a op b = b op a
+}
+
 // binaryRow lowers an operator of two float32 inputs with broadcasting, and the activation of a fused one after it.
-func binaryRow(name string, pick func(l *lowering) binaryFunc) func(*lowering, *model.Node) (bool, error) {
+func binaryRow(name string, pick func(l *lowering) binaryFuncs) func(*lowering, *model.Node) (bool, error) {
 	return func(l *lowering, n *model.Node) (bool, error) {
 		a, b := l.in(n, 0), l.in(n, 1)
 		dims := l.outDims(n, 0)
@@ -145,19 +152,22 @@ func binaryRow(name string, pick func(l *lowering) binaryFunc) func(*lowering, *
 		if !ok {
 			return false, nil
 		}
-		f := pick(l)
-		h := f
+		op := pick(l)
 		kernel := "f32_" + name
 		if act.Kind != cpu.None {
-			post := l.actFunc(act)
+			plain, post := op, l.actFunc(act)
 			kernel += "_" + act.Kind.String()
-			h = func(dst, x, y []float32) { f(dst, x, y); post(dst, dst) }
+			op.f = func(dst, x, y []float32) { plain.f(dst, x, y); post(dst, dst) }
+			if plain.line != nil {
+				op.line = func(dst, x []float32, line *[16]float32) { plain.line(dst, x, line); post(dst, dst) }
+			}
 		}
+		h := op.f
 		if same(a.dims, dims) && same(b.dims, dims) {
 			l.elementwise(n, kernel, []*value{a, b}, func(dst []float32, src [][]float32) { h(dst, src[0], src[1]) }, l.finite(name, dims))
 			return true, nil
 		}
-		if l.finite(name, dims) && l.channelwise(n, kernel, a, b, dims, h) {
+		if l.finite(name, dims) && l.channelwise(n, kernel, a, b, dims, op) {
 			return true, nil
 		}
 		l.broadcast(n, kernel, a, b, dims, h)
@@ -166,7 +176,7 @@ func binaryRow(name string, pick func(l *lowering) binaryFunc) func(*lowering, *
 }
 
 // channelwise lowers [N, C, H, W] op [N, C, 1, 1] on blocks: the scale of squeeze-and-excite.
-func (l *lowering) channelwise(n *model.Node, kernel string, a, b *value, dims []int, f binaryFunc) bool {
+func (l *lowering) channelwise(n *model.Node, kernel string, a, b *value, dims []int, op binaryFuncs) bool {
 	swap := false
 	if !same(a.dims, dims) {
 		a, b, swap = b, a, true
@@ -188,28 +198,44 @@ func (l *lowering) channelwise(n *model.Node, kernel string, a, b *value, dims [
 		return []team.Task{pieces{dl.N * dl.Blocks(), func(i, _ int) {
 			img, blk := i/dl.Blocks(), i%dl.Blocks()
 			line := v[min(img, vl.N-1)*vl.Image()+blk*vl.Plane()+vl.Pixel(0, 0):][:dl.Block]
-			var buf [1024]float32 // the line, repeated
-			full := buf[:len(buf)/dl.Block*dl.Block]
-			for k := 0; k < min(len(full), dl.W*dl.Block); k += dl.Block {
-				copy(full[k:], line)
+			var rep [16]float32
+			for k := range rep {
+				rep[k] = line[k%dl.Block]
 			}
-			for y := range dl.H {
-				row := d[img*dl.Image()+blk*dl.Plane()+dl.Pixel(y, 0):][:dl.W*dl.Block]
-				from := x[img*xl.Image()+blk*xl.Plane()+xl.Pixel(y, 0):][:dl.W*dl.Block]
-				for len(row) > 0 {
-					n := min(len(row), len(full))
-					if swap {
-						f(row[:n], full[:n], from[:n])
-					} else {
-						f(row[:n], from[:n], full[:n])
-					}
-					row, from = row[n:], from[n:]
-				}
+			rows, row := dl.H, dl.W*dl.Block
+			if dl.Row() == row && xl.Row() == row {
+				rows, row = 1, dl.H*row
+			}
+			for y := range rows {
+				to := d[img*dl.Image()+blk*dl.Plane()+dl.Pixel(y, 0):][:row]
+				from := x[img*xl.Image()+blk*xl.Plane()+xl.Pixel(y, 0):][:row]
+				op.lines(to, from, &rep, swap)
 			}
 		}}}, nil
 	}
 	l.add(s, n)
 	return true
+}
+
+// lines computes dst = a op l, or l op a, where the line l of 16 numbers repeats.
+func (o binaryFuncs) lines(dst, a []float32, l *[16]float32, swap bool) {
+	if o.line != nil && (!swap || o.swap) {
+		o.line(dst, a, l)
+		return
+	}
+	var full [256]float32
+	for k := range full {
+		full[k] = l[k%len(l)]
+	}
+	for len(dst) > 0 {
+		n := min(len(dst), len(full))
+		if swap {
+			o.f(dst[:n], full[:n], a[:n])
+		} else {
+			o.f(dst[:n], a[:n], full[:n])
+		}
+		dst, a = dst[n:], a[n:]
+	}
 }
 
 // broadcast lowers any other pair of shapes on row-major tensors, over the longest

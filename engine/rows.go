@@ -31,8 +31,8 @@ var rows = []row{
 	{"", "Sub", binaryRow("sub", picked(eltwise.Sub))},
 	{"", "Mul", binaryRow("mul", picked(eltwise.Mul))},
 	{"", "Div", binaryRow("div", picked(eltwise.Div))},
-	{"", "Max", binaryRow("max", func(*lowering) binaryFunc { return maxVec })},
-	{"", "Min", binaryRow("min", func(*lowering) binaryFunc { return minVec })},
+	{"", "Max", binaryRow("max", plainFunc(maxVec))},
+	{"", "Min", binaryRow("min", plainFunc(minVec))},
 
 	{"", "Relu", unaryRow("relu", pickAct(cpu.ReLU, 0, 0))},
 	{"", "LeakyRelu", unaryRow("leakyrelu", pickAct(cpu.LeakyReLU, 0.01, 0))},

@@ -14,11 +14,20 @@ func (l *lowering) actFunc(a cpu.Act) unaryFunc {
 }
 
 // picked is an operation over slices for the processor of the plan.
-func picked(op eltwise.Op) func(*lowering) binaryFunc {
-	return func(l *lowering) binaryFunc {
+func picked(op eltwise.Op) func(*lowering) binaryFuncs {
+	return func(l *lowering) binaryFuncs {
 		k := eltwise.New(l.opt.Features)
-		return func(dst, a, b []float32) { k.Binary(op, dst, a, b) }
+		return binaryFuncs{
+			f:    func(dst, a, b []float32) { k.Binary(op, dst, a, b) },
+			line: func(dst, a []float32, b *[16]float32) { k.BinaryLine(op, dst, a, b) },
+			swap: op == eltwise.Add || op == eltwise.Mul,
+		}
 	}
+}
+
+// plainFunc is an operation without a kernel.
+func plainFunc(f binaryFunc) func(*lowering) binaryFuncs {
+	return func(*lowering) binaryFuncs { return binaryFuncs{f: f, swap: true} }
 }
 
 // scaleShift is dst = src*k + h over lines of len(k) channels.
