@@ -46,11 +46,14 @@ func grow(b cpu.Border, by int) cpu.Border {
 	return cpu.Border{Top: b.Top + by, Left: b.Left, Bottom: b.Bottom, Right: b.Right + by}
 }
 
-// runOne runs one algorithm with n workers and returns the output as NCHW, after checking that nothing else was written.
+// runOne runs one algorithm with n workers and returns the output as NCHW, after checking that nothing else was written. wide says which
+// tensors have borders that nobody needs: 0 the residual, 1 input and output, 2 the output, 3 output and residual in one layout.
 func runOne(t *testing.T, a *Algorithm, in, w, bias, res []float32, wide, workers int) []float32 {
 	t.Helper()
 	s := a.Shape
-	li := cpu.NewLayout(s.N, s.C, s.H, s.W, a.In.Block, grow(a.In.Border, wide))
+	li := cpu.NewLayout(s.N, s.C, s.H, s.W, a.In.Block, grow(a.In.Border, wide&1&^(wide>>1)))
+	only, both := wide > 1, wide == 3
+	wide = min(wide, 1)
 	lo := cpu.NewLayout(s.N, s.M, s.OutH(), s.OutW(), a.Out.Block, cpu.Border{Top: wide, Left: 2 * wide, Bottom: wide, Right: wide})
 	lo.Gap = 16 * wide
 	packed := cpu.Floats(a.PackedLen())
@@ -65,6 +68,12 @@ func runOne(t *testing.T, a *Algorithm, in, w, bias, res []float32, wide, worker
 	var lr *cpu.Layout
 	if s.Residual {
 		l := cpu.NewLayout(s.N, s.M, s.OutH(), s.OutW(), a.Out.Block, cpu.Border{Top: 1 - wide})
+		if only {
+			l.Top = 0
+		}
+		if both {
+			l = lo
+		}
 		lr, buf.Res = &l, store(l, res)
 	}
 	b, err := a.Bind(packed, li, lo, lr, workers)
@@ -126,6 +135,8 @@ func cases() []tc {
 		{"1x1, 144 outputs of 24", sq(24, 12, 11, 144, 1, 1, 0)},
 		{"1x1, 80 outputs", sq(33, 7, 7, 80, 1, 1, 0)},
 		{"1x1 wide, many outputs", sq(16, 30, 31, 128, 1, 1, 0)},
+		{"1x1, 500 channels", sq(500, 7, 8, 24, 1, 1, 0)},
+		{"1x1, rows of 6", sq(40, 5, 6, 24, 1, 1, 0)},
 		{"1x1 stride 2", sq(64, 14, 14, 96, 1, 2, 0)},
 		{"1x1 stride 3, 48 outputs", sq(20, 14, 13, 48, 1, 3, 0)},
 		{"3x3", sq(32, 13, 29, 40, 3, 1, 1)},
@@ -206,6 +217,16 @@ func TestRows(t *testing.T) {
 						for i := range want {
 							if d := math.Abs(float64(one[i] - want[i])); !(d <= tol) {
 								t.Fatalf("%s, %v, residual %t: value %d is %g, want %g", a.Name, act.Kind, s.Residual, i, one[i], want[i])
+							}
+						}
+						if mode > 1 && mode%5 != 0 {
+							continue
+						}
+						for _, wide := range []int{2, 3} {
+							for i, v := range runOne(t, a, in, w, bias, res, wide, 1) {
+								if d := math.Abs(float64(v - want[i])); !(d <= tol) {
+									t.Fatalf("%s, borders %d: value %d is %g, want %g", a.Name, wide, i, v, want[i])
+								}
 							}
 						}
 						if mode != 1 {

@@ -22,7 +22,7 @@ type kargs struct {
 	perm               unsafe.Pointer
 	ps                 int64 // bytes between two output pixels in the input
 	mr, nb             int64 // for portable kernels
-	_                  [24]byte
+	brk, gap, rgap     int64 // tiles that a row of the output breaks: pixels before the break; bytes between the rows, and in the residual
 }
 
 type (
@@ -37,6 +37,7 @@ type rows struct {
 	nb, maxMR  int
 	s1, s2, p  []kern // by pixels; nil entries are absent; p prefetches hard
 	any        []kern
+	b          []kern // s1 for tiles that a row of the output breaks; nil: tiles end with the row
 	single     bool // only any exists
 	wide       int  // words a weight takes if not 1: 8-bit weights widened to 16
 	flip       bool // the kernel subtracts 128 from 8-bit inputs
@@ -154,6 +155,7 @@ type directBound struct {
 	res     *cpu.Layout
 	work    int
 	slice   int // groups a pass, 0: all in one
+	row     int // pixels after which the output's rows break, where the input is one long row; 0: tiles end with the row
 	zeros   []float32
 	lines   int     // output blocks in a line of 64 bytes: 1, or 4 in 8 bit
 	pieces  []piece // what workers claim
@@ -163,9 +165,9 @@ type directBound struct {
 type chunk struct{ by map[int][]mrTiles }
 
 type mrTiles struct {
-	mr    int
-	f     kern
-	tiles []tile
+	mr, brk int // pixels, and those before a break; 0: no break
+	f       kern
+	tiles   []tile
 }
 
 // piece is panels p0..p1 over share part of of of a chunk's tiles.
@@ -227,15 +229,25 @@ func (b *directBound) tile(in, out cpu.Layout, res *cpu.Layout, inSize, outSize 
 	s := b.s
 	h, w := out.H, out.W
 	none := cpu.Border{}
-	if s.KH*s.KW*s.SH*s.SW == 1 && in.Border() == none && out.Border() == none && (res == nil || res.Border() == none) {
-		h, w = 1, h*w // one long row
+	if s.KH*s.KW*s.SH*s.SW == 1 && in.Border() == none {
+		switch {
+		case out.Border() == none && (res == nil || res.Border() == none):
+			h, w = 1, h*w // one long row
+		case b.main.b != nil && w >= b.main.maxMR && b.unit == 4:
+			h, w, b.row = 1, h*w, w // one long row of the input
+			b.args.gap = int64(outSize * (out.Row() - out.W*out.Block))
+			if res != nil {
+				b.args.rgap = int64(outSize * (res.Row() - res.W*res.Block))
+			}
+		}
 	}
 	rowsPer, colsPer := b.chunkSize(in, h, w, inSize)
 	place := func(img, y, x int) tile {
-		t := tile{
-			a: int64(inSize * (img*in.Image() + in.Pixel(y*s.SH-s.PadT, -s.PadL) + x*s.SW*in.Block)),
-			c: int64(outSize * (img*out.Image() + out.Pixel(y, x))),
+		t := tile{a: int64(inSize * (img*in.Image() + in.Pixel(y*s.SH-s.PadT, -s.PadL) + x*s.SW*in.Block))}
+		if b.row > 0 {
+			y, x = x/b.row, x%b.row
 		}
+		t.c = int64(outSize * (img*out.Image() + out.Pixel(y, x)))
 		if res != nil {
 			t.r = int64(outSize * (img*res.Image() + res.Pixel(y, x)))
 		}
@@ -278,7 +290,9 @@ func (b *directBound) cut(r region, place func(img, y, x int) tile) chunk {
 		}
 		shape := b.tail[p.nb]
 		table := b.table(shape, 1)
-		byMR := make([][]tile, shape.maxMR+1)
+		type form struct{ mr, brk int }
+		var order []form
+		by := map[form][]tile{}
 		n := 0
 		for y := r.y0; y < r.y1; y++ {
 			x := r.x0
@@ -288,16 +302,25 @@ func (b *directBound) cut(r region, place func(img, y, x int) tile) chunk {
 					for mr >= len(table) || table[mr] == nil {
 						mr--
 					}
-					byMR[mr] = append(byMR[mr], place(r.img, y, x))
+					f := form{mr: mr}
+					if b.row > 0 && b.row-x%b.row < mr {
+						f.brk = b.row - x%b.row
+					}
+					if by[f] == nil {
+						order = append(order, f)
+					}
+					by[f] = append(by[f], place(r.img, y, x))
 					x += mr
 				}
 			}
 		}
 		table = b.table(shape, n)
-		for mr, t := range byMR {
-			if len(t) > 0 {
-				c.by[p.nb] = append(c.by[p.nb], mrTiles{mr, table[mr], t})
+		for _, f := range order {
+			k := table[f.mr]
+			if f.brk > 0 {
+				k = shape.b[f.mr]
 			}
+			c.by[p.nb] = append(c.by[p.nb], mrTiles{f.mr, f.brk, k, by[f]})
 		}
 	}
 	return c
@@ -444,7 +467,7 @@ func (r *directRun) pass(k *kargs, p, i, n int, sets []mrTiles, pc piece) {
 		if len(t) == 0 {
 			continue
 		}
-		k.tiles, k.nt, k.mr = &t[0], int64(len(t)), int64(s.mr)
+		k.tiles, k.nt, k.mr, k.brk = &t[0], int64(len(t)), int64(s.mr), int64(s.brk)
 		ahead := int(k.pfStep) * len(t) * steps
 		s.f(k)
 		k.pf += uintptr(ahead)

@@ -38,7 +38,7 @@ func avx512Rows() map[int]*rows {
 
 func avx2Rows() map[int]*rows {
 	r := &rows{isa: cpu.AVX2, nb: 1, maxMR: 6, lightTiles: 4, slice: 16}
-	r.s1, r.s2, r.p, r.any = kerns(conv1s1Y()), kerns(conv1s2Y()), kerns(conv1pY()), kerns(conv1anyY())
+	r.s1, r.s2, r.p, r.b, r.any = kerns(conv1s1Y()), kerns(conv1s2Y()), kerns(conv1pY()), kerns(conv1bY()), kerns(conv1anyY())
 	return map[int]*rows{1: r}
 }
 

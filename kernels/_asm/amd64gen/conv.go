@@ -12,6 +12,7 @@ const (
 	fA, fB, fC, fBias, fRes, fGroups, fNk, fCblk = 0, 8, 16, 24, 32, 40, 48, 56
 	fTiles, fNt, fRblk, fAct, fLo, fHi           = 64, 72, 80, 88, 96, 100
 	fPf, fPfStep, fScale, fRscale, fPerm, fPs    = 104, 112, 120, 128, 136, 144
+	fBrk, fGap, fRgap                            = 168, 176, 184
 )
 
 var convAct = actArgs{fAct, fLo, fHi}
@@ -20,6 +21,7 @@ var convAct = actArgs{fAct, fLo, fHi}
 //
 //	s1, s2  distance of output pixels in the input 64 and 128 bytes, steps of 4 inputs
 //	p       s1 with eight times the prefetch, for panels that few tiles share
+//	b       s1 for tiles that a row of the output breaks: the pixels from brk on lie gap bytes further (residual: rgap)
 //	any     any distance, steps of 1 input: first layers and other strides
 func convKernels(s isa) {
 	declareConsts("conv"+s.suffix, append(sigmoidConsts(), expConsts()...)...)
@@ -36,6 +38,9 @@ func convKernels(s isa) {
 			}
 			if h.nb == 2 || h.nb == 4 || s == avx2 {
 				conv(s, "p", mr, h.nb, 64, 8, h.max)
+			}
+			if s == avx2 && mr > 1 {
+				conv(s, "b", mr, h.nb, 64, h.npf, h.max)
 			}
 		}
 	}
@@ -94,6 +99,19 @@ func conv(s isa, variant string, mr, nb, ps, npf, size int) {
 	each := func(field, stride, tileOff int, f func(m Mem, i, j int)) {
 		MOVQ(Mem{Base: p, Disp: field}, c)
 		ADDQ(Mem{Base: tiles, Disp: tileOff}, c)
+		if variant == "b" {
+			brk, far, q := load(p, fBrk), load(p, fGap+tileOff/16*(fRgap-fGap)), GP64()
+			ADDQ(c, far)
+			for i := range mr {
+				MOVQ(c, q)
+				CMPQ(brk, Imm(uint64(i)))
+				CMOVQLE(far, q)
+				for h := range pl {
+					f(Mem{Base: q, Disp: i*64 + h*s.bytes}, i, h)
+				}
+			}
+			return
+		}
 		if nb > 1 {
 			MOVQ(Mem{Base: p, Disp: stride}, st)
 		}
@@ -191,13 +209,30 @@ func conv(s isa, variant string, mr, nb, ps, npf, size int) {
 	q := GP64()
 	MOVQ(Mem{Base: p, Disp: fC}, c)
 	ADDQ(Mem{Base: tiles, Disp: 8}, c)
-	MOVQ(U32(uint32(nb)), n)
-	Label("block")
-	MOVQ(c, q)
-	actLines(s, p, convAct, "", t, q, mr)
-	ADDQ(Mem{Base: p, Disp: fCblk}, c)
-	DECQ(n)
-	JNZ(LabelRef("block"))
+	if variant == "b" { // the pixels before the break, then the rest
+		MOVQ(Mem{Base: p, Disp: fBrk}, n)
+		MOVQ(c, q)
+		rest, lines := GP64(), GP64()
+		MOVQ(U32(uint32(mr)), rest)
+		SUBQ(n, rest)
+		Label("run")
+		MOVQ(n, lines)
+		ADDQ(lines, lines) // vectors
+		actLoop(s, p, convAct, "", t, q, lines)
+		ADDQ(Mem{Base: p, Disp: fGap}, q) // it stands behind the lines done
+		MOVQ(rest, n)
+		XORQ(rest, rest)
+		TESTQ(n, n)
+		JNZ(LabelRef("run"))
+	} else {
+		MOVQ(U32(uint32(nb)), n)
+		Label("block")
+		MOVQ(c, q)
+		actLines(s, p, convAct, "", t, q, mr)
+		ADDQ(Mem{Base: p, Disp: fCblk}, c)
+		DECQ(n)
+		JNZ(LabelRef("block"))
+	}
 	Label("next")
 	ADDQ(Imm(24), tiles)
 	DECQ(Mem{Base: p, Disp: fNt})
