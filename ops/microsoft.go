@@ -7,9 +7,9 @@ import (
 	"fettle/model"
 )
 
-// microsoftOps: what ONNX Runtime's optimizer writes into models, in its domain.
+// microsoftOps: activation functions that ONNX Runtime's optimizer writes into models, in its domain. The other ms*.go files
+// hold the rest of that domain, a family each.
 func microsoftOps() []*Def {
-	gelu := func(x float64) float64 { return 0.5 * x * (1 + math.Erf(x/math.Sqrt2)) }
 	fast := func(x float64) float64 {
 		return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
 	}
@@ -28,9 +28,32 @@ func microsoftOps() []*Def {
 			Eval: func(c *Call) error { return c.biased(fast) }},
 		{Name: "BiasGelu", Domain: microsoft, Since: []int{1}, In: []Port{{Name: "A", Type: "T"}, {Name: "B", Type: "T"}}, Out: y, Types: floats, Exact: Rounding, Infer: inferBiased,
 			Eval: func(c *Call) error { return c.biased(gelu) }},
-		fusedMatMulDef,
 	}
 }
+
+// borrowed is an operator of the standard in ONNX Runtime's domain, with the meaning that it has at one opset.
+func borrowed(std *Def, opset int) *Def {
+	d := *std
+	d.Domain, d.Since, d.Until, d.Attrs = microsoft, []int{1}, 0, nil
+	for _, a := range std.Attrs {
+		if a.Until == 0 || opset < a.Until {
+			d.Attrs = append(d.Attrs, a)
+		}
+	}
+	d.Infer = func(f *Inference) error {
+		g := *f
+		g.Def, g.Opset = std, opset
+		return std.Infer(&g)
+	}
+	d.Eval = func(c *Call) error {
+		g := *c
+		g.Def, g.Opset = std, opset
+		return std.Eval(&g)
+	}
+	return &d
+}
+
+func gelu(x float64) float64 { return 0.5 * x * (1 + math.Erf(x/math.Sqrt2)) }
 
 // inferBiased: the bias is a list along the last dimension.
 func inferBiased(f *Inference) error {
@@ -61,60 +84,40 @@ func (c *Call) biased(g func(float64) float64) error {
 	return err
 }
 
-// fusedMatMulDef: alpha times a matrix product whose operands may be transposed in their last two dimensions.
-var fusedMatMulDef = &Def{Name: "FusedMatMul", Domain: microsoft, Since: []int{1}, In: []Port{{Name: "A", Type: "T"}, {Name: "B", Type: "T"}}, Out: []Port{{Name: "Y"}},
-	Types: map[string]Set{"T": Floats}, Exact: Rounding,
-	Attrs: []AttrSpec{{Name: "alpha", Type: model.AttrFloat, Default: float32(1)}, {Name: "transA", Type: model.AttrInt, Default: int64(0)}, {Name: "transB", Type: model.AttrInt, Default: int64(0)},
-		{Name: "transBatchA", Type: model.AttrInt, Default: int64(0)}, {Name: "transBatchB", Type: model.AttrInt, Default: int64(0)}},
-	Infer: func(f *Inference) error {
-		for _, a := range []string{"transBatchA", "transBatchB"} {
-			if f.Int(a) != 0 {
-				return fail.New(fail.Unsupported, "FusedMatMul with %s", a).At(fail.Where{Node: string(f.Node.ID), Op: f.Node.Op, Attr: a})
+// fusedActivation reads the activation function of a fused layer: attribute activation, and its numbers in order. Without a
+// name it is the identity. fail.Unsupported names a function that is not known.
+func fusedActivation(n *model.Node, numbers ...float32) (func(float64) float64, error) {
+	number := func(i int) func(float64) float64 {
+		return func(def float64) float64 {
+			if i < len(numbers) {
+				return float64(numbers[i])
 			}
+			return def
 		}
-		g := *f
-		g.In = append([]model.Type{}, f.In...)
-		for i, a := range []string{"transA", "transB"} {
-			if s := f.In[i].Shape; f.Int(a) != 0 && f.In[i].Ranked && len(s) > 1 {
-				g.In[i].Shape = append(append(model.Shape{}, s[:len(s)-2]...), s[len(s)-1], s[len(s)-2])
+	}
+	name := n.Str("activation", "")
+	switch name {
+	case "":
+		return func(x float64) float64 { return x }, nil
+	case "Clip":
+		lo, hi := number(0)(math.Inf(-1)), number(1)(math.Inf(1))
+		return func(x float64) float64 { return clamp(x, lo, hi) }, nil
+	case "HardSwish":
+		return func(x float64) float64 { return x * clamp(x/6+0.5, 0, 1) }, nil
+	case "Gelu":
+		return gelu, nil
+	case "Selu":
+		a, g := number(0)(1.67326319217681884765625), number(1)(1.05070102214813232421875)
+		return func(x float64) float64 {
+			if x > 0 {
+				return g * x
 			}
-		}
-		return inferMatmul(&g, 0, 1, f.In[0].DType)
-	},
-	Cost: func(f *Inference) Cost {
-		g := *f
-		g.In = append([]model.Type{}, f.In...)
-		if s := g.In[0].Shape; f.Int("transA") != 0 && len(s) > 1 {
-			g.In[0].Shape = append(append(model.Shape{}, s[:len(s)-2]...), s[len(s)-1], s[len(s)-2])
-		}
-		return matmulCost(0)(&g)
-	},
-	Eval: func(c *Call) error {
-		var v [2][]float64
-		var s [2][]int
-		for i, a := range []string{"transA", "transB"} {
-			x := c.In[i]
-			if r := len(x.Shape); c.Int(a) != 0 && r > 1 {
-				perm := make([]int, r)
-				for k := range perm {
-					perm[k] = k
-				}
-				perm[r-1], perm[r-2] = r-2, r-1
-				g := &Call{Node: c.Node, Def: c.Def, Limit: c.Limit, Out: make([]*model.Tensor, 1)}
-				if err := g.gather(permuted(x, perm)); err != nil {
-					return err
-				}
-				x = g.Out[0]
-			}
-			v[i], s[i] = toFloat64(x), x.Shape
-		}
-		y, dims, err := product2(c, v[0], s[0], v[1], s[1])
-		if err != nil {
-			return err
-		}
-		for i := range y {
-			y[i] *= float64(c.Float("alpha"))
-		}
-		c.Out[0], err = c.fromFloat64(c.In[0].DType, dims, y)
-		return err
-	}}
+			return g * a * math.Expm1(x)
+		}, nil
+	}
+	f := functionNamed(name, number(0), number(1))
+	if f == nil {
+		return nil, fail.New(fail.Unsupported, "%q is no activation function that is known here", name).At(fail.Where{Node: string(n.ID), Op: n.Op, Attr: "activation"})
+	}
+	return f, nil
+}

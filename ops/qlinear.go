@@ -3,7 +3,6 @@ package ops
 import (
 	"math"
 
-	"fettle/internal/fail"
 	"fettle/model"
 )
 
@@ -12,14 +11,15 @@ import (
 func qlinearOps() []*Def {
 	channels := AttrSpec{Name: "channels_last", Type: model.AttrInt, Default: int64(0)}
 	axis := AttrSpec{Name: "axis", Type: model.AttrInt, Default: int64(-1)}
+	asked := func(n *model.Node) bool { return n.Int("channels_last", 0) != 0 }
 	return []*Def{
 		quantizedDef("QLinearAdd", standard(eltwiseOps(), "Add"), 14, []Port{qPort("A"), qPort("B")}),
 		quantizedDef("QLinearMul", standard(eltwiseOps(), "Mul"), 14, []Port{qPort("A"), qPort("B")}),
 		quantizedDef("QLinearSigmoid", standard(activationOps(), "Sigmoid"), 13, []Port{qPort("X")}),
 		quantizedDef("QLinearLeakyRelu", standard(activationOps(), "LeakyRelu"), 16, []Port{qPort("X")}),
 		quantizedDef("QLinearSoftmax", standard(activationOps(), "Softmax"), 13, []Port{qPort("X")}, axis, AttrSpec{Name: "opset", Type: model.AttrInt, Default: int64(13)}),
-		quantizedDef("QLinearAveragePool", standard(poolOps(), "AveragePool"), 11, []Port{qPort("X")}, channels),
-		quantizedDef("QLinearGlobalAveragePool", standard(poolOps(), "GlobalAveragePool"), 1, []Port{qPort("X")}, channels),
+		channelsLast("QLinearAveragePool", quantizedDef("QLinearAveragePool", standard(poolOps(), "AveragePool"), 11, []Port{qPort("X")}, channels), asked, 0),
+		channelsLast("QLinearGlobalAveragePool", quantizedDef("QLinearGlobalAveragePool", standard(poolOps(), "GlobalAveragePool"), 1, []Port{qPort("X")}, channels), asked, 0),
 		quantizedDef("QLinearReduceMean", standard(reduceOps(), "ReduceMean"), 13, []Port{qPort("data")}),
 		quantizedDef("QLinearWhere", whereDef, 16, []Port{{Name: "condition", Type: "bool"}, qPort("X"), qPort("Y")}),
 		qConcatDef,
@@ -93,9 +93,6 @@ func quantizedDef(name string, std *Def, opset int, ports []Port, more ...AttrSp
 	}
 	return &Def{Name: name, Domain: microsoft, Since: []int{1}, In: in, Out: []Port{{Name: "Y"}}, Types: map[string]Set{"T": bytes8}, Attrs: attrs, Exact: Rounding,
 		Infer: func(f *Inference) error {
-			if f.Node.Int("channels_last", 0) != 0 {
-				return fail.New(fail.Unsupported, "%s with channels_last", name).At(fail.Where{Node: string(f.Node.ID), Op: f.Node.Op})
-			}
 			for i, p := range in {
 				if p.Type == "float32" || p.Opt {
 					if err := f.single(i); err != nil {

@@ -216,7 +216,10 @@ func TestQLinear(t *testing.T) {
 			near(t, out[0], c.want, 0)
 		})
 	}
-	_, err := apply(applied{op: "QLinearGlobalAveragePool", domain: "com.microsoft", attrs: map[string]any{"channels_last": 1}},
-		tensor(model.Uint8, []int{1, 2, 2, 1}, 1, 2, 3, 6), s(1), z(0), s(1), z(0))
-	refused(t, err, fail.Unsupported)
+	out, err := apply(applied{op: "QLinearGlobalAveragePool", domain: "com.microsoft", attrs: map[string]any{"channels_last": 1}},
+		tensor(model.Uint8, []int{1, 2, 2, 2}, 1, 10, 2, 20, 3, 30, 6, 60), s(1), z(0), s(1), z(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, out[0], tensor(model.Uint8, []int{1, 1, 1, 2}, 3, 30), 0)
 }

@@ -34,8 +34,9 @@ func pickOf[T any](d *draw, l ...T) T { return l[d.n(len(l))] }
 // example is one node in a model of its own, with its inputs.
 type example struct {
 	m      *model.Model
-	node   *model.Node
+	node   *model.Node // the one of interest, the last
 	inputs map[string]*model.Tensor
+	fixed  map[string]bool // inputs that other runtimes want as constants
 }
 
 // example makes a node of def with attributes, ranks, shapes and dtypes that are right more often than not.
@@ -262,6 +263,11 @@ func (d *draw) attr(s AttrSpec) model.Attr {
 	case model.AttrGraph:
 		if d.in(95) {
 			a.G = d.graph()
+		}
+	case model.AttrTypeProto:
+		if d.in(95) {
+			t := model.TensorType(pickOf(d, model.Float32, model.Int64), model.Shape{})
+			a.TP = &t
 		}
 	}
 	return a

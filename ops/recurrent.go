@@ -369,63 +369,72 @@ func activations(f *Inference, n, gates int) ([]func(float64) float64, error) {
 		return nil
 	}
 	alphas, betas := list("activation_alpha"), list("activation_beta")
-	next := func(l *[]float32, def float64) float64 {
-		if len(*l) == 0 {
-			return def
+	next := func(l *[]float32) func(float64) float64 {
+		return func(def float64) float64 {
+			if len(*l) == 0 {
+				return def
+			}
+			v := (*l)[0]
+			*l = (*l)[1:]
+			return float64(v)
 		}
-		v := (*l)[0]
-		*l = (*l)[1:]
-		return float64(v)
 	}
 	out := make([]func(float64) float64, n)
 	for i, name := range names {
-		switch strings.ToLower(name) {
-		case "relu":
-			out[i] = func(x float64) float64 { return math.Max(x, 0) }
-		case "tanh":
-			out[i] = math.Tanh
-		case "sigmoid":
-			out[i] = func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
-		case "softsign":
-			out[i] = func(x float64) float64 { return x / (1 + math.Abs(x)) }
-		case "softplus":
-			out[i] = softplus
-		case "affine":
-			a, b := next(&alphas, 1), next(&betas, 0)
-			out[i] = func(x float64) float64 { return a*x + b }
-		case "scaledtanh":
-			a, b := next(&alphas, 1), next(&betas, 1)
-			out[i] = func(x float64) float64 { return a * math.Tanh(b*x) }
-		case "hardsigmoid":
-			a, b := next(&alphas, 0.2), next(&betas, 0.5)
-			out[i] = func(x float64) float64 { return clamp(a*x+b, 0, 1) }
-		case "leakyrelu":
-			a := next(&alphas, 0.01)
-			out[i] = func(x float64) float64 {
-				if x < 0 {
-					return a * x
-				}
-				return x
-			}
-		case "thresholdedrelu":
-			a := next(&alphas, 1)
-			out[i] = func(x float64) float64 {
-				if x > a {
-					return x
-				}
-				return 0
-			}
-		case "elu":
-			a := next(&alphas, 1)
-			out[i] = func(x float64) float64 {
-				if x < 0 {
-					return a * math.Expm1(x)
-				}
-				return x
-			}
-		default:
+		if out[i] = functionNamed(name, next(&alphas), next(&betas)); out[i] == nil {
 			return nil, f.BadAttr("activations", "%q is no function of the specification", name)
 		}
 	}
 	return out, nil
+}
+
+// functionNamed is an activation function of the recurrent operators, nil where there is none of that name. It asks for
+// the numbers that it takes, with their defaults.
+func functionNamed(name string, alpha, beta func(def float64) float64) func(float64) float64 {
+	switch strings.ToLower(name) {
+	case "relu":
+		return func(x float64) float64 { return math.Max(x, 0) }
+	case "tanh":
+		return math.Tanh
+	case "sigmoid":
+		return func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+	case "softsign":
+		return func(x float64) float64 { return x / (1 + math.Abs(x)) }
+	case "softplus":
+		return softplus
+	case "affine":
+		a, b := alpha(1), beta(0)
+		return func(x float64) float64 { return a*x + b }
+	case "scaledtanh":
+		a, b := alpha(1), beta(1)
+		return func(x float64) float64 { return a * math.Tanh(b*x) }
+	case "hardsigmoid":
+		a, b := alpha(0.2), beta(0.5)
+		return func(x float64) float64 { return clamp(a*x+b, 0, 1) }
+	case "leakyrelu":
+		a := alpha(0.01)
+		return func(x float64) float64 {
+			if x < 0 {
+				return a * x
+			}
+			return x
+		}
+	case "thresholdedrelu":
+		a := alpha(1)
+		return func(x float64) float64 {
+			if x > a {
+				return x
+			}
+			return 0
+		}
+	case "elu":
+		a := alpha(1)
+		return func(x float64) float64 {
+			if x < 0 {
+				return a * math.Expm1(x)
+			}
+			return x
+		}
+	}
+	return nil
 }

@@ -1,8 +1,8 @@
 // node ort.js DIR FIRST: runs DIR/N.onnx for N = FIRST, … in ONNX Runtime on the inputs that DIR/list.json describes and
-// appends a line to DIR/results for each: its outputs, with raw elements in files, or the error.
+// appends a line to DIR/results for each: its outputs, with raw elements in files (strings as JSON), or the error.
 const ort = require('onnxruntime-node'), fs = require('fs'), path = require('path')
 const kinds = {
-  float32: Float32Array, float64: Float64Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array,
+  float32: Float32Array, float64: Float64Array, float16: Uint16Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array,
   int32: Int32Array, uint32: Uint32Array, int64: BigInt64Array, uint64: BigUint64Array, bool: Uint8Array
 }
 async function main (dir, first) {
@@ -19,7 +19,7 @@ async function main (dir, first) {
       const result = await session.run(inputs)
       done({ outputs: session.outputNames.map((name, i) => {
         const t = result[name], file = `out-${n}-${i}`
-        fs.writeFileSync(path.join(dir, file), Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength))
+        fs.writeFileSync(path.join(dir, file), t.type === 'string' ? JSON.stringify(t.data) : Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength))
         return { name, dtype: t.type, shape: Array.from(t.dims, Number), file }
       }) })
       await session.release()
