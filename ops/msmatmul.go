@@ -115,7 +115,7 @@ func activated(d *Def) *Def {
 }
 
 var fusedGemmDef = &Def{Name: "FusedGemm", Domain: microsoft, Since: []int{1}, In: gemmDef.In, Out: gemmDef.Out, Types: map[string]Set{"T": Floats}, Exact: Rounding, Infer: inferGemm, Cost: gemmDef.Cost,
-	Attrs: append(append([]AttrSpec{}, gemmAttrs...), AttrSpec{Name: "activation", Type: model.AttrString, Default: ""}, AttrSpec{Name: "activation_alpha", Type: model.AttrFloat},
+	Attrs: append(append([]AttrSpec{}, gemmAttrs[:4]...), AttrSpec{Name: "activation", Type: model.AttrString, Default: ""}, AttrSpec{Name: "activation_alpha", Type: model.AttrFloat},
 		AttrSpec{Name: "activation_beta", Type: model.AttrFloat}, AttrSpec{Name: "activation_gamma", Type: model.AttrFloat}),
 	Eval: gemmDef.Eval}
 

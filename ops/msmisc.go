@@ -244,13 +244,14 @@ var cropAndResizeDef = &Def{Name: "CropAndResize", Domain: microsoft, Since: []i
 		}
 		v := toFloat64(x)
 		at := 0
+		side := func(b, k int) float32 { return float32(boxes.Float64At(b*4 + k)) }
 		for b := range boxes.Shape[0] {
 			picture := c.In[2].Int64At(b)
 			if picture < 0 || picture >= int64(x.Shape[0]) {
 				return c.Bad("box %d is of picture %d of %d", b, picture, x.Shape[0])
 			}
-			ys := cropPlaces(boxes.Float64At(b*4), boxes.Float64At(b*4+2), h, int(oh))
-			xs := cropPlaces(boxes.Float64At(b*4+1), boxes.Float64At(b*4+3), w, int(ow))
+			ys := cropPlaces(side(b, 0), side(b, 2), h, int(oh))
+			xs := cropPlaces(side(b, 1), side(b, 3), w, int(ow))
 			for ch := range x.Shape[1] {
 				plane := v[(int(picture)*x.Shape[1]+ch)*h*w:]
 				for _, py := range ys {
@@ -265,16 +266,17 @@ var cropAndResizeDef = &Def{Name: "CropAndResize", Domain: microsoft, Since: []i
 		return nil
 	}}
 
-// cropPlaces spreads n places from a to b of a side; one place is its middle.
-func cropPlaces(a, b float64, side, n int) []float64 {
+// cropPlaces spreads n places from a to b of a side; one place is its middle. It reckons in float32, as a place between two
+// pixels decides which is the nearest.
+func cropPlaces(a, b float32, side, n int) []float64 {
 	out := make([]float64, n)
-	last := float64(side - 1)
+	last := float32(side - 1)
 	for i := range out {
-		if n == 1 {
-			out[i] = 0.5 * (a + b) * last
-		} else {
-			out[i] = a*last + float64(i)*((b-a)*last/float64(n-1))
+		p := 0.5 * (a + b) * last
+		if n > 1 {
+			p = a*last + float32(i)*((b-a)*last/float32(n-1))
 		}
+		out[i] = float64(p)
 	}
 	return out
 }

@@ -23,7 +23,8 @@ func qlinearOps() []*Def {
 		quantizedDef("QLinearReduceMean", standard(reduceOps(), "ReduceMean"), 13, []Port{qPort("data")}),
 		quantizedDef("QLinearWhere", whereDef, 16, []Port{{Name: "condition", Type: "bool"}, qPort("X"), qPort("Y")}),
 		qConcatDef,
-		again(quantizeDef), again(dequantizeDef),
+		// These had their 16-bit types here before the standard had them.
+		borrowed(quantizeDef, 21), borrowed(dequantizeDef, 21),
 	}
 }
 
@@ -35,13 +36,6 @@ func standard(family []*Def, name string) *Def {
 		}
 	}
 	panic("ops: no operator " + name)
-}
-
-// again is an operator of the standard in ONNX Runtime's domain, where it had its 16-bit types before the standard.
-func again(d *Def) *Def {
-	c := *d
-	c.Domain, c.Since = microsoft, []int{1}
-	return &c
 }
 
 const microsoft = "com.microsoft"
@@ -68,7 +62,7 @@ func quantizedDef(name string, std *Def, opset int, ports []Port, more ...AttrSp
 		for _, m := range more {
 			known = known || m.Name == a.Name
 		}
-		if !known {
+		if !known && (a.Until == 0 || opset < a.Until) && a.Name != "noop_with_empty_axes" { // which came later
 			attrs = append(attrs, a)
 		}
 	}
@@ -161,8 +155,9 @@ func (c *Call) onGrid(t *model.Tensor, d model.DType, i int) (*model.Tensor, err
 	}
 	scale := c.In[i].Float64At(0)
 	v := toFloat64(t)
-	switch c.Node.Op {
-	case "QLinearAdd", "QLinearMul", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearReduceMean":
+	switch {
+	case c.Node.Op == "QLinearGlobalAveragePool" && c.Int("channels_last") != 0: // adds it after
+	case oneOf([]string{"QLinearAdd", "QLinearMul", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearReduceMean"}, c.Node.Op):
 		lo, hi := intRange(d)
 		for k := range v {
 			v[k] = saturated(math.RoundToEven(roundTo(model.Float32, v[k]/scale+zero.Float64At(0))), lo, hi)

@@ -104,7 +104,7 @@ func (d *draw) inputs(def *Def, x *example) {
 				dt = d.dtype(def, p)
 				bound[p.Type] = dt
 			}
-			d.give(x, fmt.Sprintf("x%d_%d", i, k), d.value(dt, d.shape(base, i)))
+			d.give(x, fmt.Sprintf("x%d_%d", i, k), d.valueFor(p, dt, d.shape(base, i)))
 		}
 	}
 	for n := len(x.node.Inputs); n > 0 && x.node.Inputs[n-1] == ""; n-- {
@@ -216,6 +216,22 @@ func (d *draw) value(dt model.DType, dims []int) *model.Tensor {
 			t.SetInt64(i, d.int())
 		default:
 			t.SetFloat64(i, d.float())
+		}
+	}
+	return t
+}
+
+// valueFor is a value that goes with a port: scales that are not positive, and zero points of floats that are not zero, have no
+// meaning in other runtimes.
+func (d *draw) valueFor(p Port, dt model.DType, dims []int) *model.Tensor {
+	t := d.value(dt, dims)
+	for i := range t.Len() {
+		switch {
+		case !d.tame || !dt.Float():
+		case strings.HasSuffix(p.Name, "_scale"):
+			t.SetFloat64(i, 0.25+math.Abs(t.Float64At(i)))
+		case strings.HasSuffix(p.Name, "_zero_point"):
+			t.SetFloat64(i, 0)
 		}
 	}
 	return t

@@ -12,7 +12,7 @@ func resizeOps() []*Def {
 }
 
 // upsampleDef: scales are an attribute before opset 9 and an input in it; it became Resize.
-var upsampleDef = &Def{Name: "Upsample", Since: []int{1, 7, 9, 10}, In: []Port{{Name: "X", Type: "T"}, {Name: "scales", Type: "float32", Opt: true}}, Out: []Port{{Name: "Y"}},
+var upsampleDef = &Def{Name: "Upsample", Since: []int{1, 7, 9}, Until: 10, In: []Port{{Name: "X", Type: "T"}, {Name: "scales", Type: "float32", Opt: true}}, Out: []Port{{Name: "Y"}},
 	Types: map[string]Set{"T": Any}, Exact: Rounding, Attrs: []AttrSpec{{Name: "mode", Type: model.AttrString, Default: "nearest", Enum: []string{"nearest", "linear", "bilinear"}},
 		{Name: "scales", Type: model.AttrFloats, Until: 9}, {Name: "width_scale", Type: model.AttrFloat, Until: 7}, {Name: "height_scale", Type: model.AttrFloat, Until: 7}},
 	Infer: inferResize, Eval: resize}

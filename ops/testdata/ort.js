@@ -10,7 +10,7 @@ async function main (dir, first) {
   for (const [n, feeds] of JSON.parse(fs.readFileSync(path.join(dir, 'list.json'))).entries()) {
     if (n < first) continue
     try {
-      const session = await ort.InferenceSession.create(path.join(dir, n + '.onnx'), { graphOptimizationLevel: 'disabled', intraOpNumThreads: 1, logSeverityLevel: 4 })
+      const session = await ort.InferenceSession.create(path.join(dir, n + '.onnx'), { graphOptimizationLevel: 'disabled', intraOpNumThreads: 1, logSeverityLevel: 4, enableCpuMemArena: false, enableMemPattern: false })
       const inputs = {}
       for (const t of feeds || []) {
         const raw = fs.readFileSync(path.join(dir, t.file))
