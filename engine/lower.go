@@ -27,6 +27,7 @@ type lowering struct {
 	bufs    []*buffer
 	steps   []*step
 	packs   int64
+	mem     cpu.Pool                 // of packed weights
 	jobs    []func() error           // packing of weights, done together at the end
 	done    map[model.NodeID]bool    // nodes that an earlier row covered
 	islands map[model.NodeID]*island // nodes that run on integers
@@ -423,7 +424,7 @@ func (l *lowering) scratch(bytes int) *buffer { return l.newBuffer("scratch", by
 
 // packed makes room for packed weights, which pack fills before the plan is published.
 func (l *lowering) packed(n *model.Node, words int, pack func(dst []float32) error) []float32 {
-	dst := cpu.Floats(words)
+	dst := l.mem.Floats(words)
 	l.packs += int64(len(dst)) * 4
 	l.jobs = append(l.jobs, func() error {
 		if err := pack(dst); err != nil {

@@ -139,3 +139,31 @@ func TestMemory(t *testing.T) {
 		}
 	}
 }
+
+func TestPool(t *testing.T) {
+	var p Pool
+	var all [][]float32
+	for _, n := range []int{0, 1, 15, 16, 17, 1000, 1 << 18, 3, 1 << 20, 1<<21 + 5, 7} {
+		s := p.Floats(n)
+		if len(s) != n || cap(s) != n && n < 1<<21 {
+			t.Fatalf("%d floats: length %d, capacity %d", n, len(s), cap(s))
+		}
+		if n > 0 && uintptr(unsafe.Pointer(&s[0]))%64 != 0 {
+			t.Errorf("%d floats start at %p", n, &s[0])
+		}
+		for i := range s {
+			if s[i] != 0 {
+				t.Fatalf("%d floats: %g at %d", n, s[i], i)
+			}
+			s[i] = float32(len(all) + 1)
+		}
+		all = append(all, s)
+	}
+	for k, s := range all {
+		for i, v := range s {
+			if v != float32(k+1) {
+				t.Fatalf("slice %d shares its place %d with slice %g", k, i, v-1)
+			}
+		}
+	}
+}

@@ -8,8 +8,6 @@ import (
 // Block is memory outside the Go heap, on huge pages where the kernel gives them.
 type Block struct{ raw, data []byte }
 
-const hugePage = 2 << 20
-
 // NewBlock maps size zero bytes that start at a multiple of 2 MiB (64 bytes below 1 MiB), with 4 KiB readable bytes behind them.
 func NewBlock(size int) (*Block, error) {
 	n := size + 4096
@@ -38,4 +36,12 @@ func (b *Block) Free() error {
 	err := syscall.Munmap(b.raw)
 	b.raw, b.data = nil, nil
 	return err
+}
+
+// preferHuge asks for huge pages under the middle of b; a hint that may do nothing.
+func preferHuge(b []byte) {
+	skip := int(-uintptr(unsafe.Pointer(&b[0])) & (hugePage - 1))
+	if n := (len(b) - skip) &^ (hugePage - 1); n > 0 {
+		_ = syscall.Madvise(b[skip:skip+n], syscall.MADV_HUGEPAGE)
+	}
 }
