@@ -42,7 +42,12 @@ func candidates(s Shape, f cpu.Features) []*Algorithm {
 			add(fmt.Sprintf("f32_conv_first_%dx%d", min(14, fam[nb].maxMR), nb*blk), fam[nb].isa, cpu.Need{Block: s.C, Border: border}, newDirect(s, fam, nb, true))
 		}
 		for _, nb := range widest(fam, s, false) {
-			add(fmt.Sprintf("f32_conv_%dx%d", fam[nb].maxMR, nb*blk), fam[nb].isa, need, newDirect(s, fam, nb, false))
+			name := "f32_conv_%dx%d"
+			d := newDirect(s, fam, nb, false)
+			if d.from != nil {
+				name = "f32_conv_gather_%dx%d"
+			}
+			add(fmt.Sprintf(name, fam[nb].maxMR, nb*blk), fam[nb].isa, need, d)
 		}
 	}
 	return l

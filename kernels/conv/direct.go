@@ -38,11 +38,12 @@ type rows struct {
 	s1, s2, p  []kern // by pixels; nil entries are absent; p prefetches hard
 	any        []kern
 	b          []kern // s1 for tiles that a row of the output breaks; nil: tiles end with the row
-	single     bool // only any exists
-	wide       int  // words a weight takes if not 1: 8-bit weights widened to 16
-	flip       bool // the kernel subtracts 128 from 8-bit inputs
-	lightTiles int  // with at least this many tiles a panel the light prefetch covers the next one
-	slice      int  // groups of 16 inputs that a pass over the tiles takes at most, so that weights stay in the first-level cache; 0: all
+	single     bool   // only any exists
+	gather     bool   // strided 1x1: copy the pixels that are read, then stride 1
+	wide       int    // words a weight takes if not 1: 8-bit weights widened to 16
+	flip       bool   // the kernel subtracts 128 from 8-bit inputs
+	lightTiles int    // with at least this many tiles a panel the light prefetch covers the next one
+	slice      int    // groups of 16 inputs that a pass over the tiles takes at most, so that weights stay in the first-level cache; 0: all
 }
 
 // direct is the direct algorithm on blocked layouts, or on NHWC when nhwc is set (then one group is a row of taps).
@@ -52,6 +53,8 @@ type direct struct {
 	tail map[int]*rows // by blocks, for what is left of the output channels
 	nhwc bool
 	unit int // steps are of 4 inputs, or of 1 (variant any)
+
+	from *Shape // a 1x1 convolution with strides as asked for: s is the one of stride 1 over the pixels that it reads, gathered first
 
 	groups []group // offsets are filled in by bind; here: block*taps + tap
 	panels []panel
@@ -71,6 +74,11 @@ const line = 4 * blk // bytes of a pixel of one block
 // newDirect lays out panels. family lists the tile shapes of one instruction set by blocks.
 func newDirect(s Shape, family map[int]*rows, nb int, nhwc bool) *direct {
 	d := &direct{s: s, main: family[nb], tail: map[int]*rows{}, nhwc: nhwc, unit: 4}
+	if d.main.gather && s.thin() {
+		from := s
+		d.from, d.s.H, d.s.W, d.s.SH, d.s.SW = &from, s.OutH(), s.OutW(), 1, 1
+		s = d.s
+	}
 	if nhwc || s.SW > 2 || d.main.single {
 		d.unit = 1
 	}
@@ -116,6 +124,11 @@ func newDirect(s Shape, family map[int]*rows, nb int, nhwc bool) *direct {
 	return d
 }
 
+// thin says that a convolution reads one pixel a window and not all of them: lines of every second pixel use half of the cache's sets.
+func (s Shape) thin() bool {
+	return s.KH*s.KW == 1 && s.SH*s.SW > 1 && s.PadT+s.PadL == 0 && s.M >= 4*blk
+}
+
 func (d *direct) packedLen() int { return d.wLen + roundUp(d.s.M, blk) }
 
 // pack writes all panels, [group][input][nb*16], and then the bias.
@@ -152,6 +165,7 @@ type directBound struct {
 	chunks  []chunk
 	args    kargs
 	in, out cpu.Layout
+	thin    cpu.Layout // of the gathered input
 	res     *cpu.Layout
 	work    int
 	slice   int // groups a pass, 0: all in one
@@ -195,6 +209,10 @@ func (d *direct) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, wor
 func (d *direct) bindSized(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers, inSize, outSize int) *directBound {
 	s := d.s
 	b := &directBound{direct: d, packed: packed, in: in, out: out, res: res, work: workers, lines: 4 / outSize}
+	if d.from != nil {
+		in = cpu.NewLayout(in.N, in.C, s.H, s.W, in.Block, cpu.Border{})
+		b.thin = in
+	}
 	irow, px := inSize*in.Row(), inSize*in.Block
 	b.groups = append([]group(nil), d.groups...)
 	for g := range b.groups {
@@ -369,13 +387,25 @@ func (b *directBound) share(workers int) {
 	}
 }
 
-func (b *directBound) Scratch() int { return 0 }
+func (b *directBound) Scratch() int {
+	if b.from == nil {
+		return 0
+	}
+	return b.thin.Len()
+}
 
 func (b *directBound) On(buf Buffers) Run {
 	hold(buf.In, buf.Out, buf.Res, b.in, b.out, b.res)
 	r := &directRun{b: b, args: make([]kargs, b.work)}
 	base := b.args
 	base.a, base.c = ptr(buf.In), ptr(buf.Out)
+	if b.from != nil {
+		if len(buf.Scratch) < b.Scratch() {
+			panic("conv: no room for the gathered input")
+		}
+		r.from, r.thin = buf.In, buf.Scratch
+		base.a = ptr(buf.Scratch)
+	}
 	if b.s.Residual {
 		base.res = ptr(buf.Res)
 	}
@@ -389,15 +419,44 @@ func ptr(f []float32) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(f)
 
 // directRun has one argument block a worker: arguments of kernels in tables escape, and a fresh block a call would cost memory.
 type directRun struct {
-	b    *directBound
-	base kargs
-	args []kargs
+	b          *directBound
+	base       kargs
+	args       []kargs
+	from, thin []float32 // where the input is gathered first
 }
 
-func (r *directRun) Stages() int    { return 1 }
-func (r *directRun) Pieces(int) int { return len(r.b.pieces) }
+func (r *directRun) Stages() int {
+	if r.from != nil {
+		return 2
+	}
+	return 1
+}
 
-func (r *directRun) Piece(_, i, worker int) {
+func (r *directRun) Pieces(stage int) int {
+	if r.from != nil && stage == 0 {
+		return r.b.thin.N * r.b.thin.Blocks()
+	}
+	return len(r.b.pieces)
+}
+
+// gather copies the pixels of one channel block that the convolution reads.
+func (r *directRun) gather(i int) {
+	b := r.b
+	img, c := i/b.thin.Blocks(), i%b.thin.Blocks()
+	to := r.thin[img*b.thin.Image()+c*b.thin.Plane():]
+	for y := range b.thin.H {
+		row := r.from[img*b.in.Image()+c*b.in.Plane()+b.in.Pixel(y*b.from.SH, 0):]
+		for x := range b.thin.W {
+			*(*[blk]float32)(to[(y*b.thin.W+x)*blk:]) = *(*[blk]float32)(row[x*b.from.SW*blk:])
+		}
+	}
+}
+
+func (r *directRun) Piece(stage, i, worker int) {
+	if r.from != nil && stage == 0 {
+		r.gather(i)
+		return
+	}
 	b, pc := r.b, r.b.pieces[i]
 	k := &r.args[worker]
 	*k = r.base

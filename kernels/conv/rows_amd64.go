@@ -37,7 +37,7 @@ func avx512Rows() map[int]*rows {
 }
 
 func avx2Rows() map[int]*rows {
-	r := &rows{isa: cpu.AVX2, nb: 1, maxMR: 6, lightTiles: 4, slice: 16}
+	r := &rows{isa: cpu.AVX2, nb: 1, maxMR: 6, lightTiles: 4, slice: 16, gather: true}
 	r.s1, r.s2, r.p, r.b, r.any = kerns(conv1s1Y()), kerns(conv1s2Y()), kerns(conv1pY()), kerns(conv1bY()), kerns(conv1anyY())
 	return map[int]*rows{1: r}
 }
@@ -58,7 +58,8 @@ func winoFamily(f cpu.Features) *winoRows {
 	case f.Has(cpu.AVX512F):
 		return &winoRows{isa: cpu.AVX512F, in4: winoIn, out4: winoOut, edge4: winoOutMask, in2: winoIn2, out2: winoOut2, edge2: winoOut2Mask, span: actSpanZ}
 	case f.Has(cpu.AVX2):
-		return &winoRows{isa: cpu.AVX2, in4: winoInY, out4: winoOutY, edge4: winoEdgeY, span: actSpanY, half: 32}
+		return &winoRows{isa: cpu.AVX2, in4: winoInY, out4: winoOutY, edge4: winoEdgeY, in2: winoIn2Y, out2: winoOut2Y, edge2: winoEdge2Y,
+			span: actSpanY, half: 32}
 	}
 	return nil
 }

@@ -5,7 +5,7 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 )
 
-// Winograd F(4x4,3x3) in 16 registers: constants are memory operands, results are stored as soon as they exist. A call covers 8 of
+// Winograd F(4x4,3x3) and F(2x2,3x3) in 16 registers: constants are memory operands, results are stored as soon as they exist. A call covers 8 of
 // the 16 channels of a line; the driver moves all pointers by 32 bytes for the other half.
 
 const (
@@ -18,42 +18,92 @@ const (
 
 func winoAVX2Kernels() {
 	declareConsts("winoY", wP, wQ, wPQ, wA, wB, wA3, wB3)
-	winoInY()
-	winoOutY("winoOutY", false)
-	winoOutY("winoEdgeY", true)
+	winoInY("winoInY", 6, winoIn4)
+	winoInY("winoIn2Y", 4, winoIn2Vec)
+	winoOutY("winoOutY", 4, false)
+	winoOutY("winoEdgeY", 4, true)
+	winoOutY("winoOut2Y", 2, false)
+	winoOutY("winoEdge2Y", 2, true)
 }
 
-func winoInY() {
+// winoIn4 is one line of the input transform of F(4x4).
+func winoIn4(s isa, in, out []Mem) {
+	d := s.vecs(6)
+	for i := range d {
+		VMOVUPS(in[i], d[i])
+	}
+	t, u, o := s.vec(), s.vec(), s.vec()
+	VADDPS(d[0], d[4], t) // t0 = d0 + d4 - (p+q) d2
+	VFNMADD231PS(vconst(wPQ), d[2], t)
+	VMOVUPS(t, out[0])
+	VADDPS(d[1], d[5], t) // t5 = d1 + d5 - (p+q) d3
+	VFNMADD231PS(vconst(wPQ), d[3], t)
+	VMOVUPS(t, out[5])
+	half := func(sq, pt float32, i int) { // t = (d4 - sq d2) +- pt (d3 - sq d1)
+		VMOVAPS(d[4], t)
+		VFNMADD231PS(vconst(sq), d[2], t)
+		VMOVAPS(d[3], o)
+		VFNMADD231PS(vconst(sq), d[1], o)
+		VMOVAPS(t, u)
+		VFMADD231PS(vconst(pt), o, t)
+		VFNMADD231PS(vconst(pt), o, u)
+		VMOVUPS(t, out[i])
+		VMOVUPS(u, out[i+1])
+	}
+	half(wQ, wA, 1)
+	half(wP, wB, 3)
+}
+
+// winoIn2Vec is one line of the input transform of F(2x2).
+func winoIn2Vec(s isa, in, out []Mem) {
+	d, t := s.vecs(4), s.vecs(4)
+	for i := range d {
+		VMOVUPS(in[i], d[i])
+	}
+	VSUBPS(d[2], d[0], t[0])
+	VADDPS(d[2], d[1], t[1])
+	VSUBPS(d[1], d[2], t[2])
+	VSUBPS(d[3], d[1], t[3])
+	for i := range t {
+		VMOVUPS(t[i], out[i])
+	}
+}
+
+// winoOut4 and winoOut2Vec are one line of the output transforms; y starts from the bias or zero.
+func winoOut4(s isa, m, y []vec) {
+	s1, d1, s2, d2 := s.vec(), s.vec(), s.vec(), s.vec()
+	VADDPS(m[1], m[2], s1)
+	VSUBPS(m[2], m[1], d1)
+	VADDPS(m[3], m[4], s2)
+	VSUBPS(m[4], m[3], d2)
+	VADDPS(m[0], y[0], y[0])
+	VADDPS(s1, y[0], y[0])
+	VADDPS(s2, y[0], y[0])
+	VFMADD231PS(vconst(wA), d1, y[1])
+	VFMADD231PS(vconst(wB), d2, y[1])
+	VFMADD231PS(vconst(wP), s1, y[2])
+	VFMADD231PS(vconst(wQ), s2, y[2])
+	VFMADD231PS(vconst(wA3), d1, y[3])
+	VFMADD231PS(vconst(wB3), d2, y[3])
+	VADDPS(m[5], y[3], y[3])
+}
+
+func winoOut2Vec(s isa, m, y []vec) {
+	t := s.vec()
+	VADDPS(m[1], m[0], t)
+	VADDPS(m[2], t, t)
+	VADDPS(t, y[0], y[0])
+	VSUBPS(m[2], m[1], t)
+	VSUBPS(m[3], t, t)
+	VADDPS(t, y[1], y[1])
+}
+
+// winoInY transforms tiles of n x n points: columns into a buffer, then rows.
+func winoInY(name string, n int, one func(s isa, in, out []Mem)) {
 	s := avx2
-	text("winoInY")
+	text(name)
 	p := arg()
 	src, dst, tiles, nt, row, ps, tmp := load(p, wSrc), load(p, wDst), load(p, wTiles), load(p, wNt), load(p, wRow), load(p, wPs), load(p, wTmp)
-	one := func(in, out [6]Mem) {
-		d := s.vecs(6)
-		for i := range d {
-			VMOVUPS(in[i], d[i])
-		}
-		t, u, o := s.vec(), s.vec(), s.vec()
-		VADDPS(d[0], d[4], t) // t0 = d0 + d4 - (p+q) d2
-		VFNMADD231PS(vconst(wPQ), d[2], t)
-		VMOVUPS(t, out[0])
-		VADDPS(d[1], d[5], t) // t5 = d1 + d5 - (p+q) d3
-		VFNMADD231PS(vconst(wPQ), d[3], t)
-		VMOVUPS(t, out[5])
-		half := func(sq, pt float32, i int) { // t = (d4 - sq d2) +- pt (d3 - sq d1)
-			VMOVAPS(d[4], t)
-			VFNMADD231PS(vconst(sq), d[2], t)
-			VMOVAPS(d[3], o)
-			VFNMADD231PS(vconst(sq), d[1], o)
-			VMOVAPS(t, u)
-			VFMADD231PS(vconst(pt), o, t)
-			VFNMADD231PS(vconst(pt), o, u)
-			VMOVUPS(t, out[i])
-			VMOVUPS(u, out[i+1])
-		}
-		half(wQ, wA, 1)
-		half(wP, wB, 3)
-	}
 	row3, ps3 := GP64(), GP64()
 	LEAQ(Mem{Base: row, Index: row, Scale: 2}, row3)
 	LEAQ(Mem{Base: ps, Index: ps, Scale: 2}, ps3)
@@ -62,22 +112,24 @@ func winoInY() {
 	MOVQ(src, a)
 	ADDQ(Mem{Base: tiles}, a)
 	LEAQ(Mem{Base: a, Index: row3, Scale: 1}, a3)
-	for j := range 6 {
-		var o [6]Mem
-		for i := range o {
-			o[i] = Mem{Base: tmp, Disp: (i*6 + j) * 64}
+	at := func(i, j int) Mem { return Mem{Base: tmp, Disp: (i*n + j) * 64} }
+	line := func(f func(k int) Mem) []Mem {
+		m := make([]Mem, n)
+		for k := range m {
+			m[k] = f(k)
 		}
-		one(six(a, a3, row, j*64), o)
+		return m
+	}
+	for j := range n {
+		in := six(a, a3, row, j*64)
+		one(s, in[:n], line(func(i int) Mem { return at(i, j) }))
 	}
 	MOVQ(dst, a)
-	for i := range 6 {
+	for i := range n {
 		LEAQ(Mem{Base: a, Index: ps3, Scale: 1}, a3)
-		var in [6]Mem
-		for j := range in {
-			in[j] = Mem{Base: tmp, Disp: (i*6 + j) * 64}
-		}
-		one(in, six(a, a3, ps, 0))
-		LEAQ(Mem{Base: a3, Index: ps3, Scale: 1}, a)
+		out := six(a, a3, ps, 0)
+		one(s, line(func(j int) Mem { return at(i, j) }), out[:n])
+		winoNext(n, a3, ps, ps3, a)
 	}
 	ADDQ(Imm(64), dst)
 	ADDQ(Imm(winoTileSize), tiles)
@@ -87,64 +139,63 @@ func winoInY() {
 	RET()
 }
 
-// winoOutY: 6x6 -> 4x4, bias, residual, activation, store; with edge only the nr x nc pixels that exist.
-func winoOutY(name string, edge bool) {
-	s := avx2
+// winoNext sets a to n points on; a3 stands three points on.
+func winoNext(n int, a3, ps, ps3, a gp) {
+	if n == 4 {
+		LEAQ(Mem{Base: a3, Index: ps, Scale: 1}, a)
+		return
+	}
+	LEAQ(Mem{Base: a3, Index: ps3, Scale: 1}, a)
+}
+
+// winoOutY: (o+2)x(o+2) points -> o x o pixels, bias, residual, activation, store; with edge only the nr x nc pixels that exist.
+func winoOutY(name string, o int, edge bool) {
+	s, k := avx2, o+2
 	text(name)
 	p := arg()
 	src, dst, tiles, nt, row, ps, tmp := load(p, wSrc), load(p, wDst), load(p, wTiles), load(p, wNt), load(p, wRow), load(p, wPs), load(p, wTmp)
 	ps3, a, a3, r := GP64(), GP64(), GP64(), GP64()
 	LEAQ(Mem{Base: ps, Index: ps, Scale: 2}, ps3)
-	one := func(in [6]Mem, bias bool) (y [4]vec) {
-		m := s.vecs(6)
+	one := func(in []Mem, bias bool) []vec {
+		m, y := s.vecs(k), s.vecs(o)
 		for i := range m {
 			VMOVUPS(in[i], m[i])
 		}
-		s1, d1, s2, d2 := s.vec(), s.vec(), s.vec(), s.vec()
-		VADDPS(m[1], m[2], s1)
-		VSUBPS(m[2], m[1], d1)
-		VADDPS(m[3], m[4], s2)
-		VSUBPS(m[4], m[3], d2)
 		for i := range y {
-			y[i] = s.vec()
 			if bias {
 				VMOVUPS(Mem{Base: r}, y[i])
 			} else {
 				s.zero(y[i])
 			}
 		}
-		VADDPS(m[0], y[0], y[0])
-		VADDPS(s1, y[0], y[0])
-		VADDPS(s2, y[0], y[0])
-		VFMADD231PS(vconst(wA), d1, y[1])
-		VFMADD231PS(vconst(wB), d2, y[1])
-		VFMADD231PS(vconst(wP), s1, y[2])
-		VFMADD231PS(vconst(wQ), s2, y[2])
-		VFMADD231PS(vconst(wA3), d1, y[3])
-		VFMADD231PS(vconst(wB3), d2, y[3])
-		VADDPS(m[5], y[3], y[3])
-		return
+		if o == 4 {
+			winoOut4(s, m, y)
+		} else {
+			winoOut2Vec(s, m, y)
+		}
+		return y
 	}
 	Label("t")
 	MOVQ(src, a)
-	for i := range 6 {
+	for i := range k {
 		LEAQ(Mem{Base: a, Index: ps3, Scale: 1}, a3)
-		y := one(six(a, a3, ps, 0), false)
+		in := six(a, a3, ps, 0)
+		y := one(in[:k], false)
 		for j := range y {
-			VMOVUPS(y[j], Mem{Base: tmp, Disp: (j*6 + i) * 64})
+			VMOVUPS(y[j], Mem{Base: tmp, Disp: (j*k + i) * 64})
 		}
-		LEAQ(Mem{Base: a3, Index: ps3, Scale: 1}, a)
+		winoNext(k, a3, ps, ps3, a)
 	}
-	for j := range 4 {
+	for j := range o {
 		lab := string(rune('a' + j))
 		if edge {
 			MOVQ(Mem{Base: tiles, Disp: 32}, r)
 			CMPQ(r, Imm(uint64(j)))
 			JLE(LabelRef("done"))
 		}
-		var in [6]Mem
+		in := make([]Mem, k)
 		for i := range in {
-			in[i] = Mem{Base: tmp, Disp: (j*6 + i) * 64}
+			in[i] = Mem{Base: tmp, Disp: (j*k + i) * 64}
 		}
 		MOVQ(Mem{Base: p, Disp: wBias}, r)
 		y := one(in, true)
@@ -180,7 +231,7 @@ func winoOutY(name string, edge bool) {
 				JLE(LabelRef("skip" + lab))
 			}
 			VMOVUPS(y[i], Mem{Base: a, Disp: j * 64})
-			if i < 3 {
+			if i < o-1 {
 				ADDQ(row, a)
 			}
 		}

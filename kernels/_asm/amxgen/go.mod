@@ -1,0 +1,3 @@
+module fettle/kernels/_asm/amxgen
+
+go 1.26
