@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -179,6 +180,15 @@ type result struct {
 	Outputs []described `json:"outputs"`
 }
 
+// lane is a part of the models, from first on and before end, that one process after the other runs.
+type lane struct {
+	first, end int
+	file       string // of results, a line a model
+	results    []result
+}
+
+// runAll runs the models in two processes at a time. One that brings ONNX Runtime down ends its process; the next begins
+// behind it.
 func runAll(t *testing.T, dir string, feeds [][]described) []result {
 	t.Helper()
 	b, err := json.Marshal(feeds)
@@ -189,33 +199,56 @@ func runAll(t *testing.T, dir string, feeds [][]described) []result {
 		t.Fatal(err)
 	}
 	modules, _ := filepath.Abs("../.cache/ort/node_modules")
-	var results []result
-	for len(results) < len(feeds) {
-		// A model that brings ONNX Runtime down ends its process; the next one begins behind it.
-		c := exec.Command("node", "testdata/ort.js", dir, strconv.Itoa(len(results)))
-		c.Env = append(os.Environ(), "NODE_PATH="+modules, "ORT_DISABLE_TELEMETRY=1")
-		out, err := c.CombinedOutput()
-		before := len(results)
-		results = results[:0]
-		if b, e := os.ReadFile(filepath.Join(dir, "results")); e == nil {
-			for l := range strings.Lines(string(b)) {
-				var r result
-				if err := json.Unmarshal([]byte(l), &r); err != nil {
+	half := len(feeds) / 2
+	lanes := []*lane{{first: 0, end: half, file: "results-0"}, {first: half, end: len(feeds), file: "results-1"}}
+	for {
+		var running []*exec.Cmd
+		var of []*lane
+		for _, l := range lanes {
+			if at := l.first + len(l.results); at < l.end {
+				c := exec.Command("node", "testdata/ort.js", dir, strconv.Itoa(at), strconv.Itoa(l.end), l.file)
+				c.Env = append(os.Environ(), "NODE_PATH="+modules, "ORT_DISABLE_TELEMETRY=1")
+				c.Stderr = &bytes.Buffer{}
+				if err := c.Start(); err != nil {
 					t.Fatal(err)
 				}
-				results = append(results, r)
+				running, of = append(running, c), append(of, l)
 			}
 		}
-		if err == nil && len(results) < len(feeds) || len(results) < before {
-			t.Fatalf("ONNX Runtime ran %d of %d models: %s", len(results), len(feeds), out)
+		if len(running) == 0 {
+			return append(lanes[0].results, lanes[1].results...)
 		}
-		if err != nil {
-			line, _ := json.Marshal(result{Error: "the process ended: " + err.Error()})
-			results = append(results, result{Error: "the process ended: " + err.Error()})
-			appendTo(t, filepath.Join(dir, "results"), append(line, '\n'))
+		for i, c := range running {
+			of[i].finish(t, dir, c)
 		}
 	}
-	return results
+}
+
+// finish waits for the process of a lane and reads what it has run.
+func (l *lane) finish(t *testing.T, dir string, c *exec.Cmd) {
+	t.Helper()
+	ended := c.Wait()
+	before := len(l.results)
+	l.results = l.results[:0]
+	if b, err := os.ReadFile(filepath.Join(dir, l.file)); err == nil {
+		for line := range strings.Lines(string(b)) {
+			var r result
+			if err := json.Unmarshal([]byte(line), &r); err != nil {
+				t.Fatal(err)
+			}
+			l.results = append(l.results, r)
+		}
+	}
+	missing := l.first+len(l.results) < l.end
+	if ended == nil && missing || len(l.results) < before {
+		t.Fatalf("ONNX Runtime ran %d of %d models: %s", len(l.results), l.end-l.first, c.Stderr)
+	}
+	if ended != nil && missing {
+		r := result{Error: "the process ended: " + ended.Error()}
+		line, _ := json.Marshal(r)
+		l.results = append(l.results, r)
+		appendTo(t, filepath.Join(dir, l.file), append(line, '\n'))
+	}
 }
 
 func appendTo(t *testing.T, path string, b []byte) {

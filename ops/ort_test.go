@@ -49,7 +49,7 @@ func TestAgainstONNXRuntime(t *testing.T) {
 			all = append(all, &contest{def: def, name: def.Domain + ":" + def.Name})
 		}
 	}
-	for round := 0; round < 7; round++ {
+	for round := 0; round < 6; round++ {
 		var owner []*contest
 		var examples []*example
 		var wants [][]*model.Tensor
@@ -58,7 +58,10 @@ func TestAgainstONNXRuntime(t *testing.T) {
 			if _, excused := noKernel[c.name]; excused && round > 0 {
 				missing = 0
 			}
-			for range missing * min(1+round, 4) {
+			if missing > 0 { // more in later rounds, where most are refused
+				missing = missing*(1+round) + 5*round
+			}
+			for range missing {
 				if x, want := c.next(); x != nil {
 					owner, examples, wants = append(owner, c), append(examples, x), append(wants, want)
 				}

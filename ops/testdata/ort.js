@@ -1,14 +1,14 @@
-// node ort.js DIR FIRST: runs DIR/N.onnx for N = FIRST, … in ONNX Runtime on the inputs that DIR/list.json describes and
-// appends a line to DIR/results for each: its outputs, with raw elements in files (strings as JSON), or the error.
+// node ort.js DIR FIRST END FILE: runs DIR/N.onnx for N = FIRST, … below END in ONNX Runtime on the inputs that DIR/list.json
+// describes and appends a line to DIR/FILE for each: its outputs, with raw elements in files (strings as JSON), or the error.
 const ort = require('onnxruntime-node'), fs = require('fs'), path = require('path')
 const kinds = {
   float32: Float32Array, float64: Float64Array, float16: Uint16Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array,
   int32: Int32Array, uint32: Uint32Array, int64: BigInt64Array, uint64: BigUint64Array, bool: Uint8Array
 }
-async function main (dir, first) {
-  const done = r => fs.appendFileSync(path.join(dir, 'results'), JSON.stringify(r) + '\n')
+async function main (dir, first, end, file) {
+  const done = r => fs.appendFileSync(path.join(dir, file), JSON.stringify(r) + '\n')
   for (const [n, feeds] of JSON.parse(fs.readFileSync(path.join(dir, 'list.json'))).entries()) {
-    if (n < first) continue
+    if (n < first || n >= end) continue
     try {
       const session = await ort.InferenceSession.create(path.join(dir, n + '.onnx'), { graphOptimizationLevel: 'disabled', intraOpNumThreads: 1, logSeverityLevel: 4, enableCpuMemArena: false, enableMemPattern: false })
       const inputs = {}
@@ -18,9 +18,9 @@ async function main (dir, first) {
       }
       const result = await session.run(inputs)
       done({ outputs: session.outputNames.map((name, i) => {
-        const t = result[name], file = `out-${n}-${i}`
-        fs.writeFileSync(path.join(dir, file), t.type === 'string' ? JSON.stringify(t.data) : Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength))
-        return { name, dtype: t.type, shape: Array.from(t.dims, Number), file }
+        const t = result[name], out = `out-${n}-${i}`
+        fs.writeFileSync(path.join(dir, out), t.type === 'string' ? JSON.stringify(t.data) : Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength))
+        return { name, dtype: t.type, shape: Array.from(t.dims, Number), file: out }
       }) })
       await session.release()
     } catch (e) {
@@ -28,4 +28,4 @@ async function main (dir, first) {
     }
   }
 }
-main(process.argv[2], +process.argv[3]).catch(e => { console.error(String(e)); process.exit(1) })
+main(process.argv[2], +process.argv[3], +process.argv[4], process.argv[5]).catch(e => { console.error(String(e)); process.exit(1) })
