@@ -12,6 +12,7 @@ import (
 const (
 	gA, gB, gC, gBias, gK, gRs, gCs, gLdc, gNt = 0, 8, 16, 24, 32, 40, 48, 56, 64
 	gAct, gLo, gHi, gAcc, gCur, gMask          = 72, 80, 84, 88, 96, 112
+	gLive                                      = 192
 )
 
 func gemmKernels(s isa) {
@@ -155,6 +156,12 @@ func gemm(s isa, mr, nb int, q bool) {
 		maxMin(p, actArgs{gAct, gLo, gHi}, "", t, all, x[0], x[1])
 	}
 	if s == avx2 {
+		// Masked stores are microcode on some processors (Zen: a dozen cycles each): only the last columns need them.
+		CMPQ(Mem{Base: p, Disp: gLive}, Imm(uint64(nb*16)))
+		JL(LabelRef("part"))
+		each(func(m Mem, i, j int) { VMOVUPS(acc[i][j], m) })
+		JMP(LabelRef("stored"))
+		Label("part")
 		for j := range nv {
 			VMOVUPS(Mem{Base: p, Disp: gMask + 32*j}, bv[j])
 		}
@@ -169,6 +176,9 @@ func gemm(s isa, mr, nb int, q bool) {
 			VMOVUPS(acc[i][j], masks[j], m)
 		}
 	})
+	if s == avx2 {
+		Label("stored")
+	}
 	MOVQ(rs, t)
 	IMUL3Q(U32(uint32(mr)), t, t)
 	ADDQ(t, Mem{Base: p, Disp: gCur})
