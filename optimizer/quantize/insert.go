@@ -18,8 +18,20 @@ type writer struct {
 	inits  []*model.Init
 	nodes  []*model.Node
 	read   map[string]string // value -> what readers of it read now
+	placed []*placed         // layers with scaled weights, in order
 	saved  map[model.NodeID]int64
 	notes  map[model.NodeID]string
+}
+
+// placed is where the numbers of a layer stand in the model that was written.
+type placed struct {
+	l              *layer
+	node           model.NodeID
+	grid           *grid
+	q, scale, zero string // constants; zero "" for none
+	dq             string // the value that the layer reads
+	bias           string // constant of the integer bias, "" for none
+	sx             float32
 }
 
 func (w *writer) write() (*model.Model, error) {
@@ -220,6 +232,8 @@ func (w *writer) weights(n *model.Node, l *layer) error {
 	dn := w.fresh(l.weight + "_dq")
 	w.add("DequantizeLinear", l.weight, n, in, dn, attrs...)
 	n.Inputs[1] = dn
+	at := &placed{l: l, node: n.ID, grid: g, q: qn, scale: sn, dq: dn, sx: sx}
+	w.placed = append(w.placed, at)
 	if bias == nil {
 		return nil
 	}
@@ -227,6 +241,7 @@ func (w *writer) weights(n *model.Node, l *layer) error {
 	zb := model.NewTensor(model.Int32, len(bias))
 	attrs = []model.Attr{model.IntAttr("axis", 0)}
 	bq, bs, bz := w.fresh(l.bias+"_q"), w.fresh(l.bias+"_scale"), w.fresh(l.bias+"_zero")
+	at.bias = bq
 	w.inits = append(w.inits, &model.Init{Name: bq, Tensor: qb}, &model.Init{Name: bs, Tensor: sb}, &model.Init{Name: bz, Tensor: zb})
 	bd := w.fresh(l.bias + "_dq")
 	w.add("DequantizeLinear", l.bias, n, []string{bq, bs, bz}, bd, attrs...)

@@ -3,7 +3,7 @@
 // operators, the form that every runtime reads and that engines lower to integer kernels.
 //
 // It knows no kernel and runs no model itself: a runner comes with the environment. Start reading at Options,
-// then at the pass's Apply: select, calibrate, weights, insert.
+// then at the pass's Apply: select, calibrate, weights, insert, tune.
 package quantize
 
 import (
@@ -27,25 +27,28 @@ import (
 //	            with scale sx*sw[o].
 //	            Without integer values (activations none) weights may also be int4 or int3, per channel or per block of the
 //	            axis that sums run over, fp8 (E4M3FN, scaled to 448), or fp16 and bf16 behind a Cast.
+//	Rounding:   nearest, or gptq: with H = XᵀX of the rows X that a layer gets from the quantized layers before it, integers,
+//	            scale and zero of each channel that make (w-ŵ)·H·(w-ŵ)ᵀ small, column after column; the bias keeps the mean.
 //	Exactness:  scored: only data says how good it is.
-//	Paper:      Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295.
+//	Paper:      Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295; Frantar et al. 2023, arXiv:2210.17323.
 
 // Options are the options of quantize.
 type Options struct {
 	Weights     string `opt:"weights" enum:"int8 int4 int3 fp16 bf16 fp8" help:"type of the weights in the file"`
 	Activations string `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; none: weights only"`
-	Rounding    string `opt:"rounding" enum:"nearest gptq adaround" help:"how a weight chooses between two steps"`
+	Rounding    string `opt:"rounding" enum:"nearest gptq adaround" help:"how a weight chooses between two steps; gptq makes up for the errors of a layer's other weights on calibration data" paper:"Frantar et al. 2023, arXiv:2210.17323"`
 	Calibration string `opt:"calibration" enum:"minmax percentile mse entropy" help:"how the range of a value is chosen from calibration data" paper:"Nagel et al. 2021, arXiv:2106.08295, section 3.1"`
 	Export      string `opt:"export" enum:"qdq qoperator" help:"how the file spells integer operators"`
 	PerChannel  bool   `opt:"per_channel" help:"one scale for each output channel instead of one for the whole weight"`
 	Block       int    `opt:"block" min:"0" max:"256" help:"weights along the sums that share a scale, a power of two from 16 on; 0: one scale for each output channel" when:"activations=none"`
 	ReduceRange bool   `opt:"reduce_range" help:"weights of 7 bits, for runtimes that add byte products in 16 bits: ONNX Runtime on x86 with AVX2 and no VNNI"`
+	Asymmetric  bool   `opt:"asymmetric" help:"weights of 4 bits and fewer may have a zero other than 0, which moves their range" when:"activations=none"`
 	Samples     int    `opt:"samples" min:"1" max:"100000" help:"calibration items to run"`
 }
 
 // New makes the pass with its defaults.
 func New() optimizer.Pass {
-	return &pass{o: Options{Weights: "int8", Activations: "int8", Rounding: "nearest", Calibration: "mse", Export: "qdq", PerChannel: true, Samples: 128}}
+	return &pass{o: Options{Weights: "int8", Activations: "int8", Rounding: "nearest", Calibration: "mse", Export: "qdq", PerChannel: true, Asymmetric: true, Samples: 128}}
 }
 
 type pass struct{ o Options }
@@ -66,7 +69,7 @@ func (p *pass) supported() error {
 		option, value string
 		does          []string
 	}{
-		{"rounding", p.o.Rounding, []string{"nearest"}}, {"export", p.o.Export, []string{"qdq"}},
+		{"rounding", p.o.Rounding, []string{"nearest", "gptq"}}, {"export", p.o.Export, []string{"qdq"}},
 		{"activations", p.o.Activations, []string{"int8", "uint8", "none"}}, {"calibration", p.o.Calibration, []string{"minmax", "mse"}},
 	} {
 		if c.option == "calibration" && p.o.Activations == "none" || slices.Contains(c.does, c.value) {
@@ -151,13 +154,19 @@ func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*
 	if err != nil {
 		return nil, nil, fail.In(err, "quantize", fail.Where{})
 	}
+	var tuned []optimizer.Finding
+	if p.o.Rounding != "nearest" && precisions[p.o.Weights].dtype.Bits() <= 8 && !precisions[p.o.Weights].dtype.Float() {
+		if out, tuned, err = tune(ctx, env, p.o, w, up, out); err != nil {
+			return nil, nil, err
+		}
+	}
 	for i := range s.found {
 		if s.found[i].Outcome == optimizer.Applied && len(s.found[i].Nodes) > 0 {
 			s.found[i].Gain.Bytes = w.saved[s.found[i].Nodes[0]]
 			s.found[i].Reason = w.notes[s.found[i].Nodes[0]]
 		}
 	}
-	return out, s.found, nil
+	return out, append(s.found, tuned...), nil
 }
 
 func names(m *model.Model) map[string]bool {

@@ -269,7 +269,7 @@ func TestAccuracy(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	m := parse(t, net)
-	for k, v := range map[string]any{"weights": "int4", "rounding": "gptq", "calibration": "entropy", "export": "qoperator", "activations": "dynamic"} {
+	for k, v := range map[string]any{"weights": "int4", "rounding": "adaround", "calibration": "entropy", "export": "qoperator", "activations": "dynamic"} {
 		p := New()
 		if err := spec.Decode(p.Options(), map[string]any{k: v}); err != nil {
 			t.Fatal(err)
