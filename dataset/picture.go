@@ -4,14 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"image"
-	"image/color"
-	"image/jpeg"
-	"image/png"
-
-	"golang.org/x/image/bmp"
-	"golang.org/x/image/webp"
 
 	"fettle/internal/fail"
+	"fettle/internal/pixels"
 )
 
 // Picture is 8-bit RGB, rows from the top, three bytes a pixel.
@@ -28,15 +23,16 @@ func (p *Picture) cut(x, y, w, h int) *Picture {
 	return out
 }
 
-// DecodePicture reads PNG, JPEG, WebP or BMP as Pillow's convert("RGB") after exif_transpose does: JPEG chroma
+// DecodePicture reads PNG, JPEG, WebP, BMP, TIFF or PNM as Pillow's convert("RGB") after exif_transpose does: JPEG chroma
 // with libjpeg's smooth upsampling, EXIF orientation applied, alpha dropped, 16 bits cut to 8. The header is
 // checked against maxPixels before anything is decoded: fail.TooBig. Damaged pictures are fail.Corrupt.
 func DecodePicture(b []byte, maxPixels int) (*Picture, error) {
-	kind, decode, config := sniff(b)
-	if kind == "" {
-		return nil, fail.New(fail.Invalid, "is no PNG, JPEG, WebP or BMP picture")
+	f := pixels.FormatOf(b)
+	if f == nil {
+		return nil, fail.New(fail.Invalid, "is no PNG, JPEG, WebP, BMP, TIFF or PNM picture")
 	}
-	cfg, err := config(bytes.NewReader(b))
+	kind := f.Name
+	cfg, err := f.Size(bytes.NewReader(b))
 	if err != nil {
 		return nil, fail.New(fail.Corrupt, "damaged %s header: %v", kind, err)
 	}
@@ -46,78 +42,20 @@ func DecodePicture(b []byte, maxPixels int) (*Picture, error) {
 	if cfg.Width > maxPixels/cfg.Height {
 		return nil, fail.New(fail.TooBig, "a %s picture of %dx%d has more than %d pixels", kind, cfg.Width, cfg.Height, maxPixels)
 	}
-	img, err := decode(bytes.NewReader(b))
+	img, err := f.Decode(bytes.NewReader(b))
 	if err != nil {
 		return nil, fail.New(fail.Corrupt, "damaged %s picture: %v", kind, err)
 	}
-	p := toRGB(img, kind == "WebP")
+	p := toRGB(img, f)
 	if kind == "JPEG" {
 		p = p.turn(exifOrientation(b))
 	}
 	return p, nil
 }
 
-func sniff(b []byte) (string, func(*bytes.Reader) (image.Image, error), func(*bytes.Reader) (image.Config, error)) {
-	has := func(s string, at int) bool { return len(b) >= at+len(s) && string(b[at:at+len(s)]) == s }
-	type d = func(*bytes.Reader) (image.Image, error)
-	type c = func(*bytes.Reader) (image.Config, error)
-	switch {
-	case has("\x89PNG\r\n\x1a\n", 0):
-		return "PNG", d(func(r *bytes.Reader) (image.Image, error) { return png.Decode(r) }), c(func(r *bytes.Reader) (image.Config, error) { return png.DecodeConfig(r) })
-	case has("\xff\xd8", 0):
-		return "JPEG", d(func(r *bytes.Reader) (image.Image, error) { return jpeg.Decode(r) }), c(func(r *bytes.Reader) (image.Config, error) { return jpeg.DecodeConfig(r) })
-	case has("RIFF", 0) && has("WEBP", 8):
-		return "WebP", d(func(r *bytes.Reader) (image.Image, error) { return webp.Decode(r) }), c(func(r *bytes.Reader) (image.Config, error) { return webp.DecodeConfig(r) })
-	case has("BM", 0):
-		return "BMP", d(func(r *bytes.Reader) (image.Image, error) { return bmp.Decode(r) }), c(func(r *bytes.Reader) (image.Config, error) { return bmp.DecodeConfig(r) })
-	}
-	return "", nil, nil
-}
-
-func toRGB(img image.Image, video bool) *Picture {
-	r := img.Bounds()
-	p := &Picture{W: r.Dx(), H: r.Dy(), Pix: make([]byte, 3*r.Dx()*r.Dy())}
-	switch m := img.(type) {
-	case *image.YCbCr:
-		if video {
-			webpRGB(m, p)
-		} else {
-			jpegRGB(m, p)
-		}
-	case *image.NYCbCrA:
-		webpRGB(&m.YCbCr, p)
-	case *image.Gray:
-		for y := range p.H {
-			for x := range p.W {
-				v := m.Pix[y*m.Stride+x]
-				copy(p.Pix[3*(y*p.W+x):], []byte{v, v, v})
-			}
-		}
-	case *image.NRGBA:
-		for y := range p.H {
-			for x := range p.W {
-				copy(p.Pix[3*(y*p.W+x):3*(y*p.W+x)+3], m.Pix[y*m.Stride+4*x:])
-			}
-		}
-	case *image.Paletted:
-		for y := range p.H {
-			for x := range p.W {
-				c, _ := m.Palette[m.Pix[y*m.Stride+x]].(color.NRGBA)
-				if o, ok := m.Palette[m.Pix[y*m.Stride+x]].(color.RGBA); ok {
-					c = color.NRGBA{o.R, o.G, o.B, o.A}
-				}
-				copy(p.Pix[3*(y*p.W+x):], []byte{c.R, c.G, c.B})
-			}
-		}
-	default:
-		for y := range p.H {
-			for x := range p.W {
-				// Not premultiplied: Pillow drops alpha and keeps the colour.
-				c := color.NRGBA64Model.Convert(img.At(r.Min.X+x, r.Min.Y+y)).(color.NRGBA64)
-				copy(p.Pix[3*(y*p.W+x):], []byte{byte(c.R >> 8), byte(c.G >> 8), byte(c.B >> 8)})
-			}
-		}
-	}
+func toRGB(img image.Image, f *pixels.Format) *Picture {
+	p := &Picture{}
+	p.W, p.H, p.Pix = f.RGB(img)
 	return p
 }
 

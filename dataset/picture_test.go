@@ -12,7 +12,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"fettle/internal/pixels"
 )
+
+var jpegFormat = pixels.FormatOf([]byte("\xff\xd8"))
 
 // hard is a picture of coloured blocks and noise: the worst case for chroma upsampling.
 func hard(w, h int) *image.NRGBA {
@@ -71,7 +75,7 @@ func TestJPEGAsLibjpeg(t *testing.T) {
 			t.Run(fmt.Sprint(sample, size), func(t *testing.T) {
 				m := hard(size[0], size[1])
 				src := fmt.Appendf(nil, "P6\n%d %d\n255\n", size[0], size[1])
-				src = append(src, toRGB(m, false).Pix...)
+				src = append(src, toRGB(m, jpegFormat).Pix...)
 				jpg := tool(t, src, "cjpeg", "-quality", "90", "-sample", sample)
 				want := ppm(t, tool(t, jpg, "djpeg", "-ppm"))
 				got, err := DecodePicture(jpg, 1<<20)
@@ -146,7 +150,7 @@ func TestOrientation(t *testing.T) {
 
 // TestResize compares with the filters written out in float64: at most one level apart, from the two roundings.
 func TestResize(t *testing.T) {
-	p := toRGB(hard(37, 29), false)
+	p := toRGB(hard(37, 29), jpegFormat)
 	for _, kind := range []string{"bilinear", "area"} {
 		for _, size := range [][2]int{{15, 11}, {37, 9}, {80, 61}, {1, 1}, {37, 29}} {
 			got := Resize(p, size[0], size[1], kind)

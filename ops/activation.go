@@ -22,14 +22,14 @@ func activationOps() []*Def {
 	sigmoid := func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 	defs := []*Def{
 		unary("Sqrt", Floats, math.Sqrt, 1, 6, 13), unary("Exp", Floats, math.Exp, 1, 6, 13), unary("Log", Floats, math.Log, 1, 6, 13),
-		unary("Ceil", Floats, math.Ceil, 1, 6, 13), unary("Floor", Floats, math.Floor, 1, 6, 13), unary("Round", Floats, math.RoundToEven, 11),
+		unary("Ceil", Floats, math.Ceil, 1, 6, 13), unary("Floor", Floats, math.Floor, 1, 6, 13), unary("Round", Floats, math.RoundToEven, 11, 22),
 		unary("Reciprocal", Floats, func(x float64) float64 { return 1 / x }, 1, 6, 13), unary("Erf", Numeric, math.Erf, 9, 13),
-		unary("Sin", Floats, math.Sin, 7), unary("Cos", Floats, math.Cos, 7), unary("Tan", Floats, math.Tan, 7), unary("Asin", Floats, math.Asin, 7),
-		unary("Acos", Floats, math.Acos, 7), unary("Atan", Floats, math.Atan, 7), unary("Sinh", Floats, math.Sinh, 9), unary("Cosh", Floats, math.Cosh, 9),
-		unary("Asinh", Floats, math.Asinh, 9), unary("Acosh", Floats, math.Acosh, 9), unary("Atanh", Floats, math.Atanh, 9),
+		unary("Sin", Floats, math.Sin, 7, 22), unary("Cos", Floats, math.Cos, 7, 22), unary("Tan", Floats, math.Tan, 7, 22), unary("Asin", Floats, math.Asin, 7, 22),
+		unary("Acos", Floats, math.Acos, 7, 22), unary("Atan", Floats, math.Atan, 7, 22), unary("Sinh", Floats, math.Sinh, 9, 22), unary("Cosh", Floats, math.Cosh, 9, 22),
+		unary("Asinh", Floats, math.Asinh, 9, 22), unary("Acosh", Floats, math.Acosh, 9, 22), unary("Atanh", Floats, math.Atanh, 9, 22),
 		unary("Sigmoid", Floats, sigmoid, 1, 6, 13), unary("Tanh", Floats, math.Tanh, 1, 6, 13),
-		unary("Softplus", Floats, softplus, 1),
-		unary("Softsign", Floats, func(x float64) float64 { return x / (1 + math.Abs(x)) }, 1),
+		unary("Softplus", Floats, softplus, 1, 22),
+		unary("Softsign", Floats, func(x float64) float64 { return x / (1 + math.Abs(x)) }, 1, 22),
 		unary("HardSwish", Floats, func(x float64) float64 { return x * clamp(x/6+0.5, 0, 1) }, 14, 22),
 		unary("Mish", Floats, func(x float64) float64 { return x * math.Tanh(softplus(x)) }, 18, 22),
 		with("Elu", []AttrSpec{fattr("alpha", 1)}, func(c *Call) func(float64) float64 {
@@ -40,7 +40,7 @@ func activationOps() []*Def {
 				}
 				return x
 			}
-		}, 1, 6),
+		}, 1, 6, 22),
 		with("Celu", []AttrSpec{fattr("alpha", 1)}, func(c *Call) func(float64) float64 {
 			a := float64(c.Float("alpha"))
 			return func(x float64) float64 { return math.Max(0, x) + math.Min(0, a*math.Expm1(x/a)) }
@@ -53,7 +53,7 @@ func activationOps() []*Def {
 				}
 				return g * x
 			}
-		}, 1, 6),
+		}, 1, 6, 22),
 		with("LeakyRelu", []AttrSpec{fattr("alpha", 0.01)}, func(c *Call) func(float64) float64 {
 			a := float64(c.Float("alpha"))
 			return func(x float64) float64 {
@@ -71,11 +71,11 @@ func activationOps() []*Def {
 				}
 				return 0
 			}
-		}, 10),
+		}, 10, 22),
 		with("HardSigmoid", []AttrSpec{fattr("alpha", 0.2), fattr("beta", 0.5)}, func(c *Call) func(float64) float64 {
 			a, b := float64(c.Float("alpha")), float64(c.Float("beta"))
 			return func(x float64) float64 { return clamp(a*x+b, 0, 1) }
-		}, 1, 6),
+		}, 1, 6, 22),
 		with("Swish", []AttrSpec{fattr("alpha", 1)}, func(c *Call) func(float64) float64 {
 			a := float64(c.Float("alpha"))
 			return func(x float64) float64 { return x * sigmoid(a*x) }

@@ -77,7 +77,7 @@ func ConstantValue(n *model.Node) (*model.Tensor, error) {
 }
 
 var identityDef = &Def{
-	Name: "Identity", Since: []int{1, 13, 14, 16, 19, 21, 23},
+	Name: "Identity", Since: []int{1, 13, 14, 16, 19, 21, 23, 24},
 	In: []Port{{Name: "input", Type: "V"}}, Out: []Port{{Name: "output", Type: "V"}},
 	Types: map[string]Set{"V": Any | Seq | Maybe},
 	Infer: func(f *Inference) error { f.Out[0] = f.In[0]; return nil },
@@ -85,7 +85,7 @@ var identityDef = &Def{
 }
 
 var ifDef = &Def{
-	Name: "If", Since: []int{1, 11, 13, 16, 19, 21, 23},
+	Name: "If", Since: []int{1, 11, 13, 16, 19, 21, 23, 24},
 	In: []Port{{Name: "cond", Type: "bool"}}, Out: []Port{{Name: "outputs", Many: true, Opt: true}},
 	Attrs: []AttrSpec{{Name: "then_branch", Type: model.AttrGraph, Required: true}, {Name: "else_branch", Type: model.AttrGraph, Required: true}},
 	Infer: func(f *Inference) error {

@@ -44,6 +44,8 @@ func eltwiseOps() []*Def {
 		return &Def{Name: name, Since: []int{1, 6, 8, 12, 13}, In: []Port{{Name: "data_0", Type: "T", Many: true}}, Out: []Port{{Name: "out"}},
 			Types: map[string]Set{"T": set}, Exact: Rounding, Infer: inferBroadcast, Eval: func(c *Call) error { return variadic(c, fold, mean) }}
 	}
+	total, mean := many("Sum", Floats, func(a, b float64) float64 { return a + b }, false), many("Mean", Floats, func(a, b float64) float64 { return a + b }, true)
+	total.Since, mean.Since = []int{1, 6, 8, 13}, []int{1, 6, 8, 13}
 	defs := []*Def{
 		arith("Add", Numeric, ok(func(a, b int64) int64 { return a + b }), func(a, b float64) float64 { return a + b }),
 		arith("Sub", Numeric, ok(func(a, b int64) int64 { return a - b }), func(a, b float64) float64 { return a - b }),
@@ -63,7 +65,7 @@ func eltwiseOps() []*Def {
 		compare("LessOrEqual", []int{12, 16}, func(a, b int64) bool { return a <= b }, func(a, b float64) bool { return a <= b }),
 		bitwise("BitwiseAnd", ok(func(a, b int64) int64 { return a & b })), bitwise("BitwiseOr", ok(func(a, b int64) int64 { return a | b })),
 		bitwise("BitwiseXor", ok(func(a, b int64) int64 { return a ^ b })),
-		many("Sum", Floats, func(a, b float64) float64 { return a + b }, false), many("Mean", Floats, func(a, b float64) float64 { return a + b }, true),
+		total, mean,
 		many("Max", Numeric, floatMax, false), many("Min", Numeric, func(a, b float64) float64 { return -floatMax(-a, -b) }, false),
 	)
 }

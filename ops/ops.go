@@ -154,6 +154,7 @@ var families = []func() []*Def{
 	normOps,
 	resizeOps,
 	imageOps,
+	decodeOps,
 }
 
 type key struct{ domain, name string }

@@ -10,6 +10,7 @@ import (
 var noKernel = map[string]string{
 	"ai.onnx.preview.training:Adagrad":    "the domain is not registered in the inference build",
 	"ai.onnx.preview.training:Momentum":   "the domain is not registered in the inference build",
+	":ImageDecoder":                       "no kernel is registered",
 	"com.microsoft:QLinearReduceMean":     "no kernel is registered",
 	"com.microsoft:BiasAdd":               "only GPU builds have a kernel",
 	"com.microsoft:BiasDropout":           "only GPU builds have a kernel",

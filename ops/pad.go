@@ -10,7 +10,7 @@ func padOps() []*Def {
 }
 
 // padDef: amounts and value are attributes before opset 11 and inputs since; opset 18 added axes, opset 19 wrap.
-var padDef = &Def{Name: "Pad", Since: []int{1, 2, 11, 13, 18, 19, 21, 23}, In: []Port{{Name: "data", Type: "T"}, {Name: "pads", Type: "int64", Opt: true},
+var padDef = &Def{Name: "Pad", Since: []int{1, 2, 11, 13, 18, 19, 21, 23, 24}, In: []Port{{Name: "data", Type: "T"}, {Name: "pads", Type: "int64", Opt: true},
 	{Name: "constant_value", Type: "T", Opt: true}, {Name: "axes", Type: "Tind", Opt: true}}, Out: []Port{{Name: "output"}}, Types: map[string]Set{"T": Any, "Tind": Index},
 	Attrs: []AttrSpec{{Name: "mode", Type: model.AttrString, Default: "constant", Enum: []string{"constant", "reflect", "edge", "wrap"}}, {Name: "pads", Type: model.AttrInts, Until: 11},
 		{Name: "paddings", Type: model.AttrInts, Until: 2}, {Name: "value", Type: model.AttrFloat, Default: float32(0), Until: 11}},

@@ -12,7 +12,7 @@ func poolOps() []*Def {
 		{Name: "ceil_mode", Type: model.AttrInt, Default: int64(0)}, {Name: "dilations", Type: model.AttrInts}}
 	with := func(more ...AttrSpec) []AttrSpec { return append(append([]AttrSpec{}, attrs...), more...) }
 	global := func(name string, f func(v []float64, p float64) float64, extra ...AttrSpec) *Def {
-		return &Def{Name: name, Since: []int{1, 2, 22}, In: []Port{{Name: "X", Type: "T"}}, Out: []Port{{Name: "Y"}}, Types: map[string]Set{"T": Floats}, Exact: Rounding, Attrs: extra,
+		return &Def{Name: name, Since: []int{1, 22}, In: []Port{{Name: "X", Type: "T"}}, Out: []Port{{Name: "Y"}}, Types: map[string]Set{"T": Floats}, Exact: Rounding, Attrs: extra,
 			Infer: inferGlobal,
 			Eval: func(c *Call) error {
 				s := c.In[0].Shape
@@ -45,6 +45,8 @@ func poolOps() []*Def {
 		}
 		return math.Pow(sum, 1/p)
 	}
+	globalLp := global("GlobalLpPool", lp, AttrSpec{Name: "p", Type: model.AttrInt, Default: int64(2)})
+	globalLp.Since = []int{1, 2, 22}
 	return []*Def{
 		{Name: "MaxPool", Since: []int{1, 8, 10, 11, 12, 22}, In: []Port{{Name: "X", Type: "T"}}, Out: []Port{{Name: "Y"}, {Name: "Indices", Opt: true}},
 			Types: map[string]Set{"T": Floats | bytes8}, Attrs: with(AttrSpec{Name: "storage_order", Type: model.AttrInt, Default: int64(0)}), Infer: inferPool, Eval: maxPool},
@@ -66,7 +68,7 @@ func poolOps() []*Def {
 			}
 			return m
 		}),
-		global("GlobalLpPool", lp, AttrSpec{Name: "p", Type: model.AttrInt, Default: int64(2)}),
+		globalLp,
 		maxUnpoolDef, maxRoiPoolDef,
 	}
 }

@@ -46,7 +46,7 @@ func randomOps() []*Def {
 			}}
 	}
 	like := func(name string, attrs []AttrSpec, allowed Set, draw func(*Call, *rand.Rand) func(int) float64) *Def {
-		return &Def{Name: name, Since: []int{1, 15, 22}, In: []Port{{Name: "input", Type: "T"}}, Out: []Port{{Name: "output"}}, Attrs: attrs, Exact: Random,
+		return &Def{Name: name, Since: []int{1, 22}, In: []Port{{Name: "input", Type: "T"}}, Out: []Port{{Name: "output"}}, Attrs: attrs, Exact: Random,
 			Types: map[string]Set{"T": Any},
 			Infer: func(f *Inference) error {
 				f.Out[0] = f.In[0]
@@ -62,6 +62,7 @@ func randomOps() []*Def {
 			return 0
 		}
 	})
+	bernoulli.Since = []int{15, 22}
 	bernoulli.Types = map[string]Set{"T": Floats}
 	return []*Def{
 		fixed("RandomNormal", normal, drawNormal), fixed("RandomUniform", uniform, drawUniform),

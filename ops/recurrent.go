@@ -114,6 +114,9 @@ func recurrentDef(name string, gates, acts int, step func(*cell, []float64), mor
 		d.In = append(d.In, Port{Name: "initial_c", Type: "T", Opt: true}, Port{Name: "P", Type: "T", Opt: true})
 		d.Out = append(d.Out, Port{Name: "Y_c", Opt: true})
 	}
+	if gates == 3 { // linear_before_reset
+		d.Since = []int{1, 3, 7, 14, 22}
+	}
 	d.Infer = func(f *Inference) error { return inferRecurrent(f, gates, acts) }
 	d.Eval = func(c *Call) error { return evalRecurrent(c, gates, acts, step) }
 	d.Cost = func(f *Inference) Cost {

@@ -16,6 +16,9 @@ func reduceOps() []*Def {
 			set |= bytes8 | BoolSet
 			since = []int{1, 11, 12, 13, 18, 20}
 		}
+		if r.name == "ReduceSum" { // whose axes became an input before those of the others
+			since = []int{1, 11, 13}
+		}
 		defs = append(defs, &Def{Name: r.name, Since: since, In: []Port{{Name: "data", Type: "T"}, {Name: "axes", Type: "int64", Opt: true}}, Out: []Port{{Name: "reduced"}},
 			Types: map[string]Set{"T": set}, Exact: Rounding, Infer: inferReduce, Eval: func(c *Call) error { return reduce(c, r) },
 			Attrs: []AttrSpec{{Name: "axes", Type: model.AttrInts, Until: 18}, {Name: "keepdims", Type: model.AttrInt, Default: int64(1)},

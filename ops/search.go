@@ -159,7 +159,7 @@ func depthOf(t *model.Tensor) (int, string) {
 }
 
 // topKDef: k is an attribute before opset 10 and an input since.
-var topKDef = &Def{Name: "TopK", Since: []int{1, 10, 11}, In: []Port{{Name: "X", Type: "T"}, {Name: "K", Type: "int64", Opt: true}}, Out: []Port{{Name: "Values"}, {Name: "Indices"}},
+var topKDef = &Def{Name: "TopK", Since: []int{1, 10, 11, 24}, In: []Port{{Name: "X", Type: "T"}, {Name: "K", Type: "int64", Opt: true}}, Out: []Port{{Name: "Values"}, {Name: "Indices"}},
 	Types: map[string]Set{"T": Numeric}, Attrs: []AttrSpec{{Name: "axis", Type: model.AttrInt, Default: int64(-1)}, {Name: "k", Type: model.AttrInt, Until: 10},
 		{Name: "largest", Type: model.AttrInt, Default: int64(1)}, {Name: "sorted", Type: model.AttrInt, Default: int64(1)}},
 	Infer: func(f *Inference) error {

@@ -11,7 +11,7 @@ func shapeOps() []*Def {
 	x := []Port{{Name: "data", Type: "T"}}
 	y := []Port{{Name: "output"}}
 	return []*Def{
-		{Name: "Shape", Since: []int{1, 13, 15, 19, 21}, In: x, Out: y, Types: any,
+		{Name: "Shape", Since: []int{1, 13, 15, 19, 21, 23, 24}, In: x, Out: y, Types: any,
 			Attrs: []AttrSpec{{Name: "start", Type: model.AttrInt, Default: int64(0)}, {Name: "end", Type: model.AttrInt}},
 			Infer: func(f *Inference) error {
 				f.Out[0] = model.TensorType(model.Int64, model.Shape{model.Sym("")})
@@ -30,13 +30,13 @@ func shapeOps() []*Def {
 				c.Out[0] = model.Int64s(v...)
 				return nil
 			}},
-		{Name: "Size", Since: []int{1, 13, 19, 21}, In: x, Out: y, Types: any,
+		{Name: "Size", Since: []int{1, 13, 19, 21, 23, 24}, In: x, Out: y, Types: any,
 			Infer: func(f *Inference) error { f.Out[0] = model.TensorType(model.Int64, model.Shape{}); return nil },
 			Eval: func(c *Call) error {
 				c.Out[0] = model.FromSlice(model.Int64, []int64{int64(c.In[0].Len())})
 				return nil
 			}},
-		{Name: "Reshape", Since: []int{1, 5, 13, 14, 19, 21}, In: []Port{{Name: "data", Type: "T"}, {Name: "shape", Type: "int64", Opt: true}}, Out: y, Types: any,
+		{Name: "Reshape", Since: []int{1, 5, 13, 14, 19, 21, 23, 24}, In: []Port{{Name: "data", Type: "T"}, {Name: "shape", Type: "int64", Opt: true}}, Out: y, Types: any,
 			Attrs: []AttrSpec{{Name: "allowzero", Type: model.AttrInt, Default: int64(0)}, {Name: "shape", Type: model.AttrInts, Until: 5}}, Infer: inferReshape,
 			Eval: func(c *Call) error {
 				want := c.Node.Ints("shape")
@@ -50,7 +50,7 @@ func shapeOps() []*Def {
 				c.Out[0] = c.In[0].Reshaped(dims...)
 				return nil
 			}},
-		{Name: "Flatten", Since: []int{1, 9, 11, 13, 21}, In: x, Out: y, Types: any, Attrs: []AttrSpec{{Name: "axis", Type: model.AttrInt, Default: int64(1)}},
+		{Name: "Flatten", Since: []int{1, 9, 11, 13, 21, 23, 24}, In: x, Out: y, Types: any, Attrs: []AttrSpec{{Name: "axis", Type: model.AttrInt, Default: int64(1)}},
 			Infer: func(f *Inference) error {
 				f.Out[0] = model.Type{DType: f.In[0].DType}
 				if !f.In[0].Ranked {
@@ -79,7 +79,7 @@ func shapeOps() []*Def {
 				c.Out[0] = c.In[0].Reshaped(product(s[:a]), product(s[a:]))
 				return nil
 			}},
-		{Name: "Squeeze", Since: []int{1, 11, 13, 21}, In: []Port{{Name: "data", Type: "T"}, {Name: "axes", Type: "int64", Opt: true}}, Out: y, Types: any,
+		{Name: "Squeeze", Since: []int{1, 11, 13, 21, 23, 24}, In: []Port{{Name: "data", Type: "T"}, {Name: "axes", Type: "int64", Opt: true}}, Out: y, Types: any,
 			Attrs: []AttrSpec{{Name: "axes", Type: model.AttrInts, Until: 13}}, Infer: inferSqueeze,
 			Eval: func(c *Call) error {
 				dims, err := squeezed(c.In[0].Shape, axesAttrOrInput(c.Node, c.opt(1)))
@@ -89,7 +89,7 @@ func shapeOps() []*Def {
 				c.Out[0] = c.In[0].Reshaped(dims...)
 				return nil
 			}},
-		{Name: "Unsqueeze", Since: []int{1, 11, 13, 21}, In: []Port{{Name: "data", Type: "T"}, {Name: "axes", Type: "int64", Opt: true}}, Out: y, Types: any,
+		{Name: "Unsqueeze", Since: []int{1, 11, 13, 21, 23, 24}, In: []Port{{Name: "data", Type: "T"}, {Name: "axes", Type: "int64", Opt: true}}, Out: y, Types: any,
 			Attrs: []AttrSpec{{Name: "axes", Type: model.AttrInts, Until: 13}},
 			Infer: func(f *Inference) error {
 				f.Out[0] = model.Type{DType: f.In[0].DType}
@@ -115,7 +115,7 @@ func shapeOps() []*Def {
 				c.Out[0] = c.In[0].Reshaped(dims...)
 				return nil
 			}},
-		{Name: "Transpose", Since: []int{1, 13, 21}, In: x, Out: y, Types: any, Attrs: []AttrSpec{{Name: "perm", Type: model.AttrInts}},
+		{Name: "Transpose", Since: []int{1, 13, 21, 23, 24}, In: x, Out: y, Types: any, Attrs: []AttrSpec{{Name: "perm", Type: model.AttrInts}},
 			Infer: func(f *Inference) error {
 				f.Out[0] = model.Type{DType: f.In[0].DType}
 				if !f.In[0].Ranked {
@@ -655,7 +655,7 @@ var tileDef = &Def{Name: "Tile", Since: []int{1, 6, 13}, In: []Port{{Name: "inpu
 		return nil
 	}}
 
-var constantOfShapeDef = &Def{Name: "ConstantOfShape", Since: []int{9, 20, 21}, In: []Port{{Name: "input", Type: "int64"}}, Out: []Port{{Name: "output"}},
+var constantOfShapeDef = &Def{Name: "ConstantOfShape", Since: []int{9, 20, 21, 23, 24}, In: []Port{{Name: "input", Type: "int64"}}, Out: []Port{{Name: "output"}},
 	Attrs: []AttrSpec{{Name: "value", Type: model.AttrTensor}},
 	Infer: func(f *Inference) error {
 		d := model.Float32

@@ -1,4 +1,4 @@
-package dataset
+package pixels
 
 import "image"
 
@@ -7,15 +7,15 @@ import "image"
 // on average on 4:2:0 pictures with colour edges.
 //
 // Source: libjpeg-turbo, jdsample.c and jdcolor.c (IJG licence; the formulas, not the code).
-func jpegRGB(m *image.YCbCr, p *Picture) {
-	cb, cr := make([]byte, p.W), make([]byte, p.W)
-	up := newUpsampler(m, p.W, p.H)
-	for y := range p.H {
+func jpegRGB(m *image.YCbCr, p *picture) {
+	cb, cr := make([]byte, p.w), make([]byte, p.w)
+	up := newUpsampler(m, p.w, p.h)
+	for y := range p.h {
 		up.row(m.Cb, y, cb)
 		up.row(m.Cr, y, cr)
-		out := p.Pix[3*y*p.W:]
+		out := p.pix[3*y*p.w:]
 		luma := m.Y[y*m.YStride:]
-		for x := range p.W {
+		for x := range p.w {
 			// 16-bit fixed point: 1.402, 0.71414, 0.34414, 1.772
 			l, u, v := int32(luma[x]), int32(cb[x])-128, int32(cr[x])-128
 			out[3*x] = clamp(l + (91881*v+32768)>>16)
@@ -130,8 +130,8 @@ func widenSums(in []int32, out []byte) {
 // conversion takes for 0 to 255.
 //
 // Source: libwebp, src/dsp/upsampling.c and yuv.h (BSD licence; the formulas, not the code).
-func webpRGB(m *image.YCbCr, p *Picture) {
-	cw, ch := (p.W+1)/2, (p.H+1)/2
+func webpRGB(m *image.YCbCr, p *picture) {
+	cw, ch := (p.w+1)/2, (p.h+1)/2
 	smooth := func(plane []byte, x, y int) int32 {
 		i, j := x/2, y/2
 		h, v := i-1+2*(x%2), j-1+2*(y%2)
@@ -145,11 +145,11 @@ func webpRGB(m *image.YCbCr, p *Picture) {
 		n, a, b, d := at(i, j), at(h, j), at(i, v), at(h, v)
 		return ((n+a+b+d+8+2*(a+b))>>3 + n) >> 1
 	}
-	for y := range p.H {
-		for x := range p.W {
+	for y := range p.h {
+		for x := range p.w {
 			l := int32(m.Y[y*m.YStride+x]) * 19077 >> 8
 			u, v := smooth(m.Cb, x, y), smooth(m.Cr, x, y)
-			o := p.Pix[3*(y*p.W+x):]
+			o := p.pix[3*(y*p.w+x):]
 			o[0] = clamp((l + v*26149>>8 - 14234) >> 6)
 			o[1] = clamp((l - u*6419>>8 - v*13320>>8 + 8708) >> 6)
 			o[2] = clamp((l + u*33050>>8 - 17685) >> 6)
