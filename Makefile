@@ -58,6 +58,7 @@ doctor: cli ## what this computer lacks, and how to get it
 
 generate: ## assembly from kernels/_asm
 	cd kernels/_asm/amd64gen && $(GO) run .
+	cd kernels/_asm/amxgen && $(GO) run .
 	cd kernels/_asm/arm64gen && $(GO) run .
 
 docs: cli ## docs/passes.md, docs/errors.md, docs/ops.md from the tables

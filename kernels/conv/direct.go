@@ -20,9 +20,10 @@ type kargs struct {
 	rscale             float32
 	full               uint32 // 8 bit, arm64: some weight is -128
 	perm               unsafe.Pointer
-	ps                 int64 // bytes between two output pixels in the input
-	mr, nb             int64 // for portable kernels
-	brk, gap, rgap     int64 // tiles that a row of the output breaks: pixels before the break; bytes between the rows, and in the residual
+	ps                 int64          // bytes between two output pixels in the input
+	mr, nb             int64          // for portable kernels
+	brk, gap, rgap     int64          // tiles that a row of the output breaks: pixels before the break; bytes between the rows, and in the residual
+	buf                unsafe.Pointer // AMX: sums of two tiles on their way to the store
 }
 
 type (
@@ -43,6 +44,7 @@ type rows struct {
 	wide       int    // words a weight takes if not 1: 8-bit weights widened to 16
 	flip       bool   // the kernel subtracts 128 from 8-bit inputs
 	lightTiles int    // with at least this many tiles a panel the light prefetch covers the next one
+	whole      bool   // groups of 16 words, the rest zero weights: tiles have no shorter sums
 	slice      int    // groups of 16 inputs that a pass over the tiles takes at most, so that weights stay in the first-level cache; 0: all
 }
 
@@ -90,12 +92,19 @@ func newDirect(s Shape, family map[int]*rows, nb int, nhwc bool) *direct {
 	ic, oc := ceilDiv(s.C, blk), ceilDiv(s.M, blk)
 	taps := s.KH * s.KW
 	if nhwc {
+		n := s.KW * s.C
+		if d.main.whole {
+			n = roundUp(n, blk)
+		}
 		for range s.KH {
-			d.groups = append(d.groups, group{steps: int64(s.KW * s.C)})
+			d.groups = append(d.groups, group{steps: int64(n)})
 		}
 	} else {
 		for b := range ic {
 			n := int64(ceilDiv(min(blk, s.C-b*blk), d.unit))
+			if d.main.whole {
+				n = int64(blk / d.unit)
+			}
 			for range taps {
 				d.groups = append(d.groups, group{steps: n})
 			}
@@ -423,6 +432,7 @@ type directRun struct {
 	base       kargs
 	args       []kargs
 	from, thin []float32 // where the input is gathered first
+	buf        []uint8   // AMX: tileBuffer bytes a worker
 }
 
 func (r *directRun) Stages() int {
@@ -460,6 +470,9 @@ func (r *directRun) Piece(stage, i, worker int) {
 	b, pc := r.b, r.b.pieces[i]
 	k := &r.args[worker]
 	*k = r.base
+	if r.buf != nil {
+		k.buf = unsafe.Pointer(&r.buf[worker*tileBuffer])
+	}
 	for p := pc.p0; p < pc.p1; p++ {
 		pn := &b.panels[p]
 		k.b = unsafe.Add(r.base.b, 4*pn.w)

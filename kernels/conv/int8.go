@@ -238,6 +238,9 @@ func (d *qdirect) packWeights(dst []float32, w []int8) {
 						m, c, tap := p.block*blk+j, (g/taps*blk+u)*4+q, g%taps
 						if d.nhwc {
 							c, tap = q, g*s.KW+u
+							if u >= s.KW {
+								continue
+							}
 						}
 						if m >= s.M || c >= s.C || m/mg != c/cg {
 							continue
@@ -283,6 +286,9 @@ func (b *qBound) OnQ(buf QBuffers) Run {
 	base.scale = ptr(b.packed[qHead+b.wLen:])
 	base.bias = ptr(b.packed[qHead+b.wLen+b.scaleLen():])
 	r.base = base
+	if b.main.whole {
+		r.buf = tileBuffers(b.work)
+	}
 	return r
 }
 

@@ -70,6 +70,9 @@ func archAlgorithms(Shape, cpu.Features) []*Algorithm { return nil }
 // qFamilies are the 8-bit tile shapes of this architecture, richest first.
 func qFamilies(f cpu.Features) []map[int]*rows {
 	var l []map[int]*rows
+	if f.Has(cpu.AMXInt8) {
+		l = append(l, map[int]*rows{2: {isa: cpu.AMXInt8, nb: 2, maxMR: 16, single: true, whole: true, any: tileKerns(amxQ)}})
+	}
 	if f.Has(cpu.AVX512VNNI) {
 		l = append(l, map[int]*rows{
 			2: {isa: cpu.AVX512VNNI, nb: 2, maxMR: 14, s1: kerns(vnni2s1()), s2: kerns(vnni2s2()), any: kerns(vnni2any())},
@@ -78,6 +81,15 @@ func qFamilies(f cpu.Features) []map[int]*rows {
 	}
 	if f.Has(cpu.AVX2) {
 		l = append(l, map[int]*rows{1: {isa: cpu.AVX2, nb: 1, maxMR: 4, single: true, wide: 2, any: kerns(int8Y())}})
+	}
+	return l
+}
+
+// tileKerns is a table for a kernel that reads the number of pixels, 1 to 16, from its arguments.
+func tileKerns(f kern) []kern {
+	l := make([]kern, 17)
+	for i := range l[1:] {
+		l[i+1] = f
 	}
 	return l
 }

@@ -21,13 +21,15 @@ const (
 	AVX2                  // amd64: AVX2 and FMA
 	AVX512F               // amd64: AVX-512 F, BW, DQ, VL
 	AVX512VNNI            // amd64: AVX512F and VNNI
+	AMXInt8               // amd64: AVX512VNNI and products of tiles of 8-bit numbers
+	AMXBF16               // amd64: AMXInt8 and products of tiles of bf16
 	NEON                  // arm64
 	NEONDot               // arm64: NEON with SDOT/UDOT
 	NEONI8MM              // arm64: NEONDot with SMMLA
 )
 
-func isaNames() [7]string {
-	return [...]string{"generic", "avx2", "avx512f", "avx512vnni", "neon", "neondot", "neoni8mm"}
+func isaNames() [9]string {
+	return [...]string{"generic", "avx2", "avx512f", "avx512vnni", "amxint8", "amxbf16", "neon", "neondot", "neoni8mm"}
 }
 
 func (i ISA) String() string {
@@ -45,8 +47,10 @@ type Features struct {
 	Part   uint32 // arm64: part number of MIDR_EL1 (0xd08 is Cortex-A72), 0 if unknown
 
 	AVX2, AVX512, VNNI        bool // AVX2 includes FMA, AVX512 means F+BW+DQ+VL
-	AMXTile, AMXInt8, AMXBF16 bool
+	AMXTile, AMXInt8, AMXBF16 bool // only where the operating system lets this process use tiles
 	NEON, DotProd, I8MM, FP16 bool
+
+	NoTiles string // why the tiles that the processor has are not used; "" if they are or it has none
 }
 
 // Detect returns the features of this machine.
@@ -69,6 +73,10 @@ func (f Features) Has(i ISA) bool {
 		return f.Arch == "amd64" && f.AVX512
 	case AVX512VNNI:
 		return f.Arch == "amd64" && f.AVX512 && f.VNNI
+	case AMXInt8:
+		return f.Has(AVX512VNNI) && f.AMXTile && f.AMXInt8
+	case AMXBF16:
+		return f.Has(AMXInt8) && f.AMXBF16
 	case NEON:
 		return f.Arch == "arm64" && f.NEON
 	case NEONDot:
@@ -96,10 +104,16 @@ func (f Features) Limit(i ISA) Features {
 		f.AVX2 = false
 	}
 	if i < AVX512F {
-		f.AVX512, f.AMXTile, f.AMXInt8, f.AMXBF16 = false, false, false, false
+		f.AVX512 = false
 	}
 	if i < AVX512VNNI {
 		f.VNNI = false
+	}
+	if i < AMXInt8 {
+		f.AMXTile, f.AMXInt8 = false, false
+	}
+	if i < AMXBF16 {
+		f.AMXBF16 = false
 	}
 	if i < NEON {
 		f.NEON, f.FP16 = f.NEON && f.Arch != "arm64", false

@@ -24,6 +24,17 @@ func TestLimitRemovesWhatIsRicher(t *testing.T) {
 			t.Errorf("%q: %v %v, want %v", c.limit, f.Levels(), err, c.want)
 		}
 	}
+	tiles := full
+	tiles.AMXInt8, tiles.AMXBF16 = true, true
+	for limit, n := range map[string]int{"": 6, "amxbf16": 6, "amxint8": 5, "avx512vnni": 4, "avx512f": 3, "avx2": 2, "generic": 1} {
+		if f, err := tiles.Parse(limit); err != nil || len(f.Levels()) != n || (f.AMXTile && n < 5) {
+			t.Errorf("tiles %q: %v %v", limit, f.Levels(), err)
+		}
+	}
+	tiles.AVX512 = false // the stores of the tile kernels need it
+	if tiles.Has(AMXInt8) || tiles.Has(AMXBF16) {
+		t.Error("tiles without AVX-512")
+	}
 	arm := Features{Arch: "arm64", NEON: true, DotProd: true, I8MM: true}
 	for limit, n := range map[string]int{"": 4, "neondot": 3, "neon": 2, "generic": 1} {
 		if f, err := arm.Parse(limit); err != nil || len(f.Levels()) != n {
@@ -43,7 +54,10 @@ func TestDetect(t *testing.T) {
 	if f.Arch != runtime.GOARCH || !f.Has(Generic) {
 		t.Fatal(f)
 	}
-	t.Log(f)
+	if f.AMXTile && f.NoTiles != "" {
+		t.Errorf("tiles are used and not used: %s", f.NoTiles)
+	}
+	t.Log(f, f.Levels(), f.NoTiles)
 }
 
 func TestLayout(t *testing.T) {

@@ -12,7 +12,11 @@ func detect(f *Features) {
 	f.AVX2 = x.HasAVX2 && x.HasFMA
 	f.AVX512 = f.AVX2 && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL
 	f.VNNI = f.AVX512 && x.HasAVX512VNNI
-	f.AMXTile, f.AMXInt8, f.AMXBF16 = x.HasAMXTile, x.HasAMXInt8, x.HasAMXBF16
+	if x.HasAMXTile && f.VNNI {
+		if f.NoTiles = permitTiles(); f.NoTiles == "" {
+			f.AMXTile, f.AMXInt8, f.AMXBF16 = true, x.HasAMXInt8, x.HasAMXBF16
+		}
+	}
 	b, _ := os.ReadFile("/proc/cpuinfo") // absent outside Linux: the names stay empty
 	f.Vendor, f.Model = infoField(string(b), "vendor_id"), infoField(string(b), "model name")
 }

@@ -5,7 +5,7 @@ import "fettle/kernels/cpu"
 // archISA is the instruction set whose kernels serve i; Generic if there are none.
 func archISA(i cpu.ISA) cpu.ISA {
 	switch i {
-	case cpu.AVX512F, cpu.AVX512VNNI:
+	case cpu.AVX512F, cpu.AVX512VNNI, cpu.AMXInt8, cpu.AMXBF16:
 		return cpu.AVX512F
 	case cpu.AVX2:
 		return cpu.AVX2

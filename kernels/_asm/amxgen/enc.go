@@ -115,9 +115,15 @@ func tilezero(t byte) inst {
 }
 
 // tileload reads rows at base + disp, stride bytes apart; tileloadt1 the same for data that is not read again soon; tilestore writes.
-func tileload(t byte, base, stride reg, disp int32) inst   { return move("tileloadd", ppF2, t, base, stride, disp) }
-func tileloadt1(t byte, base, stride reg, disp int32) inst { return move("tileloaddt1", pp66, t, base, stride, disp) }
-func tilestore(t byte, base, stride reg, disp int32) inst  { return move("tilestored", ppF3, t, base, stride, disp) }
+func tileload(t byte, base, stride reg, disp int32) inst {
+	return move("tileloadd", ppF2, t, base, stride, disp)
+}
+func tileloadt1(t byte, base, stride reg, disp int32) inst {
+	return move("tileloaddt1", pp66, t, base, stride, disp)
+}
+func tilestore(t byte, base, stride reg, disp int32) inst {
+	return move("tilestored", ppF3, t, base, stride, disp)
+}
 
 func move(name string, pp, t byte, base, stride reg, disp int32) inst {
 	if stride.n == 4 {
