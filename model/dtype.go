@@ -3,7 +3,7 @@ package model
 import "strconv"
 
 // DType is an element type, numbered as TensorProto.DataType of the ONNX specification (IR version 13),
-// plus Sequence for values that are lists of tensors.
+// plus Sequence and Map for values that are made of tensors.
 type DType uint8
 
 // The element types of ONNX.
@@ -32,9 +32,12 @@ const (
 	Uint4          DType = 21
 	Int4           DType = 22
 	Float4E2M1     DType = 23
+	Float8E8M0     DType = 24 // powers of two, for scales
 
 	// Sequence marks a value whose Elems are tensors; it is no element type of a file.
 	Sequence DType = 200
+	// Map marks a value whose Elems are two lines of equal length: the keys, ascending and each once, and their values.
+	Map DType = 201
 )
 
 var dtypes = [...]struct {
@@ -47,6 +50,7 @@ var dtypes = [...]struct {
 	Complex64: {"complex64", 64}, Complex128: {"complex128", 128}, BFloat16: {"bfloat16", 16},
 	Float8E4M3FN: {"float8e4m3fn", 8}, Float8E4M3FNUZ: {"float8e4m3fnuz", 8}, Float8E5M2: {"float8e5m2", 8},
 	Float8E5M2FNUZ: {"float8e5m2fnuz", 8}, Uint4: {"uint4", 4}, Int4: {"int4", 4}, Float4E2M1: {"float4e2m1", 4},
+	Float8E8M0: {"float8e8m0", 8},
 }
 
 // String is the name as numpy and ONNX spell it in lower case.
@@ -54,11 +58,17 @@ func (d DType) String() string {
 	if int(d) < len(dtypes) {
 		return dtypes[d].name
 	}
-	if d == Sequence {
+	switch d {
+	case Sequence:
 		return "sequence"
+	case Map:
+		return "map"
 	}
 	return "dtype" + strconv.Itoa(int(d))
 }
+
+// Composite reports whether a value of d is made of tensors, so that it has neither a shape nor bytes of its own.
+func (d DType) Composite() bool { return d == Sequence || d == Map }
 
 // Valid reports whether d is an element type of the specification.
 func (d DType) Valid() bool { return d > 0 && int(d) < len(dtypes) }
@@ -77,7 +87,7 @@ func (d DType) Bytes(n int) int { return (n*d.Bits() + 7) / 8 }
 // Float reports whether d is a real floating-point type.
 func (d DType) Float() bool {
 	switch d {
-	case Float32, Float16, Float64, BFloat16, Float8E4M3FN, Float8E4M3FNUZ, Float8E5M2, Float8E5M2FNUZ, Float4E2M1:
+	case Float32, Float16, Float64, BFloat16, Float8E4M3FN, Float8E4M3FNUZ, Float8E5M2, Float8E5M2FNUZ, Float4E2M1, Float8E8M0:
 		return true
 	}
 	return false

@@ -13,13 +13,13 @@ import (
 // packed as ONNX raw_data (Bool one byte, 4-bit types two an octet, low nibble first).
 //
 // A Tensor that belongs to a Model is never written; its bytes may alias a mapped file. The engine and the
-// operators write only tensors that they made. Strings live in Strs; a Sequence lives in Elems.
+// operators write only tensors that they made. Strings live in Strs; a Sequence and a Map live in Elems.
 type Tensor struct {
 	DType DType
 	Shape []int
 	Raw   []byte
 	Strs  []string
-	Elems []*Tensor // of a Sequence (DType == Sequence); ElemType says of what
+	Elems []*Tensor // of a Sequence (DType == Sequence), whose Elem says of what; of a Map its keys and its values
 	Elem  DType     // element type of a Sequence
 	None  bool      // an empty optional
 }
@@ -141,8 +141,11 @@ func (t *Tensor) Rank() int { return len(t.Shape) }
 
 // Check reports whether the bytes fill the shape: fail.Corrupt or fail.Invalid otherwise.
 func (t *Tensor) Check() error {
-	if t.DType == Sequence {
+	switch t.DType {
+	case Sequence:
 		return nil
+	case Map:
+		return t.checkMap()
 	}
 	n, err := Count(t.Shape)
 	if err != nil {
@@ -159,6 +162,21 @@ func (t *Tensor) Check() error {
 	}
 	if want := t.DType.Bytes(n); len(t.Raw) != want {
 		return fail.New(fail.Corrupt, "%d bytes for %s%v, want %d", len(t.Raw), t.DType, t.Shape, want)
+	}
+	return nil
+}
+
+func (t *Tensor) checkMap() error {
+	if len(t.Elems) != 2 {
+		return fail.New(fail.Corrupt, "a map of %d lines, want keys and values", len(t.Elems))
+	}
+	for _, e := range t.Elems {
+		if e == nil || e.DType.Composite() || len(e.Shape) != 1 || e.Shape[0] != t.Elems[0].Shape[0] {
+			return fail.New(fail.Corrupt, "a map whose keys and values are no two lines of one length")
+		}
+		if err := e.Check(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -207,6 +225,8 @@ func (t *Tensor) Float64At(i int) float64 {
 		return float64(t.u64(i))
 	case Float4E2M1:
 		return float64(F4ToF32(t.nibble(i)))
+	case Float8E8M0:
+		return E8M0ToF64(t.Raw[i])
 	}
 	return float64(t.Int64At(i))
 }
@@ -234,7 +254,7 @@ func (t *Tensor) Int64At(i int) int64 {
 		return int64(t.nibble(i))
 	case Int4:
 		return int64(int8(t.nibble(i)<<4) >> 4)
-	case String, Sequence, Undefined:
+	case String, Sequence, Map, Undefined:
 		return 0 // no number; the caller should have asked for the dtype
 	}
 	return truncated(t.Float64At(i))
@@ -273,6 +293,8 @@ func (t *Tensor) SetFloat64(i int, v float64) {
 		}
 	case Float4E2M1:
 		t.setNibble(i, F32ToF4(float32(v)))
+	case Float8E8M0:
+		t.Raw[i] = F64ToE8M0(v, RoundUp, true)
 	case Bool:
 		t.Raw[i] = 0
 		if v != 0 {
@@ -314,7 +336,7 @@ func (t *Tensor) SetInt64(i int, v int64) {
 		Data[uint64](t)[i] = uint64(v)
 	case Uint4, Int4:
 		t.setNibble(i, byte(v)&15)
-	case String, Sequence, Undefined: // no place for a number
+	case String, Sequence, Map, Undefined: // no place for a number
 	default:
 		t.SetFloat64(i, float64(v))
 	}

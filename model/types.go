@@ -96,8 +96,21 @@ func TypeOf(t *Tensor) Type {
 	if t.None {
 		return Type{Kind: KindOptional}
 	}
-	if t.DType == Sequence {
-		return Type{Kind: KindSequence, Elem: &Type{DType: t.Elem}}
+	switch t.DType {
+	case Sequence:
+		e := Type{DType: t.Elem}
+		if t.Elem == Map {
+			if e = (Type{Kind: KindMap}); len(t.Elems) > 0 {
+				e = TypeOf(t.Elems[0])
+			}
+		}
+		return Type{Kind: KindSequence, Elem: &e}
+	case Map:
+		if len(t.Elems) != 2 {
+			return Type{Kind: KindMap}
+		}
+		e := TensorType(t.Elems[1].DType, Shape{})
+		return Type{Kind: KindMap, Key: t.Elems[0].DType, Elem: &e}
 	}
 	return TensorType(t.DType, FixedShape(t.Shape...))
 }
@@ -112,6 +125,9 @@ func (t Type) String() string {
 		}
 		return name
 	case KindMap:
+		if t.Elem != nil {
+			return "map(" + t.Key.String() + ", " + t.Elem.String() + ")"
+		}
 		return "map"
 	case KindSparse:
 		return "sparse"

@@ -25,8 +25,14 @@ func (d *Def) Check(n *model.Node, opset int, in []model.Type) error {
 		}
 		p := port(d.In, i)
 		dt := in[i].DType
-		if in[i].Kind == model.KindSequence {
-			dt = model.Sequence
+		composite := false // of what no operator takes, but those that name it
+		switch in[i].Kind {
+		case model.KindSequence:
+			dt, composite = model.Sequence, in[i].Elem != nil && in[i].Elem.Kind != model.KindTensor
+		case model.KindMap:
+			dt, composite = model.Map, !d.Types[p.Type].Has(model.Map)
+		case model.KindSparse, model.KindOpaque:
+			composite = true
 		}
 		if in[i].Kind == model.KindOptional {
 			if !d.Types[p.Type].hasMaybe() {
@@ -34,7 +40,7 @@ func (d *Def) Check(n *model.Node, opset int, in []model.Type) error {
 			}
 			continue
 		}
-		if in[i].Kind == model.KindMap || in[i].Kind == model.KindSparse || in[i].Kind == model.KindOpaque {
+		if composite {
 			return fail.New(fail.Unsupported, "input %d (%s) is a %s", i, p.Name, in[i]).At(w)
 		}
 		if dt == model.Undefined || p.Type == "" {
@@ -132,6 +138,9 @@ func (s Set) String() string {
 	}
 	if s.Has(model.Sequence) {
 		p = append(p, "sequence")
+	}
+	if s.Has(model.Map) {
+		p = append(p, "map")
 	}
 	return strings.Join(p, " ")
 }

@@ -163,7 +163,7 @@ func typed(t *testing.T, err error, x *example) {
 
 // agrees compares a value with an inferred type.
 func agrees(v *model.Tensor, t model.Type) string {
-	if v.DType == model.Sequence || v.None {
+	if v.DType.Composite() || v.None {
 		if t.Kind == model.KindTensor && (t.DType != model.Undefined || t.Ranked) {
 			return "inferred as " + t.String()
 		}

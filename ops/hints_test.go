@@ -127,6 +127,7 @@ var hints = map[string][]string{
 	"ai.onnx.ml:Binarizer":             {"N,C;threshold=0.5", "N,C"},
 	"ai.onnx.ml:ArrayFeatureExtractor": {"N,3|int64{2,0}:2", "B,N,3|int64{1}:1", "3|int64{2,0,0}:3"},
 	"ai.onnx.ml:LinearRegressor":       {"N,3;coefficients=1,-2,0.5;intercepts=0.25", "N,2;coefficients=1,-2,0.5,3;intercepts=0.25,1;targets=2;post_transform=LOGISTIC", "N,2;coefficients=1,-2,0.5,3;targets=2;post_transform=SOFTMAX", "N,2;coefficients=1,-2,0.5,3;targets=2;post_transform=SOFTMAX_ZERO"},
+	"ai.onnx.ml:FeatureVectorizer":     {"N,3|N,C;inputdimensions=3,2", "N,3|N,2|N,4;inputdimensions=3,2,4", "3|2;inputdimensions=3,4", "N,4|N,2"},
 	"STFT":                             {"1,16,1|int64{4}:.|8|int64{8}:."},
 	"DFT":                              {"1,8,1|int64{8}:."},
 	"MelWeightMatrix":                  {"int64{4}:.|int64{16}:.|int64{8000}:.|float32{0}:.|float32{4000}:."},
@@ -143,6 +144,13 @@ func (d *draw) hinted(def *Def, x *example) bool {
 	name := def.Name
 	if def.Domain != "" {
 		name = def.Domain + ":" + name
+	}
+	if fill := filled[name]; fill != nil {
+		fill(d, x)
+		for range pickOf(d, 0, 0, 0, 1, 1, 2) {
+			d.change(def, x)
+		}
+		return true
 	}
 	list := hints[name]
 	if len(list) == 0 {
@@ -162,14 +170,8 @@ func (d *draw) hinted(def *Def, x *example) bool {
 			bound[p.Type] = dt
 		}
 		var t *model.Tensor
-		if kind, rest, ok := strings.Cut(in, "{"); ok {
-			dt, _ = model.ParseDType(kind)
-			values, dims, _ := strings.Cut(rest, "}:")
-			t = model.NewTensor(dt, d.sized(dims, sizes)...)
-			for k, v := range strings.Split(values, ",") {
-				f, _ := strconv.ParseFloat(v, 64)
-				t.SetFloat64(k, f)
-			}
+		if strings.Contains(in, "{") {
+			t = d.literal(in, sizes)
 		} else {
 			t = d.valueFor(p, dt, d.sized(in, sizes))
 		}
@@ -179,7 +181,7 @@ func (d *draw) hinted(def *Def, x *example) bool {
 		k, v, _ := strings.Cut(a, "=")
 		for _, s := range def.Attrs {
 			if s.Name == k {
-				x.node.Attrs = append(x.node.Attrs, parsed(s, v))
+				x.node.Attrs = append(x.node.Attrs, d.parsed(s, v))
 			}
 		}
 	}
@@ -187,6 +189,23 @@ func (d *draw) hinted(def *Def, x *example) bool {
 		d.change(def, x)
 	}
 	return true
+}
+
+// literal makes a tensor of dtype{values}:dimensions.
+func (d *draw) literal(s string, sizes map[string]int) *model.Tensor {
+	kind, rest, _ := strings.Cut(s, "{")
+	dt, _ := model.ParseDType(kind)
+	values, dims, _ := strings.Cut(rest, "}:")
+	t := model.NewTensor(dt, d.sized(dims, sizes)...)
+	for k, v := range strings.Split(values, ",") {
+		if dt == model.String {
+			t.Strs[k] = v
+			continue
+		}
+		f, _ := strconv.ParseFloat(v, 64)
+		t.SetFloat64(k, f)
+	}
+	return t
 }
 
 func (d *draw) sized(dims string, sizes map[string]int) []int {
@@ -207,7 +226,7 @@ func (d *draw) sized(dims string, sizes map[string]int) []int {
 	return out
 }
 
-func parsed(s AttrSpec, v string) model.Attr {
+func (d *draw) parsed(s AttrSpec, v string) model.Attr {
 	a := model.Attr{Name: s.Name, Type: s.Type}
 	var ints []int64
 	var floats []float32
@@ -226,6 +245,12 @@ func parsed(s AttrSpec, v string) model.Attr {
 		a.Ints = ints
 	case model.AttrFloats:
 		a.Floats = floats
+	case model.AttrStrings:
+		for _, e := range strings.Split(v, ",") {
+			a.Strings = append(a.Strings, []byte(e))
+		}
+	case model.AttrTensor:
+		a.T = d.literal(v, map[string]int{})
 	}
 	return a
 }

@@ -3,7 +3,6 @@ package ops
 import (
 	"math"
 
-	"fettle/internal/fail"
 	"fettle/model"
 )
 
@@ -199,9 +198,6 @@ func inferLinear(f *Inference) error {
 	if b != 0 && int64(b) != targets {
 		return f.BadAttr("intercepts", "has %d values for %d targets", b, targets)
 	}
-	if f.Str("post_transform") == "PROBIT" {
-		return fail.New(fail.Unsupported, "post_transform PROBIT").At(fail.Where{Node: string(f.Node.ID), Op: f.Node.Op, Attr: "post_transform"})
-	}
 	f.Out[0] = model.Type{DType: model.Float32}
 	if err := f.ranked(0, 1, 2); err != nil {
 		return err
@@ -251,15 +247,23 @@ func linearRegressor(c *Call) error {
 	return nil
 }
 
-// transform turns a row of scores into what post_transform asks for; a single score stays, as in ONNX Runtime.
+func logistic(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+
+// transform turns a row of scores into what post_transform asks for. A single score stays, unless a probit is wanted, as in
+// ONNX Runtime.
 func transform(v []float64, how string) {
+	if how == "PROBIT" {
+		for i := range v {
+			v[i] = probit(v[i])
+		}
+	}
 	if len(v) < 2 {
 		return
 	}
 	switch how {
 	case "LOGISTIC":
 		for i := range v {
-			v[i] = 1 / (1 + math.Exp(-v[i]))
+			v[i] = logistic(v[i])
 		}
 	case "SOFTMAX", "SOFTMAX_ZERO": // the second leaves scores near 0 out
 		most, sum := math.Inf(-1), 0.0

@@ -31,8 +31,6 @@ func TestMLFeatures(t *testing.T) {
 		{name: "two targets, softmax", node: ml("LinearRegressor", attrs{"coefficients": []float32{1, 2}, "targets": 2, "post_transform": "SOFTMAX"}), in: list{mat([]int{1, 1}, 1)},
 			want: list{mat([]int{1, 2}, 1/(1+e), e/(1+e))}},
 		{name: "too few weights", node: ml("LinearRegressor", attrs{"coefficients": []float32{1}}), in: list{m}, refuse: fail.Invalid},
-		{name: "probit", node: ml("LinearRegressor", attrs{"coefficients": []float32{1, 2}, "post_transform": "PROBIT"}), in: list{m}, refuse: fail.Unsupported},
+		{name: "probit of 0.975", node: ml("LinearRegressor", attrs{"coefficients": []float32{0}, "intercepts": []float32{0.975}, "post_transform": "PROBIT"}), in: list{vec(1)}, want: list{mat([]int{1, 1}, 1.9590493)}},
 	})
-	_, err := Lookup(classic, "ZipMap", 1) // maps are no values here
-	refused(t, err, fail.Unsupported)
 }

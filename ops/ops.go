@@ -73,19 +73,25 @@ type Set uint64
 func SetOf(ds ...model.DType) Set {
 	var s Set
 	for _, d := range ds {
-		if d == model.Sequence {
-			s |= 1 << 60
-			continue
+		switch d {
+		case model.Sequence:
+			s |= Seq
+		case model.Map:
+			s |= Maps
+		default:
+			s |= 1 << d
 		}
-		s |= 1 << d
 	}
 	return s
 }
 
 // Has reports whether d is in s.
 func (s Set) Has(d model.DType) bool {
-	if d == model.Sequence {
-		return s>>60&1 == 1
+	switch d {
+	case model.Sequence:
+		return s&Seq != 0
+	case model.Map:
+		return s&Maps != 0
 	}
 	return d < 60 && s>>d&1 == 1
 }
@@ -105,9 +111,11 @@ const (
 	Text    Set = 1 << model.String
 	Index   Set = 1<<model.Int32 | 1<<model.Int64
 	I64     Set = 1 << model.Int64
-	Any     Set = Numeric | Complex | BoolSet | Text | Float8s | Int4s | 1<<model.Float4E2M1
+	E8M0    Set = 1 << model.Float8E8M0
+	Any     Set = Numeric | Complex | BoolSet | Text | Float8s | Int4s | 1<<model.Float4E2M1 | E8M0
 	Seq     Set = 1 << 60
 	Maybe   Set = 1 << 61 // optionals; one that is not empty is its content
+	Maps    Set = 1 << 62
 )
 
 func (s Set) hasMaybe() bool { return s&Maybe != 0 }
@@ -125,6 +133,10 @@ var families = []func() []*Def{
 	msAttentionOps,
 	msMiscOps,
 	mlFeatureOps,
+	mlTreeOps,
+	mlModelOps,
+	mlEncodeOps,
+	mlMapOps,
 	castOps,
 	recurrentOps,
 	attentionOps,

@@ -140,6 +140,9 @@ func (d *draw) dtype(def *Def, p Port) model.DType {
 	if set.Has(model.Sequence) && (len(all) == 0 || d.in(30)) {
 		return model.Sequence
 	}
+	if set.Has(model.Map) && !d.in(10) {
+		return model.Map
+	}
 	if set.Has(model.Float32) && d.in(50) || len(all) == 0 {
 		return model.Float32
 	}
@@ -194,6 +197,9 @@ func (d *draw) float() float64 {
 func (d *draw) text() string { return pickOf(d, "", "a", "b", "1.5", "-2", "x y", "ä", "nan") }
 
 func (d *draw) value(dt model.DType, dims []int) *model.Tensor {
+	if dt == model.Map {
+		return d.dict(pickOf(d, model.String, model.Int64), pickOf(d, model.Float32, model.Int64, model.String, model.Float64))
+	}
 	if dt == model.Sequence {
 		elem := pickOf(d, model.Float32, model.Int64, model.String)
 		t := &model.Tensor{DType: model.Sequence, Elem: elem}
