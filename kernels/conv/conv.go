@@ -21,8 +21,12 @@ type Shape struct {
 	PadT, PadL, PadB, PadR int
 	Groups                 int
 	Residual               bool
+	Fast                   bool // sums of products of halves are allowed: errors up to FastError of the largest output
 	Act                    cpu.Act
 }
+
+// FastError is the largest error of a Fast convolution as a share of its largest output before the activation.
+const FastError = 1e-5
 
 // OutH is the height of the output.
 func (s Shape) OutH() int { return outSize(s.H+s.PadT+s.PadB, s.KH, s.SH, s.DH) }

@@ -24,6 +24,7 @@ type kargs struct {
 	mr, nb             int64          // for portable kernels
 	brk, gap, rgap     int64          // tiles that a row of the output breaks: pixels before the break; bytes between the rows, and in the residual
 	buf                unsafe.Pointer // AMX: sums of two tiles on their way to the store
+	low                int64          // AMX: bytes from the upper parts of split pixels to the lower
 }
 
 type (
@@ -486,7 +487,7 @@ func (r *directRun) Piece(stage, i, worker int) {
 		if r.base.res != nil {
 			k.res = unsafe.Add(r.base.res, outBlock*int(r.base.rblk)+part)
 		}
-		k.nb = int64(pn.nb)
+		k.nb = int64(min(pn.nb, ceilDiv(b.out.C, blk)-pn.block))
 		sets := b.chunks[pc.chunk].by[pn.nb]
 		passes := 1
 		if n := pn.g1 - pn.g0; b.slice > 0 && n > b.slice+b.slice/2 {

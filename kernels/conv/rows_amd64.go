@@ -65,7 +65,14 @@ func winoFamily(f cpu.Features) *winoRows {
 }
 
 // archAlgorithms are algorithms that share nothing with the drivers of this package.
-func archAlgorithms(Shape, cpu.Features) []*Algorithm { return nil }
+func archAlgorithms(s Shape, f cpu.Features) []*Algorithm {
+	if !s.Fast || s.Groups > 1 || s.C < blk || !f.Has(cpu.AMXBF16) {
+		return nil
+	}
+	i := newSplit(s, &splitRows{mul: amxB, cut: amxSplit, span: actSpanZ})
+	return []*Algorithm{{Name: "f32_conv_bf16x3_16x32__" + cpu.AMXBF16.String(), ISA: cpu.AMXBF16, MACs: s.MACs(),
+		In: cpu.Need{Block: blk, Border: s.border()}, Out: cpu.Need{Block: blk}, Shape: s, impl: i}}
+}
 
 // qFamilies are the 8-bit tile shapes of this architecture, richest first.
 func qFamilies(f cpu.Features) []map[int]*rows {
@@ -81,15 +88,6 @@ func qFamilies(f cpu.Features) []map[int]*rows {
 	}
 	if f.Has(cpu.AVX2) {
 		l = append(l, map[int]*rows{1: {isa: cpu.AVX2, nb: 1, maxMR: 4, single: true, wide: 2, any: kerns(int8Y())}})
-	}
-	return l
-}
-
-// tileKerns is a table for a kernel that reads the number of pixels, 1 to 16, from its arguments.
-func tileKerns(f kern) []kern {
-	l := make([]kern, 17)
-	for i := range l[1:] {
-		l[i+1] = f
 	}
 	return l
 }

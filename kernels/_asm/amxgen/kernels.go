@@ -6,7 +6,7 @@ import "fmt"
 const (
 	fA, fB, fC, fBias, fRes, fGroups, fNk, fCblk = 0, 8, 16, 24, 32, 40, 48, 56
 	fTiles, fNt, fRblk, fAct, fLo, fHi           = 64, 72, 80, 88, 96, 100
-	fScale, fRscale, fPs, fMr, fNb, fBuf         = 120, 128, 144, 152, 160, 192
+	fScale, fRscale, fPs, fMr, fNb, fBuf, fLow   = 120, 128, 144, 152, 160, 192, 200
 
 	gA, gB, gC, gBias, gK, gRs, gLdc, gNt  = 0, 8, 16, 24, 32, 40, 56, 64
 	gAct, gLo, gHi, gAcc, gCur, gMask, gMr = 72, 80, 84, 88, 96, 112, 176
@@ -53,20 +53,39 @@ func (g *gen) configure(mr int) {
 }
 
 // multiply adds one step, 64 bytes a pixel by 32 outputs, for two tiles of pixels at R12 and R13 or for one. Weights lie at BX with rows
-// of R9 = 128 bytes; R8 is the distance of pixels.
-func (g *gen) multiply(k kind, two bool) {
-	g.t(tileload(4, r12, r8, 0))
-	g.t(tileload(6, rBX, r9, 0))
-	g.t(k.dot(0, 4, 6))
-	g.t(tileload(7, rBX, r9, 64))
-	g.t(k.dot(1, 4, 7))
-	if two {
-		g.t(tileload(5, r13, r8, 0))
-		g.t(k.dot(2, 5, 6))
-		g.t(k.dot(3, 5, 7))
-		g.p("ADDQ $64, R13")
+// of R9 = 128 bytes; R8 is the distance of pixels. bf16: weights are two parts, one behind the other, the pixels' second parts lie as far
+// behind the first as the field low says; three of the four products are made.
+func (g *gen) multiply(k kind, two bool, low int) {
+	pass := func(a func(t byte, base reg), b int32) {
+		if a != nil {
+			a(4, r12)
+		}
+		g.t(tileload(6, rBX, r9, b))
+		g.t(k.dot(0, 4, 6))
+		g.t(tileload(7, rBX, r9, b+64))
+		g.t(k.dot(1, 4, 7))
+		if two {
+			if a != nil {
+				a(5, r13)
+			}
+			g.t(k.dot(2, 5, 6))
+			g.t(k.dot(3, 5, 7))
+		}
+	}
+	pass(func(t byte, base reg) { g.t(tileload(t, base, r8, 0)) }, 0)
+	if k.bf16 {
+		pass(nil, stepB)
+		pass(func(t byte, base reg) {
+			g.p("MOVQ %s, AX", base.name)
+			g.p("ADDQ %d(DI), AX", low)
+			g.t(tileload(t, rAX, r8, 0))
+		}, 0)
+		g.p("ADDQ $%d, BX", stepB)
 	}
 	g.p("ADDQ $64, R12")
+	if two {
+		g.p("ADDQ $64, R13")
+	}
 	g.p("ADDQ $%d, BX", stepB)
 }
 
@@ -84,7 +103,7 @@ func convKernels(g *gen) {
 	g.tileConfigs()
 	g.conv(int8Kind)
 	g.conv(bf16Kind)
-	g.split()
+	g.split("kargs", splitFields{fA, fB, fC, fRes, fNt, fPs})
 }
 
 // conv is a direct convolution: nt tiles of mr <= 16 pixels x 32 outputs, two tiles at a time. A group of the sum is a run of steps of 64
@@ -139,7 +158,7 @@ func (g *gen) conv(k kind) {
 		g.p("MOVQ 8(R10), CX")
 		g.p("SHRQ $4, CX")
 		g.label(name + "step")
-		g.multiply(k, two)
+		g.multiply(k, two, fLow)
 		g.p("DECQ CX")
 		g.p("JNZ %sstep", name)
 		g.p("ADDQ $16, R10")
@@ -259,16 +278,20 @@ func (g *gen) storeFloat() {
 	g.p("ADDQ $64, R12")
 }
 
-// split writes nt pixels of two blocks of 16 float32 as 32 bf16 for the tiles: word i holds channel i of the first block (low half) and of
-// the second. The sum of the two planes, at c and res, is the value up to 2^-17. Values that rounding could make infinite, infinities and
+// splitFields are the fields that split reads: two sources, two destinations, pixels, bytes between the pixels of the sources.
+type splitFields struct{ a, b, hi, lo, n, stride int }
+
+// split writes n pixels of two blocks of 16 float32 as 32 bf16 for the tiles: word i holds channel i of the first block (low half) and of
+// the second. The sum of the two planes is the value up to 2^-17. Values that rounding could make infinite, infinities and
 // NaN are cut and have no second part: a finite value never becomes an infinity.
-func (g *gen) split() {
-	g.kernel("amxSplit", "kargs", "splits float32 into sums of two bf16.")
-	g.p("MOVQ %d(DI), SI", fA)
-	g.p("MOVQ %d(DI), BX", fB)
-	g.p("MOVQ %d(DI), R12", fC)
-	g.p("MOVQ %d(DI), R13", fRes)
-	g.p("MOVQ %d(DI), CX", fNt)
+func (g *gen) split(typ string, f splitFields) {
+	g.kernel("amxSplit", typ, "splits float32 into sums of two bf16.")
+	g.p("MOVQ %d(DI), SI", f.a)
+	g.p("MOVQ %d(DI), BX", f.b)
+	g.p("MOVQ %d(DI), R12", f.hi)
+	g.p("MOVQ %d(DI), R13", f.lo)
+	g.p("MOVQ %d(DI), CX", f.n)
+	g.p("MOVQ %d(DI), R8", f.stride)
 	for i, v := range []uint32{0x8000, 0xffff0000, 0x7fffffff, 0x7f7f8000} {
 		g.p("MOVL $%#x, AX", v)
 		g.p("VPBROADCASTD AX, Z%d", 16+i)
@@ -294,9 +317,10 @@ func (g *gen) split() {
 	g.p("VPANDD Z5, Z17, Z5")
 	g.p("VPORD Z2, Z5, Z2")
 	g.p("VMOVDQU32 Z2, (R13)")
-	for _, r := range []string{"SI", "BX", "R12", "R13"} {
-		g.p("ADDQ $64, %s", r)
-	}
+	g.p("ADDQ R8, SI")
+	g.p("ADDQ R8, BX")
+	g.p("ADDQ $64, R12")
+	g.p("ADDQ $64, R13")
 	g.p("DECQ CX")
 	g.p("JNZ pixel")
 	g.p("VZEROUPPER")
@@ -305,19 +329,19 @@ func (g *gen) split() {
 
 func gemmKernels(g *gen) {
 	g.tileConfigs()
-	g.gemm(kind{"amxQ", tdpbusd, false})
-	g.gemm(kind{"amxB", tdpbf16ps, true})
+	g.gemm(int8Kind)
+	g.gemm(bf16Kind)
+	g.split("gargs", splitFields{gA, gB, gC, gBias, gNt, gRs})
 }
 
 // gemm is a matrix product: nt tiles of mr <= 16 rows x 32 columns, two tiles at a time, C = act(A*B + bias (+ C)), columns by mask. k counts
-// words of A, a multiple of 16. bf16: three sums over the words: A by B's first part, A by its second, A's second part (low bytes
-// behind A) by B's first again.
+// words of A, a multiple of 16.
 func (g *gen) gemm(k kind) {
 	doc := "multiplies u8 rows by s8 columns into int32."
-	passes, add, load, store := 1, "VPADDD", "VMOVDQU32", "VMOVDQU32"
+	add, move := "VPADDD", "VMOVDQU32"
 	if k.bf16 {
 		doc = "multiplies float32 as three products of bf16."
-		passes, add, load, store = 3, "VADDPS", "VMOVUPS", "VMOVUPS"
+		add, move = "VADDPS", "VMOVUPS"
 	}
 	g.kernel(k.name, "gargs", doc)
 	g.configure(gMr)
@@ -332,8 +356,8 @@ func (g *gen) gemm(k kind) {
 	g.p("MOVQ %d(DI), AX", gBias)
 	g.p("TESTQ AX, AX")
 	g.p("JZ nobias")
-	g.p("%s.Z (AX), K1, Z18", load)
-	g.p("%s.Z 64(AX), K2, Z19", load)
+	g.p("%s.Z (AX), K1, Z18", move)
+	g.p("%s.Z 64(AX), K2, Z19", move)
 	g.label("nobias")
 	if k.bf16 {
 		g.bounds(gAct, gLo, gHi)
@@ -354,27 +378,19 @@ func (g *gen) gemm(k kind) {
 	for _, two := range []bool{true, false} {
 		name := map[bool]string{true: "two", false: "one"}[two]
 		g.label(name)
-		for pass := range passes {
-			g.p("MOVQ SI, R12")
-			if pass == 1 {
-				g.p("// the second part of B")
-			}
-			if pass == 2 {
-				g.p("ADDQ %d(DI), R12", gLow)
-			}
-			if two {
-				g.p("MOVQ %d(DI), R13", gMr)
-				g.p("IMULQ R8, R13")
-				g.p("ADDQ R12, R13")
-			}
-			g.p("MOVQ %d(DI), CX", gK)
-			g.p("SHRQ $4, CX")
-			g.p("JZ %sdone", name)
-			g.label(fmt.Sprintf("%s%d", name, pass))
-			g.multiply(k, two)
-			g.p("DECQ CX")
-			g.p("JNZ %s%d", name, pass)
+		g.p("MOVQ SI, R12")
+		if two {
+			g.p("MOVQ %d(DI), R13", gMr)
+			g.p("IMULQ R8, R13")
+			g.p("ADDQ R12, R13")
 		}
+		g.p("MOVQ %d(DI), CX", gK)
+		g.p("SHRQ $4, CX")
+		g.p("JZ %sdone", name)
+		g.label(name + "step")
+		g.multiply(k, two, gLow)
+		g.p("DECQ CX")
+		g.p("JNZ %sstep", name)
 		g.label(name + "done")
 		g.spill(two)
 		if two {
@@ -391,8 +407,8 @@ func (g *gen) gemm(k kind) {
 	g.p("%s 64(BX), Z19, Z1", add)
 	g.p("CMPQ %d(DI), $0", gAcc)
 	g.p("JE bound")
-	g.p("%s.Z (R10), K1, Z2", load)
-	g.p("%s.Z 64(R10), K2, Z3", load)
+	g.p("%s.Z (R10), K1, Z2", move)
+	g.p("%s.Z 64(R10), K2, Z3", move)
 	g.p("%s Z2, Z0, Z0", add)
 	g.p("%s Z3, Z1, Z1", add)
 	g.label("bound")
@@ -402,8 +418,8 @@ func (g *gen) gemm(k kind) {
 			g.p("VMINPS Z%d, Z21, Z%d", i, i)
 		}
 	}
-	g.p("%s Z0, K1, (R10)", store)
-	g.p("%s Z1, K2, 64(R10)", store)
+	g.p("%s Z0, K1, (R10)", move)
+	g.p("%s Z1, K2, 64(R10)", move)
 	g.p("ADDQ $%d, BX", pixel)
 	g.p("ADDQ %d(DI), R10", gLdc)
 	g.p("ADDQ R8, SI")
