@@ -22,6 +22,7 @@ type Options struct {
 	Shapes   map[string][]int // shapes of inputs; an unknown dimension of an input that is not here becomes 1
 	Types    map[string]model.DType
 	Verify   bool // every buffer is poisoned before it is written, so that a wrong lifetime shows
+	Small    bool // no kernel whose packed weights exceed the model's by more than a third
 }
 
 // Step is one executed unit of a plan, as profiles show it.
@@ -57,6 +58,7 @@ type Plan struct {
 	ArenaBytes int   // planned peak of activations and scratch
 	PackBytes  int64 // packed weights
 	FloorBytes int   // bytes of buffers alive at once at the busiest step: no placement can need less
+	Prepared   bool  // the packed weights lie in a mapped file
 
 	steps   []*step
 	inputs  []*value
@@ -65,6 +67,7 @@ type Plan struct {
 	buffers []*buffer // with a place in the arena
 	slots   int
 	arena   int
+	rec     *recording // nil where Prepared
 }
 
 // Compile chooses kernels for every node of m. It fails with fail.Unsupported naming all operators that have neither
@@ -81,6 +84,11 @@ func Compile(ctx context.Context, m *model.Model, opt Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	return compile(ctx, m, opt, nil)
+}
+
+// compile makes the plan of a model without functions to expand, from a prepared file where prep is not nil.
+func compile(ctx context.Context, m *model.Model, opt Options, prep *replay) (*Plan, error) {
 	types, err := inputTypes(m, opt)
 	if err != nil {
 		return nil, err
@@ -92,7 +100,7 @@ func Compile(ctx context.Context, m *model.Model, opt Options) (*Plan, error) {
 	if len(missing) > 0 {
 		return nil, unsupported(missing)
 	}
-	l := newLowering(ctx, m, inf, opt, types)
+	l := newLowering(ctx, m, inf, opt, types, prep)
 	if err := l.run(); err != nil {
 		return nil, err
 	}

@@ -28,11 +28,23 @@ type edge struct {
 	grid  grid
 }
 
-// weights8 is a constant of s8 with the scales of its output channels.
+// weights8 is a constant of s8, or of u8 around 128, with the scales of its output channels.
 type weights8 struct {
-	q     []int8
+	t     *model.Tensor
 	shape []int
 	scale []float32
+}
+
+// values gives the weights as s8.
+func (w *weights8) values() []int8 {
+	if w.t.DType == model.Int8 {
+		return view[int8](w.t.Raw)
+	}
+	q := make([]int8, len(w.t.Raw))
+	for k, b := range w.t.Raw {
+		q[k] = int8(b ^ 0x80)
+	}
+	return q
 }
 
 // island is a float operator between DequantizeLinear and QuantizeLinear that runs on integers as a whole:
@@ -255,14 +267,7 @@ func (isl *island) setWeights(q, s, zero *model.Tensor, axis int) bool {
 			return false
 		}
 	}
-	w := &weights8{q: view[int8](q.Raw), shape: q.Shape, scale: model.Data[float32](s)}
-	if middle != 0 {
-		w.q = make([]int8, len(q.Raw))
-		for k, b := range q.Raw {
-			w.q[k] = int8(b ^ 0x80)
-		}
-	}
-	isl.w = w
+	isl.w = &weights8{t: q, shape: q.Shape, scale: model.Data[float32](s)}
 	return true
 }
 

@@ -34,6 +34,8 @@ type lowering struct {
 	zeros   map[string]int           // zero point of each 8-bit value that an island reads
 	cur     *model.Node              // node being lowered: conversions between layouts are made for it
 	free    []Free
+	rec     *recording // what a prepared file needs; nil when the plan comes from one
+	prep    *replay    // the prepared file that the plan comes from, or nil
 }
 
 // value is an edge of the graph with the forms in which it lies in memory.
@@ -82,8 +84,11 @@ type step struct {
 	eval func(ctx context.Context, s *Session) error
 }
 
-func newLowering(ctx context.Context, m *model.Model, inf *ops.Inferred, opt Options, given map[string]model.Type) *lowering {
-	l := &lowering{ctx: ctx, m: m, inf: inf, opt: opt, given: given, vals: map[string]*value{}, done: map[model.NodeID]bool{}}
+func newLowering(ctx context.Context, m *model.Model, inf *ops.Inferred, opt Options, given map[string]model.Type, prep *replay) *lowering {
+	l := &lowering{ctx: ctx, m: m, inf: inf, opt: opt, given: given, vals: map[string]*value{}, done: map[model.NodeID]bool{}, prep: prep}
+	if prep == nil {
+		l.rec = &recording{stored: map[model.NodeID]bool{}, used: map[*model.Tensor]bool{}, sources: map[*model.Tensor]bool{}}
+	}
 	for _, in := range m.Graph.Inits {
 		if _, free := given[in.Name]; !free {
 			l.vals[in.Name] = constant(in.Name, in.Tensor)
@@ -143,6 +148,7 @@ func (l *lowering) run() error {
 		if v == nil {
 			return fail.New(fail.Internal, "no value %q after lowering", o.Name)
 		}
+		l.use(v.data)
 		if v.data == nil && !v.dynamic {
 			l.cur = l.m.Graph.Producer(o.Name)
 			l.needPlain(v)
@@ -232,6 +238,12 @@ func (l *lowering) fold(n *model.Node) (bool, error) {
 	if len(n.Inputs) == 0 && n.Op != "Constant" {
 		return false, nil
 	}
+	if l.prep != nil {
+		if out, ok := l.prep.fold(n, l.inf); ok {
+			l.constants(n, out)
+			return true, nil
+		}
+	}
 	scope := map[string]*model.Tensor{}
 	for _, r := range model.Reads(n) {
 		scope[r] = l.vals[r].data
@@ -240,12 +252,17 @@ func (l *lowering) fold(n *model.Node) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	l.keep(n, in, out)
+	l.constants(n, out)
+	return true, nil
+}
+
+func (l *lowering) constants(n *model.Node, out []*model.Tensor) {
 	for i, o := range n.Outputs {
 		if o != "" && out[i] != nil {
 			l.vals[o] = constant(o, out[i])
 		}
 	}
-	return true, nil
 }
 
 // in gives the value of input i, or nil where it is absent.
@@ -326,6 +343,11 @@ func (l *lowering) newPlain(v *value) *buffer {
 // needPlain gives v's row-major buffer, converting from blocks where only those exist.
 func (l *lowering) needPlain(v *value) *buffer {
 	if v.plain != nil {
+		return v.plain
+	}
+	l.use(v.data)
+	if v.data != nil && l.prep.mapped(v.data) {
+		v.plain = &buffer{what: v.name, size: len(v.data.Raw), ext: v.data.Raw}
 		return v.plain
 	}
 	if v.data != nil {
@@ -422,17 +444,23 @@ func (l *lowering) join() {
 // scratch makes a buffer that only the next step uses.
 func (l *lowering) scratch(bytes int) *buffer { return l.newBuffer("scratch", bytes) }
 
-// packed makes room for packed weights, which pack fills before the plan is published.
-func (l *lowering) packed(n *model.Node, words int, pack func(dst []float32) error) []float32 {
+// packed makes room for the weights that kernel reads, which pack fills from src before the plan is published.
+// A plan from a prepared file finds them there.
+func (l *lowering) packed(n *model.Node, kernel string, words int, src *model.Tensor, pack func(dst []float32) error) ([]float32, error) {
+	l.packs += int64(words) * 4
+	if l.prep != nil {
+		return l.prep.pack(kernel, words)
+	}
 	dst := l.mem.Floats(words)
-	l.packs += int64(len(dst)) * 4
+	l.rec.packs = append(l.rec.packs, recordedPack{kernel, dst})
+	l.rec.sources[src] = true
 	l.jobs = append(l.jobs, func() error {
 		if err := pack(dst); err != nil {
 			return fail.New(fail.Internal, "pack: %v", err).At(fail.Where{Node: string(n.ID), Op: n.Op})
 		}
 		return nil
 	})
-	return dst
+	return dst, nil
 }
 
 // packAll packs all weights, with as many goroutines as the plan has threads.
@@ -521,7 +549,7 @@ func (l *lowering) finish() (*Plan, error) {
 	for _, s := range l.steps {
 		l.window(s)
 	}
-	p := &Plan{Model: l.m, Options: l.opt, steps: l.steps, values: l.vals, Free: l.free, PackBytes: l.packs}
+	p := &Plan{Model: l.m, Options: l.opt, steps: l.steps, values: l.vals, Free: l.free, PackBytes: l.packs, Prepared: l.prep != nil, rec: l.rec}
 	for _, v := range l.m.Graph.Inputs {
 		if t, free := l.given[v.Name]; free {
 			p.inputs = append(p.inputs, l.vals[v.Name])

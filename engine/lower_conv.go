@@ -59,7 +59,10 @@ func lowerConv(l *lowering, n *model.Node) (bool, error) {
 	if alg.Out.Block != dst.layout.Block {
 		return false, fail.New(fail.Internal, "kernel %s writes blocks of %d", alg.Name, alg.Out.Block)
 	}
-	packed := l.packed(n, alg.PackedLen(), func(dst []float32) error { return alg.Pack(dst, model.Data[float32](w.data), bias) })
+	packed, err := l.packed(n, alg.Name, alg.PackedLen(), w.data, func(dst []float32) error { return alg.Pack(dst, model.Data[float32](w.data), bias) })
+	if err != nil {
+		return false, err
+	}
 	s.Bytes = byteSize(x) + byteSize(w) + byteSize(out)
 	s.writes = append(s.writes, dst)
 	workers := l.opt.Threads

@@ -152,13 +152,20 @@ func (l *lowering) product(n *model.Node, p *product) error {
 	var b, add *buffer
 	var packed []float32
 	if sh.ConstB {
-		w := model.Data[float32](p.b.data)
-		if p.alpha != 1 {
-			w = scaled(w, p.alpha)
+		data, alpha := p.b.data, p.alpha
+		packed, err = l.packed(n, alg.Name, alg.PackedLen(), data, func(dst []float32) error {
+			w := model.Data[float32](data)
+			if alpha != 1 {
+				w = scaled(w, alpha)
+			}
+			return alg.Pack(dst, w, 0)
+		})
+		if err != nil {
+			return err
 		}
-		packed = l.packed(n, alg.PackedLen(), func(dst []float32) error { return alg.Pack(dst, w, 0) })
 	} else {
 		if p.b.data != nil && p.alpha != 1 {
+			l.use(p.b.data)
 			t := model.Float32s(scaled(model.Data[float32](p.b.data), p.alpha), p.b.dims...)
 			p.b = constant(p.b.name, t)
 		}

@@ -150,7 +150,7 @@ func matchQLinearConv(l *lowering, n *model.Node, isl *island) bool {
 
 // matchQLinearMatMul takes QLinearMatMul by one constant matrix.
 func matchQLinearMatMul(l *lowering, n *model.Node, isl *island) bool {
-	if !l.operands(isl, 1) || len(isl.w.shape) != 2 || len(l.dimsOf(isl.in[0].value)) < 2 || len(isl.w.q) == 0 {
+	if !l.operands(isl, 1) || len(isl.w.shape) != 2 || len(l.dimsOf(isl.in[0].value)) < 2 || len(isl.w.t.Raw) == 0 {
 		return false
 	}
 	y := l.dimsOf(n.Outputs[0])
@@ -176,7 +176,7 @@ func lowerConv8(l *lowering, isl *island) error {
 	} else {
 		in = l.pixels8(x, alg.In, isl.in[0].grid.zero8())
 	}
-	s := &step{Step: Step{Kernel: alg.Name, MACs: alg.MACs, Bytes: byteSize(x) + int64(len(isl.w.q))}, reads: []*buffer{in}}
+	s := &step{Step: Step{Kernel: alg.Name, MACs: alg.MACs, Bytes: byteSize(x) + int64(len(isl.w.t.Raw))}, reads: []*buffer{in}}
 	q := conv.Quant{InScale: isl.in[0].grid.scale, InZero: isl.in[0].grid.zero8(), OutScale: isl.out.grid.scale, OutZero: isl.out.grid.zero8(), WScale: isl.w.scale, Bias: isl.bias}
 	if shape.Residual {
 		res = l.blocks8(isl, 1, cpu.Border{})
@@ -188,7 +188,10 @@ func lowerConv8(l *lowering, isl *island) error {
 	dst.fill = isl.out.grid.zero8()
 	s.Bytes += byteSize(out)
 	s.writes = []*buffer{dst}
-	packed := l.packed(isl.node, alg.PackedLen(), func(dst []float32) error { return alg.Pack(dst, isl.w.q, q) })
+	packed, err := l.packed(isl.node, alg.Name, alg.PackedLen(), isl.w.t, func(dst []float32) error { return alg.Pack(dst, isl.w.values(), q) })
+	if err != nil {
+		return err
+	}
 	var bound conv.QBound
 	workers := l.opt.Threads
 	s.settle = func() (err error) {
@@ -263,14 +266,15 @@ func (l *lowering) rows8(isl *island) conv.Shape {
 
 // transposed gives the weights as [output][input].
 func (w *weights8) transposed(axis int) []int8 {
+	q := w.values()
 	if axis == 0 {
-		return w.q
+		return q
 	}
 	k, n := w.shape[0], w.shape[1]
-	out := make([]int8, len(w.q))
+	out := make([]int8, len(q))
 	for i := range k {
 		for j := range n {
-			out[j*k+i] = w.q[i*n+j]
+			out[j*k+i] = q[i*n+j]
 		}
 	}
 	return out
@@ -281,9 +285,8 @@ func lowerGemm8(l *lowering, isl *island) error {
 	if isl.node.Op == "Gemm" && isl.node.Int("transB", 0) != 0 {
 		axis = 0
 	}
-	w := isl.w.transposed(axis)
 	if isl.out.value == "" {
-		return l.gemmFloat8(isl, w)
+		return l.gemmFloat8(isl, axis)
 	}
 	shape := l.rows8(isl)
 	algs, err := conv.PlanQ(shape, l.opt.Features)
@@ -310,11 +313,14 @@ func lowerGemm8(l *lowering, isl *island) error {
 	in.border = alg.In.Border
 	mid := side(isl.out.value+" (rows)", shape.M, isl.out.grid.zero8())
 	q := conv.Quant{InScale: isl.in[0].grid.scale, InZero: isl.in[0].grid.zero8(), OutScale: isl.out.grid.scale, OutZero: isl.out.grid.zero8(), WScale: isl.w.scale, Bias: isl.bias}
-	packed := l.packed(isl.node, alg.PackedLen(), func(dst []float32) error { return alg.Pack(dst, w, q) })
+	packed, err := l.packed(isl.node, alg.Name, alg.PackedLen(), isl.w.t, func(dst []float32) error { return alg.Pack(dst, isl.w.transposed(axis), q) })
+	if err != nil {
+		return err
+	}
 	out := l.out8(isl)
 	out.plain = l.newPlain(out)
 	dst := out.plain
-	s := &step{Step: Step{Kernel: alg.Name, MACs: alg.MACs, Bytes: byteSize(x) + int64(len(w)) + byteSize(out)}, reads: []*buffer{src}, writes: []*buffer{in, mid, dst}}
+	s := &step{Step: Step{Kernel: alg.Name, MACs: alg.MACs, Bytes: byteSize(x) + int64(len(isl.w.t.Raw)) + byteSize(out)}, reads: []*buffer{src}, writes: []*buffer{in, mid, dst}}
 	var bound conv.QBound
 	workers := l.opt.Threads
 	s.settle = func() (err error) {
@@ -366,7 +372,7 @@ func rowsOut8(lay cpu.Layout, dst, src []byte, flip byte) team.Task {
 }
 
 // gemmFloat8 is the product of bytes whose sums become float32: y = (sum - zero*sum(w)) * scale + bias.
-func (l *lowering) gemmFloat8(isl *island, w []int8) error {
+func (l *lowering) gemmFloat8(isl *island, axis int) error {
 	c := l.rows8(isl)
 	m, n, k := c.W, c.M, c.C
 	algs, err := gemm.Plan(gemm.Shape{M: m, N: n, K: k, TransB: true, ConstB: true, Int8: true, Bias: true}, l.opt.Features)
@@ -374,17 +380,29 @@ func (l *lowering) gemmFloat8(isl *island, w []int8) error {
 		return fail.New(fail.Internal, "%v", err)
 	}
 	alg := algs[0]
-	packed := l.packed(isl.node, alg.PackedLen(), func(dst []float32) error { return alg.PackInt8(dst, w, 0) })
+	packed, err := l.packed(isl.node, alg.Name, alg.PackedLen(), isl.w.t, func(dst []float32) error { return alg.PackInt8(dst, isl.w.transposed(axis), 0) })
+	if err != nil {
+		return err
+	}
 	kern, err := alg.Bind(l.opt.Threads)
 	if err != nil {
 		return fail.New(fail.Internal, "%v", err)
 	}
 	e := isl.in[0].grid
-	zero, scale, bias := make([]int32, n), make([]float32, n), isl.bias
-	for j := range n {
-		for _, v := range w[j*k : (j+1)*k] {
-			zero[j] -= int32(v) * int32(e.zero8())
+	sum, err := l.packed(isl.node, "zero", n, isl.w.t, func(dst []float32) error {
+		zero, w := view[int32](floatBytes(dst)), isl.w.transposed(axis)
+		for j := range n {
+			for _, v := range w[j*k : (j+1)*k] {
+				zero[j] -= int32(v) * int32(e.zero8())
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	zero, scale, bias := view[int32](floatBytes(sum)), make([]float32, n), isl.bias
+	for j := range n {
 		scale[j] = e.scale * isl.w.scale[min(j, len(isl.w.scale)-1)]
 	}
 	if bias == nil {
@@ -395,7 +413,7 @@ func (l *lowering) gemmFloat8(isl *island, w []int8) error {
 	out := l.out(isl.node, 0)
 	out.plain = l.newPlain(out)
 	dst, bytes, sums := out.plain, l.scratch(m*k), l.scratch(4*m*n)
-	s := &step{Step: Step{Kernel: alg.Name, MACs: alg.MACs, Bytes: byteSize(x) + int64(len(w)) + byteSize(out)}, reads: []*buffer{src}, writes: []*buffer{bytes, sums, dst}}
+	s := &step{Step: Step{Kernel: alg.Name, MACs: alg.MACs, Bytes: byteSize(x) + int64(len(isl.w.t.Raw)) + byteSize(out)}, reads: []*buffer{src}, writes: []*buffer{bytes, sums, dst}}
 	flip, post := x.flip(), l.actFunc(isl.act)
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		from, to, acc, y := ses.bytes(src), ses.bytes(bytes), view[int32](ses.bytes(sums)), ses.floats(dst)

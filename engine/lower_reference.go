@@ -90,6 +90,9 @@ func hasGraph(n *model.Node) bool {
 
 // readPlain is v's row-major buffer as a list, empty for constants and values without a fixed place.
 func (l *lowering) readPlain(v *value) []*buffer {
+	if v != nil {
+		l.use(v.data)
+	}
 	if v == nil || v.data != nil || v.dynamic {
 		return nil
 	}
