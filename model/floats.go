@@ -157,6 +157,52 @@ func F32ToF8(d DType, v float32, saturate bool) byte {
 	return sign | byte(bits)
 }
 
+// Rounding says to which power of two a number between two of them goes.
+type Rounding int
+
+// The roundings of Float8E8M0. RoundNearest takes the larger one half way.
+const (
+	RoundUp Rounding = iota
+	RoundDown
+	RoundNearest
+)
+
+// E8M0ToF64 is 2 to the power of b-127; the last pattern is no number.
+func E8M0ToF64(b byte) float64 {
+	if b == 0xff {
+		return math.NaN()
+	}
+	return math.Ldexp(1, int(b)-127)
+}
+
+// F64ToE8M0 rounds to a power of two from 2^-127 to 2^127. With saturate, what is beyond becomes the nearest of them, and so
+// does zero; without, no number. There is no sign: negative numbers become no number.
+func F64ToE8M0(v float64, mode Rounding, saturate bool) byte {
+	out := func(b byte) byte {
+		if saturate {
+			return b
+		}
+		return 0xff
+	}
+	switch {
+	case v != v || v < 0:
+		return 0xff
+	case math.IsInf(v, 1):
+		return out(0xfe)
+	case v < 0x1p-127:
+		return out(0)
+	}
+	m, e := math.Frexp(v) // v = m * 2^e, m in [0.5,1)
+	e--
+	if mode == RoundUp && m > 0.5 || mode == RoundNearest && m >= 0.75 {
+		e++
+	}
+	if e > 127 {
+		return out(0xfe)
+	}
+	return byte(e + 127)
+}
+
 func boolByte(b bool) byte {
 	if b {
 		return 1

@@ -13,11 +13,14 @@ func castOps() []*Def {
 	return []*Def{castDef, castLikeDef}
 }
 
-const castable = Numeric | BoolSet | Text | Float8s | Int4s | Set(1<<model.Float4E2M1)
+const castable = Numeric | BoolSet | Text | Float8s | Int4s | Set(1<<model.Float4E2M1) | E8M0
+
+// toPower is how a cast to Float8E8M0 rounds.
+var toPower = AttrSpec{Name: "round_mode", Type: model.AttrString, Default: "up", Enum: []string{"up", "down", "nearest"}}
 
 var castDef = &Def{Name: "Cast", Since: []int{1, 6, 9, 13, 19, 21, 23, 24}, In: []Port{{Name: "input", Type: "T1"}}, Out: []Port{{Name: "output"}},
 	Types: map[string]Set{"T1": castable}, Exact: Rounding,
-	Attrs: []AttrSpec{{Name: "to", Type: model.AttrInt, Required: true}, {Name: "saturate", Type: model.AttrInt, Default: int64(1)}},
+	Attrs: []AttrSpec{{Name: "to", Type: model.AttrInt, Required: true}, {Name: "saturate", Type: model.AttrInt, Default: int64(1)}, toPower},
 	Infer: func(f *Inference) error {
 		to := f.Int("to")
 		if to <= 0 || to > 255 || !castable.Has(model.DType(to)) {
@@ -31,7 +34,7 @@ var castDef = &Def{Name: "Cast", Since: []int{1, 6, 9, 13, 19, 21, 23, 24}, In: 
 
 var castLikeDef = &Def{Name: "CastLike", Since: []int{15, 19, 21, 23, 24}, In: []Port{{Name: "input", Type: "T1"}, {Name: "target_type", Type: "T2"}},
 	Out: []Port{{Name: "output"}}, Types: map[string]Set{"T1": castable, "T2": castable}, Exact: Rounding,
-	Attrs: []AttrSpec{{Name: "saturate", Type: model.AttrInt, Default: int64(1)}},
+	Attrs: []AttrSpec{{Name: "saturate", Type: model.AttrInt, Default: int64(1)}, toPower},
 	Infer: func(f *Inference) error {
 		f.Out[0] = f.In[0]
 		f.Out[0].DType = f.In[1].DType
@@ -40,8 +43,7 @@ var castLikeDef = &Def{Name: "CastLike", Since: []int{15, 19, 21, 23, 24}, In: [
 	Eval: func(c *Call) error { return c.cast(c.In[1].DType) }}
 
 // cast converts input 0 to dtype to. Floats round to nearest even; floats to integers are cut towards zero, beyond 64 bits
-// saturated and NaN zero, then the low bits are kept; to 4 bits they are rounded and saturated, as these have no low bits
-// worth keeping. Where another runtime may differ the specification leaves the result open.
+// saturated and NaN zero, then the low bits are kept. Where another runtime may differ the specification leaves the result open.
 func (c *Call) cast(to model.DType) error {
 	x := c.In[0]
 	if x.DType == to {
@@ -57,6 +59,8 @@ func (c *Call) cast(to model.DType) error {
 	n := x.Len()
 	switch {
 	case x.DType == model.String && to == model.String:
+	case to == model.Float8E8M0:
+		return c.castToPower(x, y, saturate)
 	case x.DType == model.String:
 		for i, s := range x.Strs {
 			if !parseInto(y, i, s, saturate) {
@@ -89,18 +93,36 @@ func (c *Call) cast(to model.DType) error {
 	return nil
 }
 
+// castToPower rounds to powers of two.
+func (c *Call) castToPower(x, y *model.Tensor, saturate bool) error {
+	mode := map[string]model.Rounding{"up": model.RoundUp, "down": model.RoundDown, "nearest": model.RoundNearest}[c.Str("round_mode")]
+	if x.DType == model.String {
+		t, err := c.make(model.Float64, x.Shape)
+		if err != nil {
+			return err
+		}
+		for i, s := range x.Strs {
+			if !parseInto(t, i, s, saturate) {
+				return c.Bad("element %d is %q and no number", i, s)
+			}
+		}
+		x = t
+	}
+	for i := range x.Len() {
+		y.Raw[i] = model.F64ToE8M0(x.Float64At(i), mode, saturate)
+	}
+	return nil
+}
+
 // storeFloat writes v, any float, as an element of y.
 func storeFloat(y *model.Tensor, i int, v float64, saturate bool) {
 	switch d := y.DType; {
-	case d == model.Float64 || d == model.Float32 || d == model.Bool:
+	case d == model.Float64 || d == model.Float32 || d == model.Bool || d == model.Float8E8M0:
 		y.SetFloat64(i, v)
 	case d == model.Float16 || d == model.BFloat16 || d == model.Float4E2M1:
 		y.SetFloat64(i, float64(oddFloat32(v)))
 	case Float8s.Has(d):
 		y.Raw[i] = model.F32ToF8(d, oddFloat32(v), saturate)
-	case Int4s.Has(d):
-		lo, hi := intRange(d)
-		y.SetInt64(i, int64(saturated(math.RoundToEven(v), lo, hi)))
 	case d == model.Uint64 && v >= 1<<63:
 		u := uint64(math.MaxUint64)
 		if v < 1<<64 {
@@ -125,13 +147,6 @@ func storeInt(y *model.Tensor, i int, v int64, unsigned, saturate bool) {
 		model.Data[float32](y)[i] = float32(uint64(v))
 	case d == model.Float32:
 		model.Data[float32](y)[i] = float32(v)
-	case Int4s.Has(d):
-		lo, hi := intRange(d)
-		w := float64(v)
-		if unsigned {
-			w = float64(uint64(v))
-		}
-		y.SetInt64(i, int64(clamp(w, lo, hi)))
 	case d.Float() && unsigned:
 		storeFloat(y, i, float64(uint64(v)), saturate)
 	case d.Float():

@@ -28,8 +28,11 @@ func TestCast(t *testing.T) {
 		{"int64 to float32 rounds once", model.Int64s(1<<53+1<<29+1, 1<<24+1), vec(math.Ldexp(1, 53)+math.Ldexp(1, 30), 1<<24)},
 		{"uint64 to float", model.FromSlice(model.Uint64, []uint64{math.MaxUint64}, 1), vec(math.Ldexp(1, 64))},
 		{"float to uint64", vec(math.Ldexp(1, 63), math.Ldexp(1, 70)), model.FromSlice(model.Uint64, []uint64{1 << 63, math.MaxUint64}, 2)},
-		{"int to int4 saturates", tensor(model.Int32, []int{3}, -9, 9, 3), tensor(model.Int4, []int{3}, -8, 7, 3)},
-		{"float to uint4 rounds", vec(2.5, 3.5, 20, -1), tensor(model.Uint4, []int{4}, 2, 4, 15, 0)},
+		{"int to int4 keeps the low bits", tensor(model.Int32, []int{3}, -9, 9, 3), tensor(model.Int4, []int{3}, 7, -7, 3)},
+		{"float to uint4 cuts", vec(2.5, 3.9, 20, -1), tensor(model.Uint4, []int{4}, 2, 3, 4, 15)},
+		{"float to a power of two", vec(0, 1, 1.01, 3, nan, inf, 1e-40), tensor(model.Float8E8M0, []int{7}, 0x1p-127, 1, 2, 4, nan, 0x1p127, 0x1p-127)},
+		{"power of two to float", tensor(model.Float8E8M0, []int{2}, 0.25, 64), vec(0.25, 64)},
+		{"text to a power of two", model.Strings([]string{"3", "0.5"}, 2), tensor(model.Float8E8M0, []int{2}, 4, 0.5)},
 		{"int4 to float", tensor(model.Int4, []int{3}, -8, 7, -1), vec(-8, 7, -1)},
 		{"bfloat16 ties to even", vec(1+math.Ldexp(1, -8), 1+3*math.Ldexp(1, -8)), tensor(model.BFloat16, []int{2}, 1, 1+math.Ldexp(1, -6))},
 		{"float to float4", vec(0.25, 0.75, 5, -100), tensor(model.Float4E2M1, []int{4}, 0, 1, 4, -6)},
@@ -91,6 +94,9 @@ func TestCastPairs(t *testing.T) {
 				continue
 			}
 			x := tensor(model.Float32, []int{3}, 0, 1, 2)
+			if from == model.Float8E8M0 || to == model.Float8E8M0 { // which has no zero
+				x = vec(4, 1, 2)
+			}
 			a, err := apply(applied{op: "Cast", attrs: map[string]any{"to": from}}, x)
 			if err != nil {
 				t.Fatal(err)
@@ -108,6 +114,28 @@ func TestCastPairs(t *testing.T) {
 			}
 			near(t, y[0], x, 0)
 		}
+	}
+}
+
+func TestCastToPowers(t *testing.T) {
+	nan := math.NaN()
+	for _, c := range []struct {
+		mode     string
+		saturate int
+		want     []float64 // of 0, 1.2, 1.5, 1.9, infinity, -1
+	}{
+		{"up", 1, []float64{0x1p-127, 2, 2, 2, 0x1p127, nan}},
+		{"down", 1, []float64{0x1p-127, 1, 1, 1, 0x1p127, nan}},
+		{"nearest", 1, []float64{0x1p-127, 1, 2, 2, 0x1p127, nan}},
+		{"nearest", 0, []float64{nan, 1, 2, 2, nan, nan}},
+	} {
+		t.Run(fmt.Sprint(c.mode, c.saturate), func(t *testing.T) {
+			out, err := apply(applied{op: "Cast", opset: 24, attrs: map[string]any{"to": model.Float8E8M0, "round_mode": c.mode, "saturate": c.saturate}}, vec(0, 1.2, 1.5, 1.9, math.Inf(1), -1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			near(t, out[0], tensor(model.Float8E8M0, []int{6}, c.want...), 0)
+		})
 	}
 }
 

@@ -1,5 +1,7 @@
 package ops
 
+import "slices"
+
 import (
 	"math"
 
@@ -40,6 +42,9 @@ func draws(x *example) bool {
 // otherwise names what ONNX Runtime does in another way than the specification, or what has no defined result.
 func otherwise(x *example) bool {
 	first := x.inputs["x0_0"]
+	if x.node.Domain == classic && x.node.Str("post_transform", "") == "SOFTMAX_ZERO" && allZero(x) { // 0/0
+		return true
+	}
 	switch x.node.Op {
 	case "MaxUnpool": // indices count in the output shape instead of the inferred one
 		return len(x.node.Inputs) > 2
@@ -110,13 +115,43 @@ func otherwise(x *example) bool {
 		return len(x.node.Inputs) > 2
 	case "TreeEnsemble": // SOFTMAX and LOGISTIC have each other's number
 		k := x.node.Int("post_transform", 0)
-		return k == 1 || k == 2
-	case "TreeEnsembleClassifier": // where all votes are for one of two classes, the second score stays what the memory held
-		return x.node.Str("post_transform", "") == "PROBIT"
+		return k == 1 || k == 2 || k == 3 && allZero(x)
+	case "TreeEnsembleClassifier":
+		// Where all votes are for one of two classes, the second probit stays what the memory held; where they are for both, the
+		// label is 0 or 1, whatever the labels are.
+		two := len(attrIntList(x.node, "classlabels_int64s"))+len(attrStrs(x.node, "classlabels_strings")) == 2
+		ids := attrIntList(x.node, "class_ids")
+		return two && (x.node.Str("post_transform", "") == "PROBIT" || len(ids) == 0 || slices.Min(ids) != slices.Max(ids))
 	case "SVMRegressor": // knows no transform
 		return x.node.Str("post_transform", "") == "PROBIT"
+	case "SVMClassifier": // of two classes the second probit is not written, and without vectors the label is not that of the larger score
+		two := len(attrIntList(x.node, "classlabels_ints"))+len(attrStrs(x.node, "classlabels_strings")) == 2
+		return two && (x.node.Str("post_transform", "") == "PROBIT" || len(attrIntList(x.node, "vectors_per_class")) == 0)
+	case "LinearClassifier": // nor here
+		return len(attrFloats(x.node, "intercepts")) == 1 && x.node.Str("post_transform", "") == "PROBIT"
+	case "Imputer": // features are counted along the second dimension
+		return first == nil || first.Rank() > 2
 	case "ReduceLogSum", "ReduceLogSumExp": // logarithms of integers
 		return first == nil || !first.DType.Float()
+	}
+	return false
+}
+
+// allZero reports whether a row of scores is nothing but zeros.
+func allZero(x *example) bool {
+	out, err := evaluated(x)
+	if err != nil {
+		return true
+	}
+	z := out[len(out)-1]
+	for r := 0; z.Rank() == 2 && r < z.Shape[0]; r++ {
+		k := 0
+		for k < z.Shape[1] && z.Float64At(r*z.Shape[1]+k) == 0 {
+			k++
+		}
+		if k == z.Shape[1] {
+			return true
+		}
 	}
 	return false
 }

@@ -116,7 +116,7 @@ func outputDType(f *Inference, from model.DType, allowed Set) (model.DType, erro
 var quantizeDef = &Def{Name: "QuantizeLinear", Since: []int{10, 13, 19, 21, 23, 24},
 	In:    []Port{{Name: "x", Type: "T1"}, {Name: "y_scale", Type: "T2"}, {Name: "y_zero_point", Type: "T3", Opt: true}},
 	Out:   []Port{{Name: "y"}},
-	Types: map[string]Set{"T1": Floats | 1<<model.Int32, "T2": Floats | 1<<model.Int32, "T3": quantized}, Exact: Rounding,
+	Types: map[string]Set{"T1": Floats | 1<<model.Int32, "T2": Floats | 1<<model.Int32 | E8M0, "T3": quantized}, Exact: Rounding,
 	Attrs: []AttrSpec{{Name: "axis", Type: model.AttrInt, Default: int64(1)}, {Name: "saturate", Type: model.AttrInt, Default: int64(1)},
 		{Name: "block_size", Type: model.AttrInt, Default: int64(0)}, {Name: "output_dtype", Type: model.AttrInt, Default: int64(0)},
 		{Name: "precision", Type: model.AttrInt, Default: int64(0)}},
@@ -157,7 +157,7 @@ var quantizeDef = &Def{Name: "QuantizeLinear", Since: []int{10, 13, 19, 21, 23, 
 		if d := c.Int("precision"); d != 0 {
 			prec = model.DType(d)
 		}
-		if !prec.Float() {
+		if !prec.Float() || prec == model.Float8E8M0 {
 			prec = model.Float32
 		}
 		y, err := c.make(out, x.Shape)
@@ -212,13 +212,16 @@ func roundTo(d model.DType, v float64) float64 {
 var dequantizeDef = &Def{Name: "DequantizeLinear", Since: []int{10, 13, 19, 21, 23, 24},
 	In:    []Port{{Name: "x", Type: "T1"}, {Name: "x_scale", Type: "T2"}, {Name: "x_zero_point", Type: "T1", Opt: true}},
 	Out:   []Port{{Name: "y"}},
-	Types: map[string]Set{"T1": quantized | 1<<model.Int32, "T2": Floats}, Exact: Rounding,
+	Types: map[string]Set{"T1": quantized | 1<<model.Int32, "T2": Floats | E8M0}, Exact: Rounding,
 	Attrs: []AttrSpec{{Name: "axis", Type: model.AttrInt, Default: int64(1)}, {Name: "block_size", Type: model.AttrInt, Default: int64(0)},
 		{Name: "output_dtype", Type: model.AttrInt, Default: int64(0)}},
 	Infer: func(f *Inference) error {
 		out, err := outputDType(f, f.In[1].DType, Floats)
 		if err != nil {
 			return err
+		}
+		if out == model.Float8E8M0 {
+			return f.Bad("scales that are powers of two do not say what comes out: output_dtype does, and is absent")
 		}
 		f.Out[0] = f.In[0]
 		f.Out[0].DType = out

@@ -223,3 +223,20 @@ func TestQLinear(t *testing.T) {
 	}
 	near(t, out[0], tensor(model.Uint8, []int{1, 1, 1, 2}, 3, 30), 0)
 }
+
+// TestPowersOfTwoScale: scales of Float8E8M0 divide and multiply exactly; what comes out is said by output_dtype.
+func TestPowersOfTwoScale(t *testing.T) {
+	x, scale := vec(1, -3, 8, 5), tensor(model.Float8E8M0, []int{}, 2)
+	out, err := apply(applied{op: "QuantizeLinear", opset: 24, attrs: map[string]any{"output_dtype": model.Int8}}, x, scale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, out[0], tensor(model.Int8, []int{4}, 0, -2, 4, 2), 0)
+	out, err = apply(applied{op: "DequantizeLinear", opset: 24, attrs: map[string]any{"output_dtype": model.Float32}}, out[0], scale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, out[0], vec(0, -4, 8, 4), 0)
+	_, err = apply(applied{op: "DequantizeLinear", opset: 24}, tensor(model.Int8, []int{1}, 3), scale)
+	refused(t, err, fail.Invalid)
+}
