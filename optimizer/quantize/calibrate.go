@@ -2,6 +2,7 @@ package quantize
 
 import (
 	"context"
+	"iter"
 	"math"
 	"sort"
 
@@ -144,18 +145,32 @@ type step struct {
 
 func chooseSteps(r *ranges, o Options) (map[string]step, error) {
 	out := map[string]step{}
+	lo, hi := bounds(o)
+	fixed := r.sel.unit()
 	for g, h := range r.groups {
-		lo, hi := -128, 127
-		if o.Activations == "uint8" {
-			lo, hi = 0, 255
-		}
-		if o.Calibration == "mse" {
+		switch {
+		case fixed[g]: // from 0 to 1 whatever the data says; 1 itself is one step short, as in every runtime
+			out[g] = step{scale: 1 / float32(hi-lo+1), zero: lo, lo: lo, hi: hi}
+		case o.Calibration == "mse":
 			out[g] = h.leastError(lo, hi)
-		} else {
+		case o.Calibration == "entropy":
+			out[g] = h.leastDivergence(lo, hi)
+		case o.Calibration == "percentile":
+			low, high := h.percentile(o.Percentile)
+			out[g] = asymmetric(low, high, lo, hi)
+		default:
 			out[g] = asymmetric(h.min, h.max, lo, hi)
 		}
 	}
 	return out, nil
+}
+
+// bounds are the integers of values.
+func bounds(o Options) (lo, hi int) {
+	if o.Activations == "uint8" {
+		return 0, 255
+	}
+	return -128, 127
 }
 
 // asymmetric spreads the steps over [min, max], which holds 0, so that 0 falls on a step.
@@ -184,22 +199,123 @@ func (h *histogram) leastError(lo, hi int) step {
 		return best
 	}
 	least := h.squareError(best, math.Inf(1))
-	for k := 99; k >= 20; k-- {
-		a := float64(k) / 100
-		// Clip both ends alike, and each end alone: one-sided tails are common before a Relu.
-		for _, c := range [][2]float64{{a, a}, {a, 1}, {1, a}} {
-			if c[0] != 1 && h.min == 0 || c[1] != 1 && h.max == 0 {
-				if !(c[0] == a && c[1] == a) {
-					continue
-				}
-			}
-			s := asymmetric(h.min*c[0], h.max*c[1], lo, hi)
-			if e := h.squareError(s, least); e < least {
-				least, best = e, s
-			}
+	for s := range h.clipped(lo, hi) {
+		if e := h.squareError(s, least); e < least {
+			least, best = e, s
 		}
 	}
 	return best
+}
+
+// clipped gives the steps for 20 to 99 % of the range.
+func (h *histogram) clipped(lo, hi int) iter.Seq[step] {
+	return func(yield func(step) bool) {
+		for k := 99; k >= 20; k-- {
+			a := float64(k) / 100
+			// Clip both ends alike, and each end alone: one-sided tails are common before a Relu.
+			for _, c := range [][2]float64{{a, a}, {a, 1}, {1, a}} {
+				if c[0] != c[1] && (h.min == 0 || h.max == 0) {
+					continue // the same as both alike
+				}
+				if !yield(asymmetric(h.min*c[0], h.max*c[1], lo, hi)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// percentile is the range that leaves share percent of the values inside, the rest in equal parts below and above. It
+// holds 0.
+func (h *histogram) percentile(share float64) (low, high float64) {
+	if h.limit == 0 || share >= 100 {
+		return h.min, h.max
+	}
+	out := float64(h.n) * (1 - share/100) / 2
+	width := h.limit / (bins / 2)
+	sum := 0.0
+	for i := range h.count { // the bin that the limit falls into stays inside
+		if sum += float64(h.count[i]); sum > out {
+			low = (float64(i) - bins/2) * width
+			break
+		}
+	}
+	sum = 0
+	for i := bins - 1; i >= 0; i-- {
+		if sum += float64(h.count[i]); sum > out {
+			high = (float64(i) + 1 - bins/2) * width
+			break
+		}
+	}
+	return math.Min(math.Max(low, h.min), 0), math.Max(math.Min(high, h.max), 0)
+}
+
+// leastDivergence clips as leastError does, and keeps what changes the distribution of the values least.
+//
+// Source: Migacz 2017, 8-bit Inference with TensorRT (KL calibration); here each end has its own limit.
+func (h *histogram) leastDivergence(lo, hi int) step {
+	if h.n-h.count[bins/2] < 16*int64(hi-lo+1) {
+		return h.leastError(lo, hi) // too few to know a distribution
+	}
+	best := asymmetric(h.min, h.max, lo, hi)
+	least := h.divergence(best)
+	for s := range h.clipped(lo, hi) {
+		if d := h.divergence(s); d < least {
+			least, best = d, s
+		}
+	}
+	return best
+}
+
+// divergence is KL(values, those outside at the ends || values inside, spread evenly within each step). The bin of zeros is left
+// out: rectified values would be decided by it alone, and zero is exact in any case.
+func (h *histogram) divergence(s step) float64 {
+	width := h.limit / (bins / 2)
+	var mass, filled [1 << 8]float64
+	first, last, below, above, inside := -1, -1, 0.0, 0.0, 0.0
+	at := func(i int) int {
+		x := (float64(i) + 0.5 - bins/2) * width
+		return int(min(max(math.RoundToEven(x/float64(s.scale))+float64(s.zero), float64(s.lo-1)), float64(s.hi+1))) - s.lo
+	}
+	for i, c := range h.count {
+		if c == 0 || i == bins/2 {
+			continue
+		}
+		switch q := at(i); {
+		case q < 0:
+			below += float64(c)
+		case q > s.hi-s.lo:
+			above += float64(c)
+		default:
+			if first < 0 {
+				first = i
+			}
+			last = i
+			mass[q] += float64(c)
+			filled[q]++
+			inside += float64(c)
+		}
+	}
+	if first < 0 {
+		return math.Inf(1)
+	}
+	sum, all := 0.0, inside+below+above
+	for i := first; i <= last; i++ {
+		p := float64(h.count[i])
+		if p == 0 || i == bins/2 {
+			continue
+		}
+		q := at(i)
+		even := mass[q] / filled[q] / inside
+		if i == first {
+			p += below
+		}
+		if i == last {
+			p += above
+		}
+		sum += p / all * math.Log(p/all/even)
+	}
+	return sum
 }
 
 // squareError sums count * (x - dequantized)^2 over the bins; it may stop once above limit.

@@ -34,21 +34,22 @@ import (
 
 // Options are the options of quantize.
 type Options struct {
-	Weights     string `opt:"weights" enum:"int8 int4 int3 fp16 bf16 fp8" help:"type of the weights in the file"`
-	Activations string `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; none: weights only"`
-	Rounding    string `opt:"rounding" enum:"nearest gptq adaround" help:"how a weight chooses between two steps; gptq makes up for the errors of a layer's other weights on calibration data" paper:"Frantar et al. 2023, arXiv:2210.17323"`
-	Calibration string `opt:"calibration" enum:"minmax percentile mse entropy" help:"how the range of a value is chosen from calibration data" paper:"Nagel et al. 2021, arXiv:2106.08295, section 3.1"`
-	Export      string `opt:"export" enum:"qdq qoperator" help:"how the file spells integer operators"`
-	PerChannel  bool   `opt:"per_channel" help:"one scale for each output channel instead of one for the whole weight"`
-	Block       int    `opt:"block" min:"0" max:"256" help:"weights along the sums that share a scale, a power of two from 16 on; 0: one scale for each output channel" when:"activations=none"`
-	ReduceRange bool   `opt:"reduce_range" help:"weights of 7 bits, for runtimes that add byte products in 16 bits: ONNX Runtime on x86 with AVX2 and no VNNI"`
-	Asymmetric  bool   `opt:"asymmetric" help:"weights of 4 bits and fewer may have a zero other than 0, which moves their range" when:"activations=none"`
-	Samples     int    `opt:"samples" min:"1" max:"100000" help:"calibration items to run"`
+	Weights     string  `opt:"weights" enum:"int8 int4 int3 fp16 bf16 fp8" help:"type of the weights in the file"`
+	Activations string  `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; none: weights only"`
+	Rounding    string  `opt:"rounding" enum:"nearest gptq adaround" help:"how a weight chooses between two steps; gptq makes up for the errors of a layer's other weights on calibration data" paper:"Frantar et al. 2023, arXiv:2210.17323"`
+	Calibration string  `opt:"calibration" enum:"minmax percentile mse entropy" help:"how the range of a value is chosen from calibration data" paper:"Nagel et al. 2021, arXiv:2106.08295, section 3.1"`
+	Percentile  float64 `opt:"percentile" min:"90" max:"100" unit:"%" help:"share of a value's elements that its range holds" when:"calibration=percentile"`
+	Export      string  `opt:"export" enum:"qdq qoperator" help:"how the file spells integer operators"`
+	PerChannel  bool    `opt:"per_channel" help:"one scale for each output channel instead of one for the whole weight"`
+	Block       int     `opt:"block" min:"0" max:"256" help:"weights along the sums that share a scale, a power of two from 16 on; 0: one scale for each output channel" when:"activations=none"`
+	ReduceRange bool    `opt:"reduce_range" help:"weights of 7 bits, for runtimes that add byte products in 16 bits: ONNX Runtime on x86 with AVX2 and no VNNI"`
+	Asymmetric  bool    `opt:"asymmetric" help:"weights of 4 bits and fewer may have a zero other than 0, which moves their range" when:"activations=none"`
+	Samples     int     `opt:"samples" min:"1" max:"100000" help:"calibration items to run"`
 }
 
 // New makes the pass with its defaults.
 func New() optimizer.Pass {
-	return &pass{o: Options{Weights: "int8", Activations: "int8", Rounding: "nearest", Calibration: "mse", Export: "qdq", PerChannel: true, Asymmetric: true, Samples: 128}}
+	return &pass{o: Options{Weights: "int8", Activations: "int8", Rounding: "nearest", Calibration: "mse", Export: "qdq", PerChannel: true, Asymmetric: true, Percentile: 99.99, Samples: 128}}
 }
 
 type pass struct{ o Options }
@@ -70,7 +71,7 @@ func (p *pass) supported() error {
 		does          []string
 	}{
 		{"rounding", p.o.Rounding, []string{"nearest", "gptq"}}, {"export", p.o.Export, []string{"qdq"}},
-		{"activations", p.o.Activations, []string{"int8", "uint8", "none"}}, {"calibration", p.o.Calibration, []string{"minmax", "mse"}},
+		{"activations", p.o.Activations, []string{"int8", "uint8", "none"}}, {"calibration", p.o.Calibration, []string{"minmax", "percentile", "mse", "entropy"}},
 	} {
 		if c.option == "calibration" && p.o.Activations == "none" || slices.Contains(c.does, c.value) {
 			continue

@@ -126,6 +126,65 @@ func TestLeastError(t *testing.T) {
 	}
 }
 
+// TestClippingCalibrations: far outliers widen the whole range, and every calibration but minmax leaves them out.
+func TestClippingCalibrations(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	values := make([]float32, 100000)
+	for i := range values {
+		values[i] = float32(r.NormFloat64())
+	}
+	values[7], values[8] = 60, -25
+	h := &histogram{}
+	if err := h.add(values); err != nil {
+		t.Fatal(err)
+	}
+	low, high := h.percentile(99.9)
+	if math.Abs(low+3.29) > 0.15 || math.Abs(high-3.29) > 0.15 {
+		t.Errorf("99.9 %% lie in [%v, %v], want ±3.29", low, high)
+	}
+	if low, high = h.percentile(100); low != h.min || high != h.max {
+		t.Errorf("100 %% lie in [%v, %v]", low, high)
+	}
+	all := asymmetric(h.min, h.max, -128, 127)
+	s := h.leastDivergence(-128, 127)
+	if s.scale > all.scale/2 || s.scale < 6.0/255 {
+		t.Errorf("entropy chose %+v of %+v", s, all)
+	}
+	if h.divergence(s) >= h.divergence(all) {
+		t.Error("the choice diverges more than the whole range")
+	}
+	for _, h := range []*histogram{{}, {limit: 1, max: 0.5, n: 1}} { // nothing but zeros; one value
+		if h.limit > 0 {
+			h.count[bins*3/4] = 1
+		}
+		for _, s := range []step{h.leastDivergence(-128, 127), h.leastError(0, 255)} {
+			if !(s.scale > 0) || s.zero < s.lo || s.zero > s.hi {
+				t.Errorf("%+v", s)
+			}
+		}
+	}
+}
+
+// TestSigmoidHasAFixedScale, alone or moved; beside other values in a Concat it has theirs.
+func TestSigmoidHasAFixedScale(t *testing.T) {
+	m := parse(t, `g (float[1, 2, 4, 4] x) => (float[1, 2, 4, 4] y, float[1, 4, 4, 4] z)
+<float[2, 2, 1, 1] w = random(1)>
+{
+  a = Conv (x, w)
+  b = Sigmoid (a)
+  c = MaxPool <kernel_shape = [1, 1]> (b)
+  y = Conv (c, w)
+  z = Concat <axis = 1> (a, y)
+}`)
+	out, _ := apply(t, m, nil)
+	scale := func(v string) float32 {
+		return model.Data[float32](out.Graph.Init(out.Graph.Producer(v).Inputs[1]))[0]
+	}
+	if scale("b_q") != 1.0/256 || scale("c_q") != 1.0/256 || scale("a_q") == 1.0/256 {
+		t.Errorf("scales %v, %v, %v", scale("b_q"), scale("c_q"), scale("a_q"))
+	}
+}
+
 const net = `g (float[N, 3, 8, 8] x) => (float[N, 5] y)
 <float[4, 3, 3, 3] w1 = random(1), float[4] b1 = random(2), float[4, 4, 3, 3] w2 = random(3, -0.3, 0.3), float[4] b2 = random(4),
  float[5, 8] w3 = random(5), float[5] b3 = random(6)>
@@ -237,6 +296,8 @@ func TestAccuracy(t *testing.T) {
 	}{
 		{"int8 minmax", map[string]any{"calibration": "minmax"}, 0.03},
 		{"int8 mse", nil, 0.03},
+		{"int8 percentile", map[string]any{"calibration": "percentile"}, 0.03},
+		{"int8 entropy", map[string]any{"calibration": "entropy"}, 0.05},
 		{"uint8", map[string]any{"activations": "uint8"}, 0.03},
 		{"one scale a weight", map[string]any{"per_channel": false}, 0.03},
 		{"weights only", map[string]any{"activations": "none"}, 0.01},
@@ -269,7 +330,7 @@ func TestAccuracy(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	m := parse(t, net)
-	for k, v := range map[string]any{"weights": "int4", "rounding": "adaround", "calibration": "entropy", "export": "qoperator", "activations": "dynamic"} {
+	for k, v := range map[string]any{"weights": "int4", "rounding": "adaround", "export": "qoperator", "activations": "dynamic"} {
 		p := New()
 		if err := spec.Decode(p.Options(), map[string]any{k: v}); err != nil {
 			t.Fatal(err)

@@ -291,3 +291,18 @@ func (s *selection) join(a, b string) {
 		s.group[rb] = ra
 	}
 }
+
+// unit lists the groups whose values all come from functions with results from 0 to 1.
+func (s *selection) unit() map[string]bool {
+	out := map[string]bool{}
+	for v := range s.group {
+		p := s.view.G.Producer(v)
+		if p != nil && (s.moves(p) || is(p, "Concat")) {
+			continue
+		}
+		g := s.find(v)
+		one, seen := out[g]
+		out[g] = (one || !seen) && p != nil && is(p, "Sigmoid", "HardSigmoid", "Softmax")
+	}
+	return out
+}
