@@ -41,6 +41,22 @@ var multiHeadDef = &Def{Name: "MultiHeadAttention", Domain: microsoft, Since: []
 		}
 		return nil
 	},
+	Cost: func(f *Inference) Cost {
+		dims, ok := f.known(0, 1, 2, 6)
+		if !ok {
+			return Cost{}
+		}
+		a, why := multiHeadOf(f.Node, func(i int) []int {
+			if i > 2 && i < 6 {
+				return nil
+			}
+			return dims(i)
+		})
+		if why != "" {
+			return Cost{}
+		}
+		return attendCost(f, a.batch*a.heads, a.length, a.past+a.keys, a.size+a.vsize)
+	},
 	Eval: func(c *Call) error {
 		f, why := multiHeadOf(c.Node, c.dims)
 		if why != "" {
@@ -318,7 +334,24 @@ var groupQueryDef = &Def{Name: "GroupQueryAttention", Domain: microsoft, Since: 
 		}
 		return nil
 	},
+	Cost: func(f *Inference) Cost {
+		dims, ok := f.known(0, 1, 2, 3, 4, 5, 7, 8, 9, 11)
+		if !ok {
+			return Cost{}
+		}
+		a, why := groupQueryOf(f.Node, dims)
+		if why != "" {
+			return Cost{}
+		}
+		return attendCost(f, a.batch*a.heads, a.length, max(a.most, a.length), 2*a.size)
+	},
 	Eval: evalGroupQuery,
+}
+
+// attendCost: every query of every line meets every key, in so many numbers of keys and values.
+func attendCost(f *Inference, lines, queries, keys, sizes int) Cost {
+	scores := int64(lines) * int64(queries) * int64(keys)
+	return Cost{MACs: scores * int64(sizes), Ops: 4 * scores, Bytes: bytesOf(f)}
 }
 
 // groupQuery is the form of a GroupQueryAttention.
