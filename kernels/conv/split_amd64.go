@@ -2,7 +2,6 @@ package conv
 
 import (
 	"fmt"
-	"math"
 	"unsafe"
 
 	"fettle/kernels/cpu"
@@ -44,20 +43,6 @@ func tileKerns(f kern) []kern {
 	return l
 }
 
-// halves splits a weight as amxSplit splits a pixel.
-func halves(v float32) (hi, lo uint16) {
-	const limit = 0x7f7f8000
-	b := math.Float32bits(v)
-	if b&0x7fffffff >= limit {
-		if v != v {
-			b |= 0x400000
-		}
-		return uint16(b >> 16), 0
-	}
-	b = (b + 0x8000) &^ 0xffff
-	return uint16(b >> 16), uint16((math.Float32bits(v-math.Float32frombits(b)) + 0x8000) >> 16)
-}
-
 // pack writes [panel][group][upper, lower][16 words][32 outputs][2 channels] and then the bias.
 func (d *split) pack(dst, w, bias []float32) {
 	s, taps := d.s, d.s.KH*d.s.KW
@@ -70,7 +55,7 @@ func (d *split) pack(dst, w, bias []float32) {
 				for j := range pair {
 					if m := p.block*blk + j; m < s.M && c < s.C {
 						o := at + (i%blk*pair+j)*2 + i/blk
-						b16[o], b16[o+pair*pair] = halves(w[(m*s.C+c)*taps+tap])
+						b16[o], b16[o+pair*pair] = cpu.Halves(w[(m*s.C+c)*taps+tap])
 					}
 				}
 			}

@@ -15,13 +15,11 @@ func cutGo(k *kargs) {
 		a, b := (*[blk]float32)(unsafe.Add(k.a, i*k.ps)), (*[blk]float32)(unsafe.Add(k.b, i*k.ps))
 		hi, lo := (*[pair]uint16)(unsafe.Add(k.c, i*line)), (*[pair]uint16)(unsafe.Add(k.res, i*line))
 		for j := range blk {
-			hi[2*j], lo[2*j] = halves(a[j])
-			hi[2*j+1], lo[2*j+1] = halves(b[j])
+			hi[2*j], lo[2*j] = cpu.Halves(a[j])
+			hi[2*j+1], lo[2*j+1] = cpu.Halves(b[j])
 		}
 	}
 }
-
-func whole(v uint16) float32 { return math.Float32frombits(uint32(v) << 16) }
 
 func mulGo(k *kargs) {
 	act := cpu.Act{Kind: cpu.ActKind(k.act), A: k.lo, B: k.hi}
@@ -32,10 +30,10 @@ func mulGo(k *kargs) {
 			for _, g := range unsafe.Slice(k.groups, k.nk) {
 				for u := range g.steps * 2 {
 					x := unsafe.Add(k.a, t.a+g.off+i*k.ps+2*u)
-					hi, lo := whole(*(*uint16)(x)), whole(*(*uint16)(unsafe.Add(x, k.low)))
+					hi, lo := cpu.Half(*(*uint16)(x)), cpu.Half(*(*uint16)(unsafe.Add(x, k.low)))
 					for j := range int64(pair) {
 						v := unsafe.Add(w, ((u/2)*pair+j)*4+u%2*2)
-						wh, wl := whole(*(*uint16)(v)), whole(*(*uint16)(unsafe.Add(v, 2*pair*pair)))
+						wh, wl := cpu.Half(*(*uint16)(v)), cpu.Half(*(*uint16)(unsafe.Add(v, 2*pair*pair)))
 						sum[j] += hi*wh + hi*wl + lo*wh
 					}
 				}
@@ -131,7 +129,7 @@ func TestHalves(t *testing.T) {
 		values = append(values, float32(r.NormFloat64()*math.Exp(20*r.NormFloat64())))
 	}
 	check := func(v float32, hi, lo uint16) {
-		h, l := whole(hi), whole(lo)
+		h, l := cpu.Half(hi), cpu.Half(lo)
 		got := float64(h) + float64(l)
 		switch {
 		case v != v:
@@ -150,7 +148,7 @@ func TestHalves(t *testing.T) {
 		values = append(values, 0)
 	}
 	for _, v := range values {
-		hi, lo := halves(v)
+		hi, lo := cpu.Halves(v)
 		check(v, hi, lo)
 	}
 	if !cpu.Detect().Has(cpu.AVX512F) {
@@ -164,7 +162,7 @@ func TestHalves(t *testing.T) {
 	amxSplit(k)
 	for i, v := range values {
 		o := i/blk*pair + i%blk*2
-		wh, wl := halves(v)
+		wh, wl := cpu.Halves(v)
 		for q := range 2 {
 			if h, l := uint16(hi[o+q]), uint16(lo[o+q]); h != wh || l != wl {
 				t.Errorf("half %d of a word: %g (%#x) gives %#x %#x, the twin %#x %#x", q, v, math.Float32bits(v), h, l, wh, wl)

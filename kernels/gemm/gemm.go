@@ -22,8 +22,12 @@ type Shape struct {
 	Bias           bool
 	Accumulate     bool // add to C
 	ConstB         bool // B is packed once by Pack; else Buffers.B is packed in every run
+	Fast           bool // sums of products of halves are allowed: errors up to FastError of the largest output
 	Int8           bool // A u8, B s8, bias and C int32; no Act, no TransA
 }
+
+// FastError is the largest error of a Fast product as a share of its largest output before the activation.
+const FastError = 1e-5
 
 // MACs is the number of multiply-accumulates.
 func (s Shape) MACs() int64 { return int64(s.M) * int64(s.N) * int64(s.K) }
@@ -52,10 +56,12 @@ type gargs struct {
 	act                int64
 	lo, hi             float32
 	acc                int64
-	cur                [2]uintptr // where the kernel is; ends behind the matrices
-	mask               [16]int32  // AVX2: all ones where a column exists; AVX-512: the first words are bit masks
-	mr, nr, live       int64      // for portable kernels: rows, columns of a panel, columns that exist
-	_                  [40]byte
+	cur                [2]uintptr     // where the kernel is; ends behind the matrices
+	mask               [16]int32      // AVX2: all ones where a column exists; AVX-512: the first words are bit masks
+	mr, nr, live       int64          // for portable kernels: rows, columns of a panel, columns that exist
+	buf                unsafe.Pointer // AMX: sums of two tiles on their way to the store
+	low                int64          // AMX: bytes from the upper parts of A to the lower
+	_                  [24]byte
 }
 
 // row is a tile shape of one instruction set.
@@ -63,8 +69,10 @@ type row struct {
 	isa    cpu.ISA
 	name   string
 	mr, nr int
-	f      [15]func(*gargs)
-	bits   bool // masks are bits
+	f      []func(*gargs) // by rows of a tile
+	bits   bool           // masks are bits
+	words  int            // AMX: a sum is a multiple of so many words of 4 bytes
+	cut    func(*gargs)   // AMX: splits float32 into two bf16, for Fast
 }
 
 // Algorithm is one way to run a Shape.
@@ -82,10 +90,13 @@ func Plan(s Shape, f cpu.Features) ([]*Algorithm, error) {
 		return nil, err
 	}
 	var l []*Algorithm
-	for _, r := range append(archRows(f, s.Int8), portableRow(s.Int8)) {
+	for _, r := range append(archRows(s, f), portableRow(s.Int8)) {
 		t := "f32"
 		if s.Int8 {
 			t = "qu8s8"
+		}
+		if r.cut != nil {
+			t = "f32_bf16x3"
 		}
 		l = append(l, &Algorithm{Name: fmt.Sprintf("%s_gemm_%dx%d__%v", t, r.mr, r.nr, r.isa), ISA: r.isa, MACs: s.MACs(), Shape: s, r: r})
 	}
@@ -94,16 +105,31 @@ func Plan(s Shape, f cpu.Features) ([]*Algorithm, error) {
 
 func (a *Algorithm) panels() int { return (a.Shape.N + a.r.nr - 1) / a.r.nr }
 
-// steps is the length of a packed panel in units of nr elements of 4 bytes.
+// steps is the length of a packed panel in units of nr words of 4 bytes: one, two or four elements of the sum.
 func (a *Algorithm) steps() int {
-	if a.Shape.Int8 {
-		return (a.Shape.K + 3) / 4
+	n := a.Shape.K
+	switch {
+	case a.Shape.Int8:
+		n = (n + 3) / 4
+	case a.r.cut != nil:
+		n = (n + 1) / 2
 	}
-	return a.Shape.K
+	if w := a.r.words; w > 0 {
+		n = (n + w - 1) / w * w
+	}
+	return n
+}
+
+// panelLen is the number of words of a packed panel.
+func (a *Algorithm) panelLen() int {
+	if a.r.cut != nil {
+		return 2 * a.steps() * a.r.nr
+	}
+	return a.steps() * a.r.nr
 }
 
 // PackedLen is the number of float32 (of 4-byte words, for Int8) of a packed B.
-func (a *Algorithm) PackedLen() int { return a.panels() * a.steps() * a.r.nr }
+func (a *Algorithm) PackedLen() int { return a.panels() * a.panelLen() }
 
 // Pack writes B with leading dimension ldb (0: tight) as the algorithm reads it. dst must be zero.
 func (a *Algorithm) Pack(dst, b []float32, ldb int) error {
@@ -116,6 +142,10 @@ func (a *Algorithm) Pack(dst, b []float32, ldb int) error {
 	}
 	if len(dst) < a.PackedLen() {
 		return fmt.Errorf("%s: %d floats for packed weights, %d are needed", a.Name, len(dst), a.PackedLen())
+	}
+	if a.r.cut != nil {
+		a.packHalves(dst, b, ldb)
+		return nil
 	}
 	for p := range a.panels() {
 		a.packPanel(dst, b, ldb, p)

@@ -206,7 +206,7 @@ func TestBadInput(t *testing.T) {
 func TestOffsets(t *testing.T) {
 	var g gargs
 	for name, o := range map[string][2]uintptr{"k": {unsafe.Offsetof(g.k), 32}, "nt": {unsafe.Offsetof(g.nt), 64}, "act": {unsafe.Offsetof(g.act), 72}, "hi": {unsafe.Offsetof(g.hi), 84},
-		"acc": {unsafe.Offsetof(g.acc), 88}, "cur": {unsafe.Offsetof(g.cur), 96}, "mask": {unsafe.Offsetof(g.mask), 112}, "live": {unsafe.Offsetof(g.live), 192}} {
+		"acc": {unsafe.Offsetof(g.acc), 88}, "cur": {unsafe.Offsetof(g.cur), 96}, "mask": {unsafe.Offsetof(g.mask), 112}, "mr": {unsafe.Offsetof(g.mr), 176}, "buf": {unsafe.Offsetof(g.buf), 200}, "low": {unsafe.Offsetof(g.low), 208}, "live": {unsafe.Offsetof(g.live), 192}} {
 		if o[0] != o[1] {
 			t.Errorf("%s lies at %d, the generator writes %d", name, o[0], o[1])
 		}

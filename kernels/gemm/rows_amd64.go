@@ -3,19 +3,36 @@ package gemm
 import "fettle/kernels/cpu"
 
 // archRows are the tile shapes of this architecture, best first.
-func archRows(f cpu.Features, int8 bool) []*row {
+func archRows(s Shape, f cpu.Features) []*row {
 	var l []*row
-	if int8 {
+	if s.Int8 {
+		if f.Has(cpu.AMXInt8) {
+			l = append(l, &row{isa: cpu.AMXInt8, mr: 16, nr: 32, bits: true, words: 16, f: tiles(amxQ)})
+		}
 		if f.Has(cpu.AVX512VNNI) {
-			l = append(l, &row{isa: cpu.AVX512VNNI, mr: 14, nr: 32, bits: true, f: qemmZ()})
+			l = append(l, &row{isa: cpu.AVX512VNNI, mr: 14, nr: 32, bits: true, f: list(qemmZ())})
 		}
 		return l
 	}
+	if s.Fast && s.ConstB && !s.TransA && f.Has(cpu.AMXBF16) {
+		l = append(l, &row{isa: cpu.AMXBF16, mr: 16, nr: pair, bits: true, words: 16, f: tiles(amxB), cut: amxSplit})
+	}
 	if f.Has(cpu.AVX512F) {
-		l = append(l, &row{isa: cpu.AVX512F, mr: 14, nr: 32, bits: true, f: gemmZ()})
+		l = append(l, &row{isa: cpu.AVX512F, mr: 14, nr: 32, bits: true, f: list(gemmZ())})
 	}
 	if f.Has(cpu.AVX2) {
-		l = append(l, &row{isa: cpu.AVX2, mr: 6, nr: 16, f: gemmY()})
+		l = append(l, &row{isa: cpu.AVX2, mr: 6, nr: 16, f: list(gemmY())})
+	}
+	return l
+}
+
+func list(t [15]func(*gargs)) []func(*gargs) { return t[:] }
+
+// tiles is a table for a kernel that reads the number of rows, 1 to 16, from its arguments.
+func tiles(f func(*gargs)) []func(*gargs) {
+	l := make([]func(*gargs), 17)
+	for i := range l[1:] {
+		l[i+1] = f
 	}
 	return l
 }

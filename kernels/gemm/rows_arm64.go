@@ -7,12 +7,13 @@ import (
 )
 
 // archRows are the tile shapes of this architecture, best first.
-func archRows(f cpu.Features, int8 bool) []*row {
-	if int8 || !f.Has(cpu.NEON) {
+func archRows(s Shape, f cpu.Features) []*row {
+	if s.Int8 || !f.Has(cpu.NEON) {
 		return nil
 	}
-	r := &row{isa: cpu.NEON, mr: 7, nr: 12}
-	for m, k := range gemmN() {
+	t := gemmN()
+	r := &row{isa: cpu.NEON, mr: 7, nr: 12, f: make([]func(*gargs), len(t))}
+	for m, k := range t {
 		if k != nil {
 			r.f[m] = func(g *gargs) { neonGemm(k, g) }
 		}

@@ -4,4 +4,4 @@ package gemm
 
 import "fettle/kernels/cpu"
 
-func archRows(cpu.Features, bool) []*row { return nil }
+func archRows(Shape, cpu.Features) []*row { return nil }

@@ -44,8 +44,11 @@ func (a *Algorithm) Bind(workers int) (*Kernel, error) {
 	return &Kernel{Algorithm: a, work: workers, chunk: rows, chunks: (s.M + rows - 1) / rows}, nil
 }
 
-// Scratch is the number of floats that a run needs: room for B if it is packed at run time.
+// Scratch is the number of floats that a run needs: room for B if it is packed at run time, or for A if it is split.
 func (k *Kernel) Scratch() int {
+	if k.r.cut != nil {
+		return 2 * k.Shape.M * k.steps() // both parts of A
+	}
 	if k.Shape.ConstB {
 		return 0
 	}
@@ -58,6 +61,8 @@ type Run struct {
 	b    Buffers
 	args []gargs
 	pack []float32
+	bufs []uint8   // AMX: tileBuffer bytes a worker
+	tail []float32 // AMX: the end of a row of A, a worker
 }
 
 // On ties the kernel to matrices.
@@ -65,6 +70,9 @@ func (k *Kernel) On(b Buffers) (*Run, error) {
 	r := &Run{k: k, args: make([]gargs, k.work)}
 	if err := r.Set(b); err != nil {
 		return nil, err
+	}
+	if k.r.words > 0 {
+		r.bufs, r.tail = cpu.Aligned[uint8](k.work*tileBuffer), cpu.Floats(k.work*pair)
 	}
 	return r, nil
 }
@@ -103,6 +111,9 @@ func (r *Run) Set(b Buffers) error {
 		if len(b.Packed) < k.PackedLen() {
 			return fmt.Errorf("%s: %d packed weights, %d are needed", k.Name, len(b.Packed), k.PackedLen())
 		}
+		if len(b.Scratch) < k.Scratch() {
+			return fmt.Errorf("%s: %d floats of scratch, %d are needed", k.Name, len(b.Scratch), k.Scratch())
+		}
 		r.pack = b.Packed
 	} else {
 		if err := k.checkLen("B", len(b.B), k.bRows(), k.bCols(), b.LDB); err != nil {
@@ -117,9 +128,9 @@ func (r *Run) Set(b Buffers) error {
 	return nil
 }
 
-// Stages is 2 if B is packed first.
+// Stages is 2 if B is packed first or A is split first.
 func (r *Run) Stages() int {
-	if r.k.Shape.ConstB {
+	if r.k.Shape.ConstB && r.k.r.cut == nil {
 		return 1
 	}
 	return 2
@@ -128,6 +139,9 @@ func (r *Run) Stages() int {
 // Pieces are panels, then pairs of a range of rows and a panel.
 func (r *Run) Pieces(stage int) int {
 	if stage+1 < r.Stages() {
+		if r.k.r.cut != nil {
+			return (r.k.Shape.M + cutRows - 1) / cutRows
+		}
 		return r.k.panels()
 	}
 	return r.k.chunks * r.k.panels()
@@ -140,6 +154,10 @@ func (r *Run) Piece(stage, i, worker int) {
 	k, s, b := r.k, r.k.Shape, &r.b
 	nr, panels := k.r.nr, k.panels()
 	if stage+1 < r.Stages() {
+		if k.r.cut != nil {
+			r.cut(i, worker)
+			return
+		}
 		if n := s.N - i*nr; n < nr { // columns beyond the matrix must be zero: scratch holds anything
 			clear(r.pack[i*s.K*nr:][:s.K*nr])
 		}
@@ -149,12 +167,18 @@ func (r *Run) Piece(stage, i, worker int) {
 	m0, p := i/panels*k.chunk, i%panels
 	m1 := min(s.M, m0+k.chunk)
 	g := &r.args[worker]
-	*g = gargs{b: word(r.pack, p*k.steps()*nr), k: int64(k.steps()), rs: int64(4 * b.LDA), cs: 4, ldc: int64(4 * b.LDC), act: int64(s.Act.Kind), lo: s.Act.A, hi: s.Act.B, nr: int64(nr)}
+	*g = gargs{b: word(r.pack, p*k.panelLen()), k: int64(k.steps()), rs: int64(4 * b.LDA), cs: 4, ldc: int64(4 * b.LDC), act: int64(s.Act.Kind), lo: s.Act.A, hi: s.Act.B, nr: int64(nr)}
 	if s.TransA {
 		g.rs, g.cs = 4, int64(4*b.LDA)
 	}
-	if s.Int8 {
+	switch {
+	case s.Int8:
 		g.rs = int64(b.LDA)
+	case k.r.cut != nil:
+		g.rs, g.low = int64(4*k.steps()), int64(4*s.M*k.steps())
+	}
+	if r.bufs != nil {
+		g.buf = unsafe.Pointer(&r.bufs[worker*tileBuffer])
 	}
 	if s.Accumulate {
 		g.acc = 1
@@ -189,7 +213,9 @@ func (r *Run) Piece(stage, i, worker int) {
 				mr = 4
 			}
 		}
-		if s.Int8 {
+		if k.r.cut != nil {
+			g.a, g.c = word(b.Scratch, m*k.steps()), word(b.C, m*b.LDC+p*nr)
+		} else if s.Int8 {
 			g.a, g.c = word(b.A8, min(m*b.LDA, len(b.A8))), word(b.C32, m*b.LDC+p*nr)
 		} else {
 			at := m * b.LDA
@@ -205,7 +231,7 @@ func (r *Run) Piece(stage, i, worker int) {
 }
 
 func portableRow(int8 bool) *row {
-	r := &row{isa: cpu.Generic, mr: 4, nr: 16}
+	r := &row{isa: cpu.Generic, mr: 4, nr: 16, f: make([]func(*gargs), 5)}
 	for i := 1; i <= 4; i++ {
 		r.f[i] = gemmGo
 		if int8 {
