@@ -88,6 +88,17 @@ func lowerMatMul(l *lowering, n *model.Node) (bool, error) {
 	}
 	p := product{a: a, b: b, act: act, dims: dims, alpha: 1, beta: 1}
 	p.shape, p.aAt, p.bAt = batch(a.dims, b.dims)
+	if c := l.in(n, 2); c != nil {
+		if !c.f32() {
+			return false, nil
+		}
+		if c.data != nil {
+			p.bias = columns(c.data, p.shape.N, 1)
+		}
+		if p.bias == nil {
+			p.add, p.addDim = c, c.dims
+		}
+	}
 	return true, l.product(n, &p)
 }
 

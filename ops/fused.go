@@ -7,10 +7,10 @@ import (
 	"fettle/model"
 )
 
-// fusedOps: Fettle's own operators: a layer with its residual sum and activation function in one.
+// fusedOps: Fettle's own operators: a layer with its bias, its residual sum and its activation function in one.
 func fusedOps() []*Def {
 	fused := func(base *Def, ports []Port, attrs []AttrSpec, infer func(*Inference) error, eval func(*Call) ([]float64, []int, error)) *Def {
-		all := withActivation(attrs)
+		all := withActivation(base.Name, attrs)
 		return &Def{Name: base.Name, Domain: fusedDomain, Since: []int{1}, In: ports, Out: base.Out, Types: map[string]Set{"T": Floats}, Exact: Rounding, Cost: base.Cost,
 			Attrs: all, Expand: func(n *model.Node) (*model.Function, error) { return expandFused(n, ports, all) },
 			Infer: func(f *Inference) error {
@@ -42,20 +42,21 @@ func fusedOps() []*Def {
 	return []*Def{
 		fused(convDef, x("X", "W", "B", "R"), convAttrs, inferFusedConv, fusedConv),
 		fused(gemmDef, x("A", "B", "C"), gemmAttrs, inferGemm, gemm),
-		fused(matmulDef, x("A", "B"), nil, func(f *Inference) error { return inferMatmul(f, 0, 1, f.In[0].DType) },
-			func(c *Call) ([]float64, []int, error) {
-				return product2(c, toFloat64(c.In[0]), c.In[0].Shape, toFloat64(c.In[1]), c.In[1].Shape)
-			}),
+		fused(matmulDef, x("A", "B", "C"), nil, inferFusedMatmul, fusedMatmul),
 		fused(&Def{Name: "Add", Out: []Port{{Name: "C"}}}, x("A", "B"), nil, inferBroadcast, fusedAdd),
 	}
 }
 
 const fusedDomain = "fettle"
 
-// withActivation adds the attributes of the activation function; a Gemm keeps its own alpha.
-func withActivation(attrs []AttrSpec) []AttrSpec {
+// withActivation adds the attributes of the activation function; a Gemm keeps its own alpha. GELU stands behind linear layers alone.
+func withActivation(op string, attrs []AttrSpec) []AttrSpec {
 	out := append([]AttrSpec{}, attrs...)
-	out = append(out, AttrSpec{Name: "activation", Type: model.AttrString, Default: "none", Enum: []string{"none", "relu", "clip", "leakyrelu", "sigmoid", "hardswish", "silu"}},
+	names := []string{"none", "relu", "clip", "leakyrelu", "sigmoid", "hardswish", "silu"}
+	if op == "Gemm" || op == "MatMul" {
+		names = append(names, "gelu")
+	}
+	out = append(out, AttrSpec{Name: "activation", Type: model.AttrString, Default: "none", Enum: names},
 		AttrSpec{Name: "min", Type: model.AttrFloat, Default: float32(-math.MaxFloat32)}, AttrSpec{Name: "max", Type: model.AttrFloat, Default: float32(math.MaxFloat32)})
 	for _, a := range attrs {
 		if a.Name == "alpha" {
@@ -85,6 +86,8 @@ func activationOf(c *Call) func(float64) float64 {
 		return func(v float64) float64 { return v * clamp(v/6+0.5, 0, 1) }
 	case "silu":
 		return func(v float64) float64 { return v / (1 + math.Exp(-v)) }
+	case "gelu":
+		return gelu
 	}
 	return func(v float64) float64 { return v }
 }
@@ -129,6 +132,37 @@ func fusedConv(c *Call) ([]float64, []int, error) {
 	return y, dims, nil
 }
 
+// inferFusedMatmul: C has one value a column.
+func inferFusedMatmul(f *Inference) error {
+	if err := inferMatmul(f, 0, 1, f.In[0].DType); err != nil {
+		return err
+	}
+	if !f.Has(2) || !f.In[2].Ranked || !f.In[1].Ranked {
+		return nil
+	}
+	c, b := f.In[2].Shape, f.In[1].Shape
+	if len(b) < 2 || len(c) != 1 || c[0].Known() && b[len(b)-1].Known() && c[0].N != b[len(b)-1].N {
+		return f.Bad("the bias has shape %s, a vector with a value for each column of %s is needed", c, b)
+	}
+	return nil
+}
+
+func fusedMatmul(c *Call) ([]float64, []int, error) {
+	y, dims, err := product2(c, toFloat64(c.In[0]), c.In[0].Shape, toFloat64(c.In[1]), c.In[1].Shape)
+	if err != nil || !c.Has(2) {
+		return y, dims, err
+	}
+	b := c.In[1].Shape
+	if len(b) < 2 || len(c.In[2].Shape) != 1 || c.In[2].Len() != b[len(b)-1] {
+		return nil, nil, c.Bad("the bias has shape %v, a vector with a value for each column of %v is needed", c.In[2].Shape, b)
+	}
+	bias := toFloat64(c.In[2])
+	for i := range y {
+		y[i] += bias[i%len(bias)]
+	}
+	return y, dims, nil
+}
+
 func fusedAdd(c *Call) ([]float64, []int, error) {
 	dims, sa, sb, err := shapes2(c)
 	if err != nil {
@@ -147,7 +181,7 @@ func fusedAdd(c *Call) ([]float64, []int, error) {
 	return y, dims, nil
 }
 
-// expandFused is the node as a function of standard operators: the layer, the residual sum, the activation function. It
+// expandFused is the node as a function of standard operators: the layer, the bias or residual sum, the activation function. It
 // reads its numbers through attribute references, so one function serves all nodes of one activation function. It imports
 // no opset: the model that takes it up decides.
 func expandFused(n *model.Node, ports []Port, attrs []AttrSpec) (*model.Function, error) {
@@ -156,9 +190,18 @@ func expandFused(n *model.Node, ports []Port, attrs []AttrSpec) (*model.Function
 		f.Nodes = append(f.Nodes, &model.Node{Op: op, Inputs: in, Outputs: []string{out}, Attrs: attrs})
 	}
 	act := n.Str("activation", "none")
-	residual := n.Op == "Conv" && len(n.Inputs) > 3 && n.Inputs[3] != ""
+	layer, sum := 3, "" // inputs of the layer itself, and the port of what is added to its result
+	switch {
+	case n.Op == "Conv" && len(n.Inputs) > 3 && n.Inputs[3] != "":
+		sum = "R"
+	case n.Op == "MatMul":
+		layer = 2
+		if len(n.Inputs) > 2 && n.Inputs[2] != "" {
+			sum = "C"
+		}
+	}
 	for i, p := range ports {
-		if i < 3 || residual {
+		if i < layer || sum != "" {
 			f.Inputs = append(f.Inputs, p.Name)
 		}
 	}
@@ -182,9 +225,9 @@ func expandFused(n *model.Node, ports []Port, attrs []AttrSpec) (*model.Function
 	if act != "none" {
 		at = "Z"
 	}
-	if residual {
-		node(n.Op, "P", f.Inputs[:3], own...)
-		node("Add", at, []string{"P", "R"})
+	if sum != "" {
+		node(n.Op, "P", f.Inputs[:layer], own...)
+		node("Add", at, []string{"P", sum})
 	} else {
 		node(n.Op, at, f.Inputs, own...)
 	}
@@ -200,6 +243,15 @@ func expandFused(n *model.Node, ports []Port, attrs []AttrSpec) (*model.Function
 	case "silu":
 		node("Sigmoid", "G", one)
 		node("Mul", "Y", []string{"Z", "G"})
+	case "gelu":
+		node("Constant", "ROOT", nil, model.FloatAttr("value_float", math.Sqrt2))
+		node("Constant", "ONE", nil, model.FloatAttr("value_float", 1))
+		node("Constant", "HALF", nil, model.FloatAttr("value_float", 0.5))
+		node("Div", "S", []string{"Z", "ROOT"})
+		node("Erf", "E", []string{"S"})
+		node("Add", "E1", []string{"E", "ONE"})
+		node("Mul", "ZE", []string{"Z", "E1"})
+		node("Mul", "Y", []string{"ZE", "HALF"})
 	case "leakyrelu":
 		node("LeakyRelu", "Y", one, model.RefAttr("alpha", model.AttrFloat, "alpha"))
 	case "clip":

@@ -24,10 +24,15 @@ func TestExpansions(t *testing.T) {
 		{"convolution without bias and with a residual", "Conv", conv, list{x, w, nil, mat([]int{1, 2, 2, 2}, counting(8, 3, -12)...)}},
 		{"linear layer", "Gemm", attrs{"alpha": 0.5, "transB": 1}, list{mat([]int{2, 3}, counting(6, 1, -3)...), mat([]int{2, 3}, 1, -1, 2, 0, 3, -2), vec(1, 2)}},
 		{"product", "MatMul", nil, list{mat([]int{2, 3}, counting(6, 1, -3)...), mat([]int{3, 2}, 1, -1, 2, 0, 3, -2)}},
+		{"product with a bias", "MatMul", nil, list{mat([]int{2, 3}, counting(6, 1, -3)...), mat([]int{3, 2}, 1, -1, 2, 0, 3, -2), vec(1, -2)}},
 		{"sum that widens", "Add", nil, list{mat([]int{2, 1}, 3, -4), vec(1, -2, 8)}},
 	}
 	for _, l := range layers {
-		for _, act := range []string{"none", "relu", "clip", "leakyrelu", "sigmoid", "hardswish", "silu"} {
+		acts := []string{"none", "relu", "clip", "leakyrelu", "sigmoid", "hardswish", "silu"}
+		if l.op == "Gemm" || l.op == "MatMul" {
+			acts = append(acts, "gelu")
+		}
+		for _, act := range acts {
 			t.Run(l.name+"/"+act, func(t *testing.T) {
 				a := attrs{"activation": act, "min": -1.0, "max": 2.5}
 				for k, v := range l.attrs {
@@ -102,6 +107,8 @@ func TestFusedRefuses(t *testing.T) {
 	}{
 		{"unknown function", applied{op: "Conv", attrs: attrs{"activation": "gelu"}}, list{x, w}, "allowed: none"},
 		{"residual of another shape", applied{op: "Conv"}, list{x, w, nil, counted(1, 2, 1, 1)}, "the residual has shape"},
+		{"bias of a product of another size", applied{op: "MatMul"}, list{counted(2, 3), counted(3, 2), vec(1)}, "the bias has shape"},
+		{"bias of a product that is a matrix", applied{op: "MatMul"}, list{counted(2, 3), counted(3, 2), counted(2, 2)}, "the bias has shape"},
 		{"bias of another size", applied{op: "Conv"}, list{x, w, vec(1)}, "bias"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

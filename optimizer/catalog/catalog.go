@@ -23,9 +23,13 @@ func Passes() optimizer.Table {
 		{New: rewrite.NewFuseResidual, After: []optimizer.Order{
 			{Pass: "fold-batchnorm", Why: "a normalisation between convolution and sum hides the pattern"},
 		}},
+		{New: rewrite.NewFuseBias, After: []optimizer.Order{
+			{Pass: "fold-constants", Why: "a bias that is computed from constants is a vector only once it is one"},
+		}},
 		{New: rewrite.NewFuseActivation, After: []optimizer.Order{
 			{Pass: "fold-batchnorm", Why: "a convolution that is fused already takes no normalisation over"},
 			{Pass: "fuse-residual", Why: "the activation function behind a sum belongs to the convolution that took the sum over"},
+			{Pass: "fuse-bias", Why: "the activation function behind a bias belongs to the product that took the bias over"},
 		}},
 		{New: quantize.New, After: []optimizer.Order{
 			{Pass: "fold-constants", Why: "weights have to be constants to be stored as integers"},
@@ -43,6 +47,7 @@ func Standard() *optimizer.Recipe {
 		{Pass: "fold-constants"},
 		{Pass: "fold-batchnorm"},
 		{Pass: "fuse-residual"},
+		{Pass: "fuse-bias"},
 		{Pass: "fuse-activation"},
 	}}
 }

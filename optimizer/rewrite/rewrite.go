@@ -66,12 +66,15 @@ func fuse(n *model.Node, p *model.Patch) string {
 	if err != nil {
 		return err.Error()
 	}
-	// One operator has several expansions, one for each activation function and with or without residual; the
-	// overload tells them apart (IR version 10).
+	// One operator has several expansions, one for each activation function and with or without residual or bias of a
+	// product; the overload tells them apart (IR version 10).
 	if f.Overload == "" {
 		o := n.Str("activation", "none")
-		if n.Op == "Conv" && input(n, 3) != "" {
+		switch {
+		case n.Op == "Conv" && input(n, 3) != "":
 			o += "_residual"
+		case n.Op == "MatMul" && input(n, 2) != "":
+			o += "_bias"
 		}
 		c := *f
 		c.Overload, f = o, &c
