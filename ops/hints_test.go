@@ -72,7 +72,7 @@ var hints = map[string][]string{
 	"TfIdfVectorizer":                        {"int64{1,2,3,1}:4;max_gram_length=2;min_gram_length=1;max_skip_count=1;mode=TF;ngram_counts=0,2;ngram_indexes=0,1,2;pool_int64s=1,2,1,2"},
 	"com.microsoft:QLinearAdd":               {"3,4|.|.|4|.|.|.|."},
 	"com.microsoft:QLinearMul":               {"3,4|.|.|4|.|.|.|."},
-	"com.microsoft:QLinearConcat":            {".|.|2,3|.|.|2,4|.|.;axis=1"},
+	"com.microsoft:QLinearConcat":            {"float32{0.5}:.|uint8{3}:.|uint8{1,2,3,4,5,250}:2,3|float32{0.25}:.|uint8{2}:.|uint8{7,9}:2,1|float32{0.75}:.|uint8{0}:.;axis=1", "float32{0.5}:.|int8{3}:.|int8{1,-2,3}:3|float32{0.25}:.|int8{-2}:.;axis=0"},
 	"com.microsoft:QLinearAveragePool":       {"1,2,5,5|.|.|.|.;kernel_shape=2,2;strides=2,2", "1,2,5|.|.|.|.;kernel_shape=3;pads=1,1"},
 	"com.microsoft:QuantizeLinear":           {"3,4|.|.", "3,4|4|4;axis=1"},
 	"com.microsoft:DequantizeLinear":         {"3,4|.|.", "3,4|3|3;axis=0"},
