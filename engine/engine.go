@@ -21,8 +21,9 @@ type Options struct {
 	Features cpu.Features     // processor the kernels are chosen for
 	Shapes   map[string][]int // shapes of inputs; an unknown dimension of an input that is not here becomes 1
 	Types    map[string]model.DType
-	Verify   bool // every buffer is poisoned before it is written, so that a wrong lifetime shows
-	Small    bool // no kernel whose packed weights exceed the model's by more than a third
+	Verify   bool  // every buffer is poisoned before it is written, so that a wrong lifetime shows
+	Small    bool  // no kernel whose packed weights exceed the model's by more than a third
+	Room     int64 // bytes that packed weights may take: a plan that needs more is made Small; 0 for any
 }
 
 // Step is one executed unit of a plan, as profiles show it.
@@ -103,6 +104,10 @@ func compile(ctx context.Context, m *model.Model, opt Options, prep *replay) (*P
 	l := newLowering(ctx, m, inf, opt, types, prep)
 	if err := l.run(); err != nil {
 		return nil, err
+	}
+	if !opt.Small && opt.Room > 0 && l.packs > opt.Room {
+		opt.Small = true
+		return compile(ctx, m, opt, prep)
 	}
 	return l.finish()
 }

@@ -44,7 +44,7 @@ func lowerConv(l *lowering, n *model.Node) (bool, error) {
 	if err != nil || len(algs) == 0 {
 		return false, nil // a shape that the kernels do not take runs with the reference kernel
 	}
-	alg := algs[0]
+	alg := choose(&l.opt, algs, shape.WeightLen())
 
 	s := &step{Step: Step{Kernel: alg.Name, MACs: alg.MACs, DType: "float32"}}
 	in := l.convInput(x, alg.In)

@@ -89,6 +89,9 @@ func openPrepared(ctx context.Context, b []byte, key Key, opt Options) (*Plan, e
 	if m.table.Key != key || m.table.Choices != opt.choices() {
 		return nil, fail.New(fail.NotFound, "it was made for another model, processor, shape or program")
 	}
+	if !opt.Small && opt.Room > 0 && m.table.Packed > opt.Room {
+		return nil, fail.New(fail.NotFound, "its weights have %d MB, there is room for %d", m.table.Packed>>20, opt.Room>>20)
+	}
 	data := b[m.dataOff:]
 	if blocks := int64(len(m.hashes) / sha256.Size); blocks > 0 {
 		for range sampledBlocks {

@@ -7,6 +7,7 @@ package runtimes
 import (
 	"context"
 
+	"fettle/internal/fail"
 	"fettle/model"
 )
 
@@ -35,6 +36,10 @@ type Options struct {
 	ISA     string                 `opt:"isa" help:"poorer instruction set to use: generic, avx2, avx512f, neon"`
 	Shapes  map[string][]int       // shapes of inputs; unknown dimensions that are not here become 1
 	Types   map[string]model.DType // dtypes of inputs that the model leaves open
+	Pack    string                 `opt:"pack" enum:"auto small fast" help:"small: no algorithm that needs much more memory than the weights of the file; fast: any; auto: small where memory is short"`
+	Room    int64                  // bytes that packed weights may take with pack auto; 0: half of what the machine has free
+	Cache   string                 // folder of prepared plans, "" for none
+	ModelID string                 // names the bytes of the model for Cache; "": it is not prepared
 }
 
 // NewOptions is one thread and the best instructions.
@@ -60,6 +65,30 @@ type Memory struct {
 	Weights int64
 	Arena   int64
 	Floor   int64 // least arena that any placement could reach
+
+	Prepared bool // the weights are mapped from a prepared file
+	Small    bool // packed without algorithms that need much more memory
+}
+
+// Reopener is a runtime that gives sessions of models that it prepared before, without the model.
+type Reopener interface {
+	// Reopen uses opt.Cache and opt.ModelID. fail.NotFound: the model has to be read and prepared.
+	Reopen(ctx context.Context, opt Options) (Session, error)
+}
+
+// Open reopens a model, or reads and prepares it.
+func Open(ctx context.Context, rt Runtime, opt Options, read func() (*model.Model, error)) (Session, error) {
+	if r, ok := rt.(Reopener); ok && opt.Cache != "" && opt.ModelID != "" {
+		s, err := r.Reopen(ctx, opt)
+		if err == nil || !fail.Is(err, fail.NotFound) {
+			return s, err
+		}
+	}
+	m, err := read()
+	if err != nil {
+		return nil, err
+	}
+	return rt.Prepare(ctx, m, opt)
 }
 
 // Session is one prepared model with its memory. One goroutine uses it at a time.

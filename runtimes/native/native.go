@@ -35,14 +35,43 @@ func (n native) Probe(context.Context) runtimes.Facts {
 }
 
 func (n native) Prepare(ctx context.Context, m *model.Model, opt runtimes.Options) (runtimes.Session, error) {
-	feat, err := n.feat.Parse(opt.ISA)
-	if err != nil {
-		return nil, fail.New(fail.Usage, "%v", err)
-	}
-	p, err := engine.Compile(ctx, m, engine.Options{Threads: max(1, opt.Threads), Features: feat, Shapes: opt.Shapes, Types: opt.Types})
+	eo, err := n.options(opt)
 	if err != nil {
 		return nil, err
 	}
+	p, err := engine.Compile(ctx, m, eo)
+	if err != nil {
+		return nil, err
+	}
+	if q := n.keep(ctx, p, opt); q != p {
+		p = q
+		release()
+	}
+	return open(p)
+}
+
+// options are the engine's.
+func (n native) options(opt runtimes.Options) (engine.Options, error) {
+	feat, err := n.feat.Parse(opt.ISA)
+	if err != nil {
+		return engine.Options{}, fail.New(fail.Usage, "%v", err)
+	}
+	eo := engine.Options{Threads: max(1, opt.Threads), Features: feat, Shapes: opt.Shapes, Types: opt.Types}
+	switch opt.Pack {
+	case "", "auto":
+		if eo.Room = opt.Room; eo.Room == 0 {
+			eo.Room = available() / 2
+		}
+	case "small":
+		eo.Small = true
+	case "fast":
+	default:
+		return eo, fail.New(fail.Usage, "weights cannot be packed as %q", opt.Pack).At(fail.Where{Option: "pack"}).Try("say auto, small or fast")
+	}
+	return eo, nil
+}
+
+func open(p *engine.Plan) (runtimes.Session, error) {
 	s, err := p.NewSession()
 	if err != nil {
 		return nil, err
@@ -70,7 +99,7 @@ func (s session) Steps() []runtimes.Step {
 
 func (s session) Memory() runtimes.Memory {
 	p := s.s.Plan
-	return runtimes.Memory{Weights: p.PackBytes, Arena: int64(p.ArenaBytes), Floor: int64(p.FloorBytes)}
+	return runtimes.Memory{Weights: p.PackBytes, Arena: int64(p.ArenaBytes), Floor: int64(p.FloorBytes), Prepared: p.Prepared, Small: p.Options.Small}
 }
 
 func (s session) Feed(in map[string]*model.Tensor) error     { return s.s.Feed(in) }
