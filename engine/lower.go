@@ -80,6 +80,7 @@ type step struct {
 	bind func(s *Session) ([]team.Task, error)
 	// settle, where set, is called once all layouts are final and before buffers are placed.
 	settle func() error
+	convs  []*convStep // float32 convolutions, for chains that run in stripes
 	// eval runs on the caller's goroutine.
 	eval func(ctx context.Context, s *Session) error
 }

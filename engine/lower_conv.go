@@ -64,21 +64,48 @@ func lowerConv(l *lowering, n *model.Node) (bool, error) {
 		return false, err
 	}
 	s.Bytes = byteSize(x) + byteSize(w) + byteSize(out)
-	s.writes = append(s.writes, dst)
+	c := &convStep{link: conv.Link{Alg: alg, Packed: packed}, node: n, in: in, dst: dst, res: resBuf}
+	s.convs = []*convStep{c}
+	if before := l.stripes(x, c); before != nil {
+		l.chain(before, s, c)
+		return true, nil
+	}
+	l.finishConv(s)
+	l.add(s, n)
+	return true, nil
+}
+
+// convStep is a convolution of a step: one alone, or a chain that runs in stripes.
+type convStep struct {
+	link         conv.Link
+	node         *model.Node
+	in, dst, res *buffer
+}
+
+// finishConv gives the step its output, scratch and kernel.
+func (l *lowering) finishConv(s *step) {
+	first, last := s.convs[0], s.convs[len(s.convs)-1]
+	in, dst, resBuf := first.in, last.dst, last.res
 	workers := l.opt.Threads
 	scratch := l.scratch(0)
-	s.writes = append(s.writes, scratch)
+	s.writes = []*buffer{dst, scratch}
 	var bound conv.Bound
 	s.settle = func() error {
 		var resLayout *cpu.Layout
 		if resBuf != nil {
 			resLayout = &resBuf.layout
 		}
-		k, err := alg.Bind(packed, in.layout, dst.layout, resLayout, workers)
+		var err error
+		if len(s.convs) == 1 {
+			bound, err = last.link.Alg.Bind(last.link.Packed, in.layout, dst.layout, resLayout, workers)
+		} else {
+			links := s.links()
+			bound, err = conv.BindStripes(links, in.layout, dst.layout, resLayout, conv.StripeRows(links), workers)
+		}
 		if err != nil {
 			return fail.New(fail.Internal, "%v", err)
 		}
-		bound, scratch.size = k, 4*k.Scratch()
+		scratch.size = 4 * bound.Scratch()
 		return nil
 	}
 	s.bind = func(ses *Session) ([]team.Task, error) {
@@ -88,8 +115,63 @@ func lowerConv(l *lowering, n *model.Node) (bool, error) {
 		}
 		return []team.Task{bound.On(buf)}, nil
 	}
-	l.add(s, n)
-	return true, nil
+}
+
+func (s *step) links() []conv.Link {
+	var out []conv.Link
+	for _, c := range s.convs {
+		out = append(out, c.link)
+	}
+	return out
+}
+
+// stripes gives the step before, if convolution c and it gain from running in stripes of rows: it made x, which nothing else reads, and the chain
+// is expand, depthwise, project or a part of these with the depthwise one.
+func (l *lowering) stripes(x *value, c *convStep) *step {
+	if len(l.steps) == 0 || x.plain != nil || l.m.Graph.Output(x.name) != nil || len(l.m.Graph.Users(x.name)) != 1 {
+		return nil
+	}
+	s := l.steps[len(l.steps)-1]
+	if len(s.convs) == 0 || s.convs[len(s.convs)-1].dst != c.in || s.convs[len(s.convs)-1].res != nil {
+		return nil
+	}
+	depthwise := func(c *convStep) bool { return c.link.Alg.Shape.Groups > 1 }
+	point := func(c *convStep) bool {
+		s := c.link.Alg.Shape
+		return s.Groups == 1 && s.KH*s.KW*s.SH*s.SW == 1
+	}
+	last := s.convs[len(s.convs)-1]
+	switch {
+	case len(s.convs) == 1 && point(last) && depthwise(c):
+	case len(s.convs) < 3 && depthwise(last) && point(c):
+	default:
+		return nil
+	}
+	if conv.StripeRows(append(s.links(), c.link)) == 0 { // all of it stays in the cache anyway
+		return nil
+	}
+	return s
+}
+
+// chain replaces the last step, which made the input of c, by one that runs both in stripes.
+func (l *lowering) chain(before, s *step, c *convStep) {
+	l.steps = l.steps[:len(l.steps)-1]
+	for _, b := range before.writes { // the tensor between is never made
+		b.first, b.last, b.born = -1, -1, -1
+	}
+	m := &step{Step: Step{Name: before.convs[0].node.Label() + " → " + c.node.Label(), Kernel: c.link.Alg.Name + "_striped", DType: s.DType, MACs: before.MACs + s.MACs}}
+	m.convs = append(append(m.convs, before.convs...), c)
+	m.reads = append(m.reads, before.reads...)
+	m.Bytes = before.Bytes + s.Bytes - 2*byteSize(l.vals[c.node.Inputs[0]])
+	if c.res != nil {
+		m.reads = append(m.reads, c.res)
+	}
+	l.finishConv(m)
+	var nodes []*model.Node
+	for _, c := range m.convs {
+		nodes = append(nodes, c.node)
+	}
+	l.add(m, nodes...)
 }
 
 // convInput gives the input in the layout that the algorithm needs: channel blocks, or for the first layer a buffer whose

@@ -20,9 +20,10 @@ type kargs struct {
 	rscale             float32
 	full               uint32 // 8 bit, arm64: some weight is -128
 	perm               unsafe.Pointer
-	ps                 int64          // bytes between two output pixels in the input
-	mr, nb             int64          // for portable kernels
-	brk, gap, rgap     int64          // tiles that a row of the output breaks: pixels before the break; bytes between the rows, and in the residual
+	ps                 int64 // bytes between two output pixels in the input
+	mr, nb             int64 // for portable kernels
+	gap, rgap          int64 // tiles that a row of the output breaks: bytes between the rows, and in the residual
+	_                  [8]byte
 	buf                unsafe.Pointer // AMX: sums of two tiles on their way to the store
 	low                int64          // AMX: bytes from the upper parts of split pixels to the lower
 }
@@ -189,9 +190,9 @@ type directBound struct {
 type chunk struct{ by map[int][]mrTiles }
 
 type mrTiles struct {
-	mr, brk int // pixels, and those before a break; 0: no break
-	f       kern
-	tiles   []tile
+	mr    int
+	f     kern
+	tiles []tile
 }
 
 // piece is panels p0..p1 over share part of of of a chunk's tiles.
@@ -318,7 +319,10 @@ func (b *directBound) cut(r region, place func(img, y, x int) tile) chunk {
 		}
 		shape := b.tail[p.nb]
 		table := b.table(shape, 1)
-		type form struct{ mr, brk int }
+		type form struct {
+			mr     int
+			breaks bool
+		}
 		var order []form
 		by := map[form][]tile{}
 		n := 0
@@ -330,14 +334,15 @@ func (b *directBound) cut(r region, place func(img, y, x int) tile) chunk {
 					for mr >= len(table) || table[mr] == nil {
 						mr--
 					}
-					f := form{mr: mr}
+					f, t := form{mr: mr}, place(r.img, y, x)
 					if b.row > 0 && b.row-x%b.row < mr {
-						f.brk = b.row - x%b.row
+						f.breaks = true
+						t.a += int64(b.row - x%b.row) // in the low bits, which are free: pixels before the break
 					}
 					if by[f] == nil {
 						order = append(order, f)
 					}
-					by[f] = append(by[f], place(r.img, y, x))
+					by[f] = append(by[f], t)
 					x += mr
 				}
 			}
@@ -345,10 +350,10 @@ func (b *directBound) cut(r region, place func(img, y, x int) tile) chunk {
 		table = b.table(shape, n)
 		for _, f := range order {
 			k := table[f.mr]
-			if f.brk > 0 {
+			if f.breaks {
 				k = shape.b[f.mr]
 			}
-			c.by[p.nb] = append(c.by[p.nb], mrTiles{f.mr, f.brk, k, by[f]})
+			c.by[p.nb] = append(c.by[p.nb], mrTiles{f.mr, k, by[f]})
 		}
 	}
 	return c
@@ -540,7 +545,7 @@ func (r *directRun) pass(k *kargs, p, i, n int, sets []mrTiles, pc piece) {
 		if len(t) == 0 {
 			continue
 		}
-		k.tiles, k.nt, k.mr, k.brk = &t[0], int64(len(t)), int64(s.mr), int64(s.brk)
+		k.tiles, k.nt, k.mr = &t[0], int64(len(t)), int64(s.mr)
 		ahead := int(k.pfStep) * len(t) * steps
 		s.f(k)
 		k.pf += uintptr(ahead)

@@ -202,7 +202,7 @@ func (d *winograd) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, w
 		}
 		for mr, t := range byMR {
 			if len(t) > 0 {
-				c.mul = append(c.mul, mrTiles{mr, 0, table[mr], t})
+				c.mul = append(c.mul, mrTiles{mr, table[mr], t})
 				c.n += len(t)
 			}
 		}

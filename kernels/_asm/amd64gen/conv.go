@@ -12,7 +12,7 @@ const (
 	fA, fB, fC, fBias, fRes, fGroups, fNk, fCblk = 0, 8, 16, 24, 32, 40, 48, 56
 	fTiles, fNt, fRblk, fAct, fLo, fHi           = 64, 72, 80, 88, 96, 100
 	fPf, fPfStep, fScale, fRscale, fPerm, fPs    = 104, 112, 120, 128, 136, 144
-	fBrk, fGap, fRgap                            = 168, 176, 184
+	fGap, fRgap                                  = 168, 176
 )
 
 var convAct = actArgs{fAct, fLo, fHi}
@@ -21,7 +21,7 @@ var convAct = actArgs{fAct, fLo, fHi}
 //
 //	s1, s2  distance of output pixels in the input 64 and 128 bytes, steps of 4 inputs
 //	p       s1 with eight times the prefetch, for panels that few tiles share
-//	b       s1 for tiles that a row of the output breaks: the pixels from brk on lie gap bytes further (residual: rgap)
+//	b       s1 for tiles that a row of the output breaks: the pixels behind the break lie gap bytes further (residual: rgap)
 //	any     any distance, steps of 1 input: first layers and other strides
 func convKernels(s isa) {
 	declareConsts("conv"+s.suffix, append(sigmoidConsts(), expConsts()...)...)
@@ -95,12 +95,17 @@ func conv(s isa, variant string, mr, nb, ps, npf, size int) {
 
 	Label("tile")
 	c, st := GP64(), GP64()
+	brk := GP64()
+	if variant == "b" { // offsets are whole lines: the low bits say how many pixels lie before the break
+		MOVQ(Mem{Base: tiles}, brk)
+		ANDQ(Imm(63), brk)
+	}
 	// every vector of the tile: block j/pl, pixel i, part j%pl
 	each := func(field, stride, tileOff int, f func(m Mem, i, j int)) {
 		MOVQ(Mem{Base: p, Disp: field}, c)
 		ADDQ(Mem{Base: tiles, Disp: tileOff}, c)
 		if variant == "b" {
-			brk, far, q := load(p, fBrk), load(p, fGap+tileOff/16*(fRgap-fGap)), GP64()
+			far, q := load(p, fGap+tileOff/16*(fRgap-fGap)), GP64()
 			ADDQ(c, far)
 			for i := range mr {
 				MOVQ(c, q)
@@ -152,6 +157,9 @@ func conv(s isa, variant string, mr, nb, ps, npf, size int) {
 	MOVQ(Mem{Base: p, Disp: fA}, base[0])
 	ADDQ(Mem{Base: tiles}, base[0])
 	ADDQ(Mem{Base: o}, base[0])
+	if variant == "b" {
+		SUBQ(brk, base[0])
+	}
 	MOVQ(Mem{Base: o, Disp: 8}, cnt)
 	if mid != 0 {
 		ADDQ(U32(uint32(mid)), base[0])
@@ -210,7 +218,7 @@ func conv(s isa, variant string, mr, nb, ps, npf, size int) {
 	MOVQ(Mem{Base: p, Disp: fC}, c)
 	ADDQ(Mem{Base: tiles, Disp: 8}, c)
 	if variant == "b" { // the pixels before the break, then the rest
-		MOVQ(Mem{Base: p, Disp: fBrk}, n)
+		MOVQ(brk, n)
 		MOVQ(c, q)
 		rest, lines := GP64(), GP64()
 		MOVQ(U32(uint32(mr)), rest)
