@@ -17,6 +17,8 @@ type applied struct {
 	opset  int
 	attrs  map[string]any
 	outs   int
+
+	version int // of the domain where it has one; 0: 1
 }
 
 // apply runs one node. A nil tensor is an absent input.
@@ -41,7 +43,7 @@ func apply(a applied, in ...*model.Tensor) ([]*model.Tensor, error) {
 	}
 	m := &model.Model{IRVersion: 10, Opsets: []model.Opset{{Version: int64(opset)}}, Graph: &model.Graph{}}
 	if a.domain != "" {
-		m.Opsets = append(m.Opsets, model.Opset{Domain: a.domain, Version: 1})
+		m.Opsets = append(m.Opsets, model.Opset{Domain: a.domain, Version: int64(max(1, a.version))})
 	}
 	return (&Evaluator{Model: m}).Node(context.Background(), m, n, in, nil)
 }

@@ -14,19 +14,6 @@ func attrIntList(n *model.Node, name string) []int64 {
 	return nil
 }
 
-// attrStrs is a list of strings; nil where it is absent.
-func attrStrs(n *model.Node, name string) []string {
-	a := n.Attr(name)
-	if a == nil {
-		return nil
-	}
-	out := make([]string, len(a.Strings))
-	for i, s := range a.Strings {
-		out[i] = string(s)
-	}
-	return out
-}
-
 // attrNumbers is a list of floats, or of doubles in a tensor whose name ends in _as_tensor; nil where both are absent.
 func attrNumbers(n *model.Node, name string, bad badAttr) ([]float64, error) {
 	list := attrFloats(n, name)
@@ -58,7 +45,7 @@ type labels struct {
 
 // labelsOf reads the one list of the two that has values.
 func labelsOf(n *model.Node, ints, strs string, bad badAttr) (labels, error) {
-	l := labels{attrIntList(n, ints), attrStrs(n, strs)}
+	l := labels{attrIntList(n, ints), texts(n, strs)}
 	if (len(l.ints) == 0) == (len(l.strs) == 0) {
 		return l, bad(strs, "has %d labels and %s %d: want one of them", len(l.strs), ints, len(l.ints))
 	}
@@ -143,5 +130,9 @@ func probit(p float64) float64 {
 	x := 2*p - 1
 	l := math.Log((1 - x) * (1 + x))
 	v := 2/(math.Pi*a) + l/2
-	return math.Sqrt2 * math.Copysign(math.Sqrt(math.Sqrt(v*v-l/a)-v), x)
+	r := math.Sqrt(v*v-l/a) - v
+	if x*x < 0.5 { // the difference would be all rounding
+		r = -l / a / (math.Sqrt(v*v-l/a) + v)
+	}
+	return math.Sqrt2 * math.Copysign(math.Sqrt(r), x)
 }

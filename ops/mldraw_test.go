@@ -137,6 +137,8 @@ func (d *draw) weights(x *example, tensors bool, name string, v []float32) {
 	x.attr(name+"_as_tensor", t)
 }
 
+// votes gives each leaf a vote for the only target, or for some of several; with all, each row has one for every target,
+// and there may be base values, which ONNX Runtime does not add to a target without a vote.
 func (d *draw) votes(x *example, t *drawnTree, prefix string, targets int, all bool, least int) {
 	var ids, trees, nodes []int64
 	for i := range t.leaves {
@@ -152,7 +154,7 @@ func (d *draw) votes(x *example, t *drawnTree, prefix string, targets int, all b
 	x.attr(prefix+"_nodeids", nodes)
 	d.weights(x, tensors, prefix+"_weights", d.quarters(len(ids), least))
 	d.weights(x, tensors, "nodes_values", t.values)
-	if prefix == "target" && d.in(40) {
+	if prefix == "target" && (all || targets == 1) && d.in(60) {
 		d.weights(x, tensors, "base_values", d.quarters(targets, -4))
 	}
 	if !d.tame && d.in(25) {
@@ -177,10 +179,9 @@ func drawTreeRegressor(d *draw, x *example) {
 	t := d.forest(x)
 	targets := 1 + d.n(3)
 	x.attr("n_targets", targets)
-	how := pickOf(d, "SUM", "AVERAGE", "MIN", "MAX")
-	x.attr("aggregate_function", how)
+	x.attr("aggregate_function", pickOf(d, "SUM", "AVERAGE", "MIN", "MAX"))
 	x.attr("post_transform", pickOf(d, transformNames...))
-	d.votes(x, t, "target", targets, how[0] == 'M', -6)
+	d.votes(x, t, "target", targets, d.in(60), -6)
 }
 
 func drawTreeClassifier(d *draw, x *example) {
@@ -197,7 +198,11 @@ func drawTreeClassifier(d *draw, x *example) {
 		return
 	}
 	d.votes(x, t, "class", 1, true, least) // for one of two
-	if d.in(30) {
+	if a := x.node.Attr("class_ids"); d.in(30) {
+		for i := range a.Ints {
+			a.Ints[i] = 1
+		}
+	} else if d.in(30) {
 		x.attr("base_values", d.quarters(1, -4))
 	}
 }

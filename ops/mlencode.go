@@ -54,11 +54,11 @@ type coding struct {
 // codingOf reads what LabelEncoder or CategoryMapper maps for inputs of dtype d.
 func codingOf(n *model.Node, def *Def, opset int, d model.DType, bad badAttr) (*coding, error) {
 	if def.Name == "CategoryMapper" {
-		ints, strs := model.Int64s(attrIntList(n, "cats_int64s")...), line(attrStrs(n, "cats_strings"))
+		ints, strs := model.Int64s(attrIntList(n, "cats_int64s")...), line(texts(n, "cats_strings"))
 		return twoWay(n, def, ints, strs, "cats_strings", d, bad)
 	}
 	if opset < 2 {
-		strs := line(attrStrs(n, "classes_strings"))
+		strs := line(texts(n, "classes_strings"))
 		ints := make([]int64, strs.Len())
 		for i := range ints {
 			ints[i] = int64(i)
@@ -122,7 +122,7 @@ func listOf(n *model.Node, name string, bad badAttr) (*model.Tensor, error) {
 	if v := attrIntList(n, name+"_int64s"); len(v) > 0 {
 		found = append(found, model.Int64s(v...))
 	}
-	if v := attrStrs(n, name+"_strings"); len(v) > 0 {
+	if v := texts(n, name+"_strings"); len(v) > 0 {
 		found = append(found, line(v))
 	}
 	if a := n.Attr(name + "_tensor"); a != nil && a.T != nil {

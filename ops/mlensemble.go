@@ -115,7 +115,7 @@ func (c *Call) regress(f *forest, targets, how int, post string, base []float64,
 	if err != nil {
 		return err
 	}
-	f.each(toFloat64(c.In[0]), rows, width, targets, how, func(row int, s []float64, _ []bool) {
+	f.each(toFloat64(c.In[0]), rows, width, targets, how, func(row int, s []float64) {
 		for k := range base {
 			s[k] += base[k]
 		}
@@ -170,7 +170,8 @@ type ballot struct {
 	*forest
 	labels   labels
 	base     []float64
-	one      bool // all votes are for one of two classes
+	one      bool // all votes are for one of two classes, which is voted
+	voted    int
 	positive bool // no vote has a negative weight
 	post     string
 }
@@ -193,7 +194,7 @@ func ballotOf(n *model.Node, post string, bad badAttr) (*ballot, error) {
 	b.one = l.count() == 2
 	ids := attrIntList(n, "class_ids")
 	for i := range ids {
-		b.one = b.one && ids[i] == ids[0]
+		b.one, b.voted = b.one && ids[i] == ids[0], int(ids[0])
 	}
 	for _, v := range b.votes {
 		b.positive = b.positive && v.weight >= 0
@@ -229,8 +230,8 @@ func treeClassifier(c *Call) error {
 		return err
 	}
 	out := model.Data[float32](z)
-	b.each(toFloat64(c.In[0]), rows, width, classes, joinSum, func(row int, s []float64, has []bool) {
-		b.labels.put(y, row, b.elect(s, has))
+	b.each(toFloat64(c.In[0]), rows, width, classes, joinSum, func(row int, s []float64) {
+		b.labels.put(y, row, b.elect(s))
 		for k := range s {
 			out[row*classes+k] = float32(s[k])
 		}
@@ -241,21 +242,31 @@ func treeClassifier(c *Call) error {
 // elect finds the class of a row and turns its sums into scores.
 //
 // Converters write a model of two classes with votes for one of them only, by the id 0, which mean the second: a probability
-// where no weight is negative, else a margin. ONNX Runtime reads them so, and all depend on it.
-func (b *ballot) elect(s []float64, has []bool) int {
-	if !b.one {
+// where no weight is negative, else a margin. ONNX Runtime reads them so, and all depend on it. The label follows from the
+// same limits where all votes have the id 1, and the scores are as they are.
+func (b *ballot) elect(s []float64) int {
+	if b.one && b.voted == 0 {
+		v := s[0]
+		if len(b.base) > 0 {
+			v += b.base[len(b.base)-1]
+		}
+		return secondClass(v, b.positive, b.post, s)
+	}
+	if b.one && len(b.base) == 1 {
+		s[b.voted] += b.base[0]
+	} else {
 		for k := range b.base {
 			s[k] += b.base[k]
 		}
-		k := largest(s)
-		transform(s, b.post)
-		return k
 	}
-	v := s[0] + s[1] // one of them has no vote
-	if len(b.base) > 0 {
-		v += b.base[len(b.base)-1]
+	top := largest(s)
+	if b.one {
+		if top = 0; s[1] > 0.5 || s[1] > 0 && !b.positive {
+			top = 1
+		}
 	}
-	return secondClass(v, b.positive, b.post, s)
+	transform(s, b.post)
+	return top
 }
 
 // secondClass turns the score of the second of two classes into scores of both, and says which one it is.

@@ -463,8 +463,9 @@ func single(s []float64, post string) {
 	switch post {
 	case "LOGISTIC":
 		v = logistic(v)
-	case "PROBIT":
-		v = probit(v)
+	case "PROBIT": // that of 1-p is minus that of p
+		s[0], s[1] = -probit(v), probit(v)
+		return
 	}
 	s[0], s[1] = 1-v, v
 }

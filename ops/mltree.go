@@ -96,9 +96,9 @@ var joinNames = map[string]int{"AVERAGE": joinAverage, "SUM": joinSum, "MIN": jo
 // rowBlock rows go through a tree before the next tree is looked at, so that its nodes stay near.
 const rowBlock = 64
 
-// each joins the votes of every row and hands them to done; has says which targets had a vote. The average is that over all
+// each joins the votes of every row and hands them to done; a target without a vote has 0. The average is that over all
 // trees, as in ONNX Runtime: a forest's trees vote for every target.
-func (f *forest) each(x []float64, rows, width, targets, how int, done func(row int, scores []float64, has []bool)) {
+func (f *forest) each(x []float64, rows, width, targets, how int, done func(row int, scores []float64)) {
 	scores, has := make([]float64, min(rows, rowBlock)*targets), make([]bool, min(rows, rowBlock)*targets)
 	for first := 0; first < rows; first += rowBlock {
 		n := min(rowBlock, rows-first)
@@ -126,7 +126,7 @@ func (f *forest) each(x []float64, rows, width, targets, how int, done func(row 
 					s[k] /= float64(len(f.roots))
 				}
 			}
-			done(first+r, s, has[r*targets:][:targets])
+			done(first+r, s)
 		}
 	}
 }

@@ -1,9 +1,8 @@
 package ops
 
-import "slices"
-
 import (
 	"math"
+	"slices"
 
 	"fettle/model"
 )
@@ -119,13 +118,13 @@ func otherwise(x *example) bool {
 	case "TreeEnsembleClassifier":
 		// Where all votes are for one of two classes, the second probit stays what the memory held; where they are for both, the
 		// label is 0 or 1, whatever the labels are.
-		two := len(attrIntList(x.node, "classlabels_int64s"))+len(attrStrs(x.node, "classlabels_strings")) == 2
+		two := len(attrIntList(x.node, "classlabels_int64s"))+len(texts(x.node, "classlabels_strings")) == 2
 		ids := attrIntList(x.node, "class_ids")
 		return two && (x.node.Str("post_transform", "") == "PROBIT" || len(ids) == 0 || slices.Min(ids) != slices.Max(ids))
 	case "SVMRegressor": // knows no transform
 		return x.node.Str("post_transform", "") == "PROBIT"
 	case "SVMClassifier": // of two classes the second probit is not written, and without vectors the label is not that of the larger score
-		two := len(attrIntList(x.node, "classlabels_ints"))+len(attrStrs(x.node, "classlabels_strings")) == 2
+		two := len(attrIntList(x.node, "classlabels_ints"))+len(texts(x.node, "classlabels_strings")) == 2
 		return two && (x.node.Str("post_transform", "") == "PROBIT" || len(attrIntList(x.node, "vectors_per_class")) == 0)
 	case "LinearClassifier": // nor here
 		return len(attrFloats(x.node, "intercepts")) == 1 && x.node.Str("post_transform", "") == "PROBIT"
