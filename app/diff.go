@@ -199,7 +199,7 @@ func difference(p pair, x, y *model.Tensor) (*LayerDiff, error) {
 	for i := 0; same && i < len(x.Shape); i++ {
 		same = x.Shape[i] == y.Shape[i]
 	}
-	if !same || x.DType == model.String || x.DType == model.Sequence {
+	if !same || x.DType == model.String || x.DType.Composite() {
 		if p.output {
 			return nil, fail.New(fail.Invalid, "output %s of A and %s of B have different types or shapes", p.a, p.b).Doing("compare models")
 		}

@@ -180,7 +180,7 @@ func (s *Session) store(v *value, t *model.Tensor) error {
 
 // own is t outside the arena: a kernel that hands its input on must not make a value of memory that is reused.
 func (s *Session) own(t *model.Tensor) *model.Tensor {
-	if t.DType == model.Sequence {
+	if t.DType.Composite() {
 		c := *t
 		c.Elems = make([]*model.Tensor, len(t.Elems))
 		for i, e := range t.Elems {
@@ -226,8 +226,14 @@ func (s *Session) Feed(inputs map[string]*model.Tensor) error {
 	return nil
 }
 
+// kinds are the dtypes of values that are made of tensors.
+var kinds = map[model.TypeKind]model.DType{model.KindSequence: model.Sequence, model.KindMap: model.Map}
+
 func (s *Session) feed(v *value, t *model.Tensor) error {
 	if v.dynamic {
+		if want := kinds[v.typ.Kind]; want != t.DType && (want != model.Undefined || t.DType == model.Map) {
+			return fail.New(fail.Invalid, "the input is %s, the value given is %s", v.typ, model.TypeOf(t)).At(fail.Where{Tensor: v.name})
+		}
 		s.heap[v.slot] = t
 		return nil
 	}

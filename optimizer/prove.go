@@ -72,7 +72,18 @@ func (p *Proof) compare(name string, want, got *model.Tensor) error {
 	if want.DType != got.DType || fmt.Sprint(want.Shape) != fmt.Sprint(got.Shape) {
 		return fail.New(fail.Internal, "is %s%v after, %s%v before", got.DType, got.Shape, want.DType, want.Shape).At(fail.Where{Tensor: name})
 	}
-	if want.DType == model.Sequence || want.DType == model.String {
+	if want.DType.Composite() {
+		if len(want.Elems) != len(got.Elems) {
+			return fail.New(fail.Internal, "has %d elements after, %d before", len(got.Elems), len(want.Elems)).At(fail.Where{Tensor: name})
+		}
+		for i := range want.Elems {
+			if err := p.compare(name, want.Elems[i], got.Elems[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if want.DType == model.String {
 		for i := range want.Strs {
 			if want.Strs[i] != got.Strs[i] {
 				p.Within, p.Worst = false, name

@@ -166,7 +166,7 @@ func answer(ctx context.Context, run Run, s dataset.Sample, classes int, labelle
 	if err != nil {
 		return nil, fail.In(err, "", fail.Where{File: s.File})
 	}
-	if len(out) == 0 || out[0] == nil || out[0].DType == model.String || out[0].DType == model.Sequence || out[0].Len() == 0 {
+	if len(out) == 0 || out[0] == nil || out[0].DType == model.String || out[0].DType.Composite() || out[0].Len() == 0 {
 		return nil, fail.New(fail.Invalid, "the model gives no numbers to classify by").At(fail.Where{File: s.File})
 	}
 	t := out[0]

@@ -249,7 +249,7 @@ func Compare(got, want *model.Tensor, nodes int) error {
 		return err
 	}
 	switch {
-	case want.DType == model.Sequence:
+	case want.DType.Composite():
 		if len(got.Elems) != len(want.Elems) {
 			return fail.New(fail.Failed, "%d elements, want %d", len(got.Elems), len(want.Elems))
 		}

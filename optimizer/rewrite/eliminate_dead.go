@@ -302,7 +302,7 @@ func neutral(v *optimizer.View, n *model.Node) (string, bool) {
 			break
 		}
 		c, x := v.Const(n.Inputs[side]), n.Inputs[1-side]
-		if c == nil || c.DType == model.Sequence || c.DType == model.String || c.Len() == 0 || anyOther(c, unit) {
+		if c == nil || c.DType.Composite() || c.DType == model.String || c.Len() == 0 || anyOther(c, unit) {
 			continue
 		}
 		if c.Rank() == 0 && v.Type(x).Ranked || sameDims(v.Type(x), v.Type(n.Outputs[0])) {

@@ -202,7 +202,7 @@ func (p *foldConstants) value(ctx context.Context, env *optimizer.Env, v *optimi
 		if o == "" {
 			continue
 		}
-		if i >= len(out) || out[i] == nil || out[i].DType == model.Sequence {
+		if i >= len(out) || out[i] == nil || out[i].DType.Composite() {
 			return nil, "its result is no tensor"
 		}
 		if len(out[i].Raw) > limit {
