@@ -23,6 +23,7 @@ type Options struct {
 	Types    map[string]model.DType
 	Verify   bool  // every buffer is poisoned before it is written, so that a wrong lifetime shows
 	Small    bool  // no kernel whose packed weights exceed the model's by more than a third
+	Fast     bool  // products may err by 1e-5 of the largest output of their layer (conv.FastError)
 	Room     int64 // bytes that packed weights may take: a plan that needs more is made Small; 0 for any
 }
 

@@ -143,7 +143,7 @@ const packLimit = 4 << 20
 func (l *lowering) product(n *model.Node, p *product) error {
 	sh := p.shape
 	sh.ConstB = p.b.data != nil && len(p.bAt) == 1
-	sh.Bias, sh.Accumulate = p.bias != nil, p.add != nil
+	sh.Bias, sh.Accumulate, sh.Fast = p.bias != nil, p.add != nil, l.opt.Fast
 	post := p.act
 	if p.act.Kind <= cpu.Clamp {
 		sh.Act, post = p.act, cpu.Act{}

@@ -91,7 +91,7 @@ type preparedPack struct {
 // choices names all of opt that decides what the plan packs and folds. Threads do not.
 func (opt *Options) choices() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%+v small=%t", opt.Features, opt.Small)
+	fmt.Fprintf(&b, "%+v small=%t fast=%t", opt.Features, opt.Small, opt.Fast)
 	for _, name := range sortedKeys(opt.Shapes) {
 		fmt.Fprintf(&b, " %q%v", name, opt.Shapes[name])
 	}

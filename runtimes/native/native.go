@@ -57,6 +57,15 @@ func (n native) options(opt runtimes.Options) (engine.Options, error) {
 		return engine.Options{}, fail.New(fail.Usage, "%v", err)
 	}
 	eo := engine.Options{Threads: max(1, opt.Threads), Features: feat, Shapes: opt.Shapes, Types: opt.Types}
+	switch opt.Precision {
+	case "", "exact":
+	case "fast":
+		if eo.Fast = true; !feat.Has(cpu.AMXBF16) {
+			return eo, fail.New(fail.Unsupported, "there is no fast precision on this processor: it takes products of bf16 tiles (AMX)").At(fail.Where{Option: "precision"}).Try("use exact")
+		}
+	default:
+		return eo, fail.New(fail.Usage, "no precision is called %q", opt.Precision).At(fail.Where{Option: "precision"}).Try("say exact or fast")
+	}
 	switch opt.Pack {
 	case "", "auto":
 		if eo.Room = opt.Room; eo.Room == 0 {
