@@ -40,7 +40,7 @@ func lowerSoftmax(l *lowering, n *model.Node) (bool, error) {
 		if log {
 			logSoftmax(k, o, v)
 		} else {
-			k.Softmax(o, v)
+			k.Softmax(o, v, 1)
 		}
 	})
 	return true, nil

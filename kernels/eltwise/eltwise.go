@@ -33,6 +33,7 @@ type eargs struct {
 	dst, a, b unsafe.Pointer
 	n, step   int64
 	lo, hi    float32
+	c         unsafe.Pointer
 }
 
 // Kernels are the functions for one instruction set.
@@ -105,7 +106,7 @@ func (k Kernels) BinaryLine(op Op, dst, a []float32, l *[line]float32) {
 func (k Kernels) Act(act cpu.Act, dst, a []float32) {
 	n := len(dst)
 	a = a[:n]
-	e := eargs{lo: act.A, hi: act.B}
+	e := eargs{lo: act.A, hi: act.B, step: 4 * line}
 	switch act.Kind {
 	case cpu.None:
 		copy(dst, a)
@@ -153,7 +154,27 @@ func (k Kernels) Sum(a []float32) float32 { return k.fold(sum, a, a) }
 func (k Kernels) Dot(a, b []float32) float32 { return k.fold(dot, a, b[:len(a)]) }
 
 // MaxOf is the largest element, -Inf of none.
-func (k Kernels) MaxOf(a []float32) float32 { return k.fold(maximum, a, a) }
+func (k Kernels) MaxOf(a []float32) float32 {
+	r := float32(math.Inf(-1))
+	full := len(a) / line
+	if full > 0 {
+		var l [line]float32
+		for i := range l {
+			l[i] = r
+		}
+		k.reduce(maximum, &eargs{dst: unsafe.Pointer(&l), a: at(a, 0), b: at(a, 0), n: int64(full)})
+		r = l[0]
+		if !k.strided() { // these kernels leave a maximum in each place
+			for _, v := range l[1:] {
+				r = max(r, v)
+			}
+		}
+	}
+	for _, v := range a[full*line:] {
+		r = max(r, v)
+	}
+	return r
+}
 
 // SumLines sets l[j] to the sum of all a[16i+j]: sums by channel over pixels of NCHWc16. len(a) must be a multiple of 16. Chains are at most
 // 64 long, then sums of these are added, so that the error stays that of a tree.
@@ -182,60 +203,17 @@ const (
 
 func (k Kernels) fold(f folding, a, b []float32) float32 {
 	var l [line]float32
-	if f == maximum {
-		for i := range l {
-			l[i] = float32(math.Inf(-1))
-		}
-	}
 	full := len(a) / line
 	if full > 0 {
 		e := eargs{dst: unsafe.Pointer(&l), a: at(a, 0), b: at(b, 0), n: int64(full)}
 		k.reduce(f, &e)
 	}
 	for i := full * line; i < len(a); i++ {
-		switch j := i % line; f {
-		case sum:
-			l[j] += a[i]
-		case dot:
-			l[j] += a[i] * b[i]
-		case maximum:
-			l[j] = max(l[j], a[i])
-		}
-	}
-	r := l[0]
-	for _, v := range l[1:] {
-		if f == maximum {
-			r = max(r, v)
+		if f == dot {
+			l[i%line] += a[i] * b[i]
 		} else {
-			r += v
+			l[i%line] += a[i]
 		}
 	}
-	return r
-}
-
-// Softmax computes dst = exp(a - max a) / sum over one row.
-func (k Kernels) Softmax(dst, a []float32) {
-	if len(a) == 0 {
-		return
-	}
-	k.BinaryScalar(Sub, dst, a, k.MaxOf(a))
-	k.Act(cpu.Act{Kind: cpu.Exp}, dst, dst)
-	k.BinaryScalar(Mul, dst, dst, 1/k.Sum(dst))
-}
-
-// LayerNorm computes dst = (a - mean)/sqrt(var + eps) * gamma + beta over one row; gamma and beta may be nil.
-func (k Kernels) LayerNorm(dst, a, gamma, beta []float32, eps float32) {
-	if len(a) == 0 {
-		return
-	}
-	n := float32(len(a))
-	k.BinaryScalar(Sub, dst, a, k.Sum(a)/n)
-	v := k.Dot(dst, dst) / n
-	k.BinaryScalar(Mul, dst, dst, float32(1/math.Sqrt(float64(v+eps))))
-	if gamma != nil {
-		k.Binary(Mul, dst, dst, gamma)
-	}
-	if beta != nil {
-		k.Binary(Add, dst, dst, beta)
-	}
+	return total(&l)
 }

@@ -144,7 +144,7 @@ func TestFold(t *testing.T) {
 				}
 			}
 			sm := make([]float32, n)
-			k.Softmax(sm, a)
+			k.Softmax(sm, a, 1)
 			z := 0.0
 			for _, v := range a {
 				z += math.Exp(float64(v))
@@ -172,12 +172,18 @@ func TestFold(t *testing.T) {
 
 func TestOffsets(t *testing.T) {
 	var e eargs
-	if unsafe.Offsetof(e.n) != 24 || unsafe.Offsetof(e.step) != 32 || unsafe.Offsetof(e.lo) != 40 || unsafe.Offsetof(e.hi) != 44 {
+	if unsafe.Offsetof(e.n) != 24 || unsafe.Offsetof(e.step) != 32 || unsafe.Offsetof(e.lo) != 40 || unsafe.Offsetof(e.hi) != 44 || unsafe.Offsetof(e.c) != 48 {
 		t.Error("eargs is not what the generator writes")
 	}
 	k := New(cpu.Detect())
 	a := make([]float32, 40)
-	if n := testing.AllocsPerRun(10, func() { k.Binary(Add, a, a, a); k.Act(cpu.Act{Kind: cpu.SiLU}, a, a); k.Softmax(a, a) }); n > 0 {
+	if n := testing.AllocsPerRun(10, func() {
+		k.Binary(Add, a, a, a)
+		k.Act(cpu.Act{Kind: cpu.SiLU}, a, a)
+		k.Softmax(a, a, 0.5)
+		k.AddNorm(a, a, a, a, a, a, 1e-5)
+		k.ActRows(cpu.Act{Kind: cpu.GELU}, a, 2, 16, 20)
+	}); n > 0 {
 		t.Error(n, "allocations")
 	}
 }

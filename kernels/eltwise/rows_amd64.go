@@ -141,3 +141,35 @@ func (k Kernels) axpy(e *eargs) {
 		axpyGo(e)
 	}
 }
+
+// strided reports whether unary kernels take lines apart from each other.
+func (k Kernels) strided() bool { return k.isa != cpu.Generic }
+
+func (k Kernels) fused(f fusing, e *eargs) {
+	switch k.isa {
+	case cpu.AVX512F:
+		switch f {
+		case expSum:
+			expsumZ(e)
+		case addSum:
+			addsumZ(e)
+		case devSum:
+			devsumZ(e)
+		case norm:
+			normZ(e)
+		}
+	case cpu.AVX2:
+		switch f {
+		case expSum:
+			expsumY(e)
+		case addSum:
+			addsumY(e)
+		case devSum:
+			devsumY(e)
+		case norm:
+			normY(e)
+		}
+	default:
+		k.fusedWith(f, e)
+	}
+}

@@ -122,3 +122,8 @@ func (k Kernels) axpy(all *eargs) {
 		axpyN(&e)
 	}
 }
+
+// strided reports whether unary kernels take lines apart from each other.
+func (k Kernels) strided() bool { return false }
+
+func (k Kernels) fused(f fusing, e *eargs) { k.fusedWith(f, e) }

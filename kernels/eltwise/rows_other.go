@@ -13,3 +13,8 @@ func (k Kernels) unary(kind cpu.ActKind, e *eargs) { unaryGo(kind, e) }
 func (k Kernels) reduce(f folding, e *eargs) { reduceGo(f, e) }
 
 func (k Kernels) axpy(e *eargs) { axpyGo(e) }
+
+// strided reports whether unary kernels take lines apart from each other.
+func (k Kernels) strided() bool { return false }
+
+func (k Kernels) fused(f fusing, e *eargs) { k.fusedWith(f, e) }
