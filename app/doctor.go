@@ -22,6 +22,9 @@ func (a *App) Doctor(context.Context) []TargetFinding {
 		out = append(out, TargetFinding{Name: name, OK: ok, Why: why, Fix: fix})
 	}
 	add("processor", true, runtime.GOARCH+", "+cpu.Detect().String(), "")
+	if why := cpu.Detect().NoTiles; why != "" {
+		add("tiles", false, "the processor has AMX: "+why, "update Linux to 5.16 or newer; a sandbox must permit arch_prctl")
+	}
 	err := a.ensureHome()
 	if err == nil {
 		var f *os.File
