@@ -1,5 +1,5 @@
 // node ort.js DIR FIRST END FILE: runs DIR/N.onnx for N = FIRST, … below END in ONNX Runtime on the inputs that DIR/list.json
-// describes and appends a line to DIR/FILE for each: its outputs, with raw elements in files (strings as JSON), or the error.
+// describes and appends a line to DIR/FILE for each: its outputs, or the error. Elements are raw in base64, texts JSON.
 const ort = require('onnxruntime-node'), fs = require('fs'), path = require('path')
 const kinds = {
   float32: Float32Array, float64: Float64Array, float16: Uint16Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array,
@@ -13,14 +13,13 @@ async function main (dir, first, end, file) {
       const session = await ort.InferenceSession.create(path.join(dir, n + '.onnx'), { graphOptimizationLevel: 'disabled', intraOpNumThreads: 1, logSeverityLevel: 4, enableCpuMemArena: false, enableMemPattern: false })
       const inputs = {}
       for (const t of feeds || []) {
-        const raw = fs.readFileSync(path.join(dir, t.file))
+        const raw = Buffer.from(t.data || '', 'base64')
         inputs[t.name] = new ort.Tensor(t.dtype, new kinds[t.dtype](raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.length)), t.shape)
       }
       const result = await session.run(inputs)
-      done({ outputs: session.outputNames.map((name, i) => {
-        const t = result[name], out = `out-${n}-${i}`
-        fs.writeFileSync(path.join(dir, out), t.type === 'string' ? JSON.stringify(t.data) : Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength))
-        return { name, dtype: t.type, shape: Array.from(t.dims, Number), file: out }
+      done({ outputs: session.outputNames.map(name => {
+        const t = result[name], raw = t.type === 'string' ? Buffer.from(JSON.stringify(t.data)) : Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength)
+        return { name, dtype: t.type, shape: Array.from(t.dims, Number), data: raw.toString('base64') }
       }) })
       await session.release()
     } catch (e) {
