@@ -21,6 +21,8 @@ type ProfileRequest struct {
 	Target   string // "" is this computer
 	Threads  int
 	ISA      string
+	Pack     string // auto, small or fast: what packed weights may need; "" is auto
+	Fresh    bool   // neither use nor keep a prepared plan
 	Optimize bool // apply the recipe standard first
 	Warmup   int  // inferences before the measurement, 0: until the times settle
 	Runs     int  // inferences a launch, clean and instrumented each
@@ -75,6 +77,7 @@ func (a *App) Profile(ctx context.Context, q ProfileRequest) (*Profile, error) {
 	}
 	opt := deploy.NewProfileOptions()
 	opt.Threads, opt.ISA, opt.Shapes, opt.Inputs = max(q.Threads, 1), q.ISA, q.Shapes, q.Inputs
+	opt.Pack, opt.Fresh = q.Pack, q.Fresh
 	opt.Launches, opt.Runs, opt.Warmup = q.Launches, q.Runs, q.Warmup
 	var p *Profile
 	err = a.with(ctx, q.Target, q.Asks, q.Progress, func(c *deploy.Conn) error {

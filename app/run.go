@@ -18,6 +18,7 @@ import (
 	"fettle/model"
 	"fettle/optimizer"
 	"fettle/runtimes"
+	"fettle/runtimes/native"
 )
 
 // RunRequest is one inference.
@@ -27,14 +28,20 @@ type RunRequest struct {
 	Preprocess string
 	Threads    int
 	Optimize   bool
+	Pack       string // auto, small or fast: what packed weights may need; "" is auto
+	Precision  string // exact or fast; "" is exact
+	Fresh      bool   // neither use nor keep a prepared plan
 }
 
 // RunResult is what came out; the tensors are in order.
 type RunResult struct {
-	Outputs []OutputInfo             `json:"outputs"`
-	TotalNs int64                    `json:"total_ns"`
-	Names   []string                 `json:"-"`
-	Tensors map[string]*model.Tensor `json:"-"`
+	Outputs []OutputInfo `json:"outputs"`
+	TotalNs int64        `json:"total_ns"`
+	LoadNs  int64        `json:"load_ns"` // from the model's structure to a session
+	Names   []string     `json:"-"`
+
+	Prepared bool                     `json:"prepared"` // the weights were mapped from a prepared plan
+	Tensors  map[string]*model.Tensor `json:"-"`
 }
 
 // OutputInfo describes an output; numbers of small ones are given.
@@ -58,18 +65,27 @@ func (a *App) Run(ctx context.Context, q RunRequest) (*RunResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q.Optimize {
+	opt := runOptions(in, q.Threads)
+	opt.Pack, opt.Precision = q.Pack, q.Precision
+	if !q.Fresh {
+		opt.Cache, opt.ModelID = a.plans(), modelID(m, q.Model, q.Optimize)
+	}
+	load := time.Now()
+	s, err := runtimes.Open(ctx, a.engine, opt, func() (*model.Model, error) {
+		if !q.Optimize {
+			return m, nil
+		}
 		r := a.StandardRecipe()
 		o, err := a.Optimize(ctx, m, &r, OptimizeOptions{})
 		if err != nil {
 			return nil, err
 		}
-		m = o.Model
-	}
-	s, err := a.prepare(ctx, m, in, q.Threads)
+		return o.Model, nil
+	})
 	if err != nil {
 		return nil, err
 	}
+	loaded := time.Since(load).Nanoseconds()
 	defer s.Close()
 	if err := s.Feed(in); err != nil {
 		return nil, err
@@ -78,7 +94,7 @@ func (a *App) Run(ctx context.Context, q RunRequest) (*RunResult, error) {
 	if err := s.Exec(ctx, nil); err != nil {
 		return nil, err
 	}
-	out := &RunResult{TotalNs: time.Since(start).Nanoseconds(), Tensors: map[string]*model.Tensor{}}
+	out := &RunResult{TotalNs: time.Since(start).Nanoseconds(), LoadNs: loaded, Prepared: s.Memory().Prepared, Tensors: map[string]*model.Tensor{}}
 	for i, t := range s.Result() {
 		name := s.Outputs()[i].Name
 		out.Names = append(out.Names, name)
@@ -113,13 +129,45 @@ func describe(name string, t *model.Tensor) OutputInfo {
 
 // prepare compiles m for the shapes of the inputs.
 func (a *App) prepare(ctx context.Context, m *model.Model, in map[string]*model.Tensor, threads int) (runtimes.Session, error) {
+	return a.engine.Prepare(ctx, m, runOptions(in, threads))
+}
+
+// runOptions are for inputs of the given shapes and types.
+func runOptions(in map[string]*model.Tensor, threads int) runtimes.Options {
 	opt := runtimes.NewOptions()
 	opt.Threads = max(threads, 1)
 	opt.Shapes, opt.Types = map[string][]int{}, map[string]model.DType{}
 	for name, t := range in {
 		opt.Shapes[name], opt.Types[name] = t.Shape, t.DType
 	}
-	return a.engine.Prepare(ctx, m, opt)
+	return opt
+}
+
+// plans is the folder of prepared plans of this computer.
+func (a *App) plans() string {
+	if a.kept {
+		return filepath.Join(a.home, "cache", "plans")
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "fettle", "plans")
+}
+
+// modelID names what is run for the folder of prepared plans; "" where weights lie in files of their own, which may change
+// by themselves.
+func modelID(m *model.Model, path string, standard bool) string {
+	id := native.FileID(path)
+	for _, in := range m.Graph.Inits {
+		if in.External != nil {
+			return ""
+		}
+	}
+	if id != "" && standard {
+		id += " standard"
+	}
+	return id
 }
 
 // inputs reads what the command line names.

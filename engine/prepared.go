@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"sort"
-	"strings"
 
 	"fettle/internal/fail"
 	"fettle/model"
@@ -88,26 +86,11 @@ type preparedPack struct {
 	Words  int    `json:"words"`
 }
 
-// choices names all of opt that decides what the plan packs and folds. Threads do not.
+// choices names all of opt that decides what the plan packs and folds: everything but threads, checks and limits.
 func (opt *Options) choices() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%+v small=%t fast=%t", opt.Features, opt.Small, opt.Fast)
-	for _, name := range sortedKeys(opt.Shapes) {
-		fmt.Fprintf(&b, " %q%v", name, opt.Shapes[name])
-	}
-	for _, name := range sortedKeys(opt.Types) {
-		fmt.Fprintf(&b, " %q:%v", name, opt.Types[name])
-	}
-	return b.String()
-}
-
-func sortedKeys[T any](m map[string]T) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	sort.Strings(out)
-	return out
+	c := *opt
+	c.Threads, c.Verify, c.Room = 0, false, 0
+	return fmt.Sprintf("%+v", c) // maps in the order of their keys
 }
 
 // PreparedName is the name of the prepared file for k and opt: equal for what is interchangeable, else different.

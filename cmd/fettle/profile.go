@@ -20,6 +20,8 @@ type profileCmd struct {
 	Runs     int      `default:"50" help:"Inferences a launch, clean and instrumented each."`
 	Launches int      `default:"3" help:"Starts of the program: the unit of replication."`
 	Shape    []string `help:"Shape of an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
+	Pack     string   `default:"auto" enum:"auto,small,fast" help:"Packed weights: small takes no algorithm that needs much more memory than the file's weights, fast any; auto: small where memory is short."`
+	NoCache  bool     `help:"Neither use nor keep a prepared plan: each launch packs the weights."`
 	Out      string   `short:"o" help:"Write the profile as JSON."`
 	JSON     bool     `name:"json" help:"Print JSON."`
 	login
@@ -53,7 +55,7 @@ func (c profileCmd) Run(e *env) error {
 		}
 	}
 	p, err := e.app.Profile(e.ctx, app.ProfileRequest{Model: m, Name: app.BaseName(c.Model), Target: c.Target, Threads: c.Threads, Optimize: c.Optimize,
-		Warmup: warm, Runs: c.Runs, Launches: c.Launches, Shapes: shapes, Progress: e.progress, Asks: c.asks(e, "")})
+		Warmup: warm, Runs: c.Runs, Launches: c.Launches, Shapes: shapes, Pack: c.Pack, Fresh: c.NoCache, Progress: e.progress, Asks: c.asks(e, "")})
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,9 @@ type runCmd struct {
 	Threads    int      `default:"1" help:"Workers that share each layer."`
 	Runtime    string   `default:"fettle" help:"Engine."`
 	Optimize   bool     `help:"Apply the recipe standard first."`
-	Precision  string   `default:"exact" enum:"exact,fast" help:"exact or fast."`
+	Precision  string   `default:"exact" enum:"exact,fast" help:"fast: products may err by 1e-5 of the largest output of their layer; needs AMX with bf16."`
+	Pack       string   `default:"auto" enum:"auto,small,fast" help:"Packed weights: small takes no algorithm that needs much more memory than the file's weights, fast any; auto: small where memory is short."`
+	NoCache    bool     `help:"Neither use nor keep a prepared plan."`
 	JSON       bool     `name:"json" help:"Print JSON."`
 }
 
@@ -30,10 +32,7 @@ func (c runCmd) Run(e *env) error {
 	if err := onlyFettle(c.Runtime); err != nil {
 		return err
 	}
-	if c.Precision == "fast" {
-		return fail.New(fail.Unsupported, "there is no fast precision on this processor yet").At(fail.Where{Option: "precision"}).Try("use --precision exact")
-	}
-	r, err := e.app.Run(e.ctx, app.RunRequest{Model: c.Model, Inputs: c.Input, Preprocess: c.Preprocess, Threads: c.Threads, Optimize: c.Optimize})
+	r, err := e.app.Run(e.ctx, app.RunRequest{Model: c.Model, Inputs: c.Input, Preprocess: c.Preprocess, Threads: c.Threads, Optimize: c.Optimize, Precision: c.Precision, Pack: c.Pack, Fresh: c.NoCache})
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,9 @@ type choice struct {
 	threads int
 	isa     string
 	shapes  map[string][]int
+	pack    string
+	fresh   bool
+	memory  int64 // that this process may hold, 0: any
 }
 
 func (c *child) prepare(ctx context.Context, job childJob, ch choice) (*prepared, error) {
@@ -59,14 +62,6 @@ func (c *child) prepare(ctx context.Context, job childJob, ch choice) (*prepared
 		return nil, err
 	}
 	store, err := OpenStore(job.Store, cas.OS{})
-	if err != nil {
-		return nil, err
-	}
-	b, err := store.File(job.Manifest)
-	if err != nil {
-		return nil, err
-	}
-	m, err := onnx.Read(b, "", onnx.DefaultBudget())
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +74,17 @@ func (c *child) prepare(ctx context.Context, job childJob, ch choice) (*prepared
 	if ch.threads > 0 {
 		opt.Threads = ch.threads
 	}
-	s, err := rt.Prepare(ctx, m, opt)
+	opt.Pack, opt.Room = ch.pack, ch.memory/2
+	if !ch.fresh {
+		opt.Cache, opt.ModelID = store.plans(), "sha256:"+string(job.Manifest.SHA256)
+	}
+	s, err := runtimes.Open(ctx, rt, opt, func() (*model.Model, error) {
+		b, err := store.File(job.Manifest)
+		if err != nil {
+			return nil, err
+		}
+		return onnx.Read(b, "", onnx.DefaultBudget())
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +142,7 @@ func (c *child) run(ctx context.Context, r *wire.Request, job childJob) (any, er
 	if err != nil {
 		return nil, err
 	}
-	p, err := c.prepare(ctx, job, choice{job.Run.Runtime, job.Run.Threads, job.Run.ISA, job.Run.Shapes})
+	p, err := c.prepare(ctx, job, choice{job.Run.Runtime, job.Run.Threads, job.Run.ISA, job.Run.Shapes, job.Run.Pack, job.Run.Fresh, job.Run.Memory})
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +191,7 @@ func (c *child) profile(ctx context.Context, r *wire.Request, job childJob) erro
 	if err != nil {
 		return err
 	}
-	p, err := c.prepare(ctx, job, choice{q.Runtime, q.Threads, q.ISA, q.Shapes})
+	p, err := c.prepare(ctx, job, choice{q.Runtime, q.Threads, q.ISA, q.Shapes, q.Pack, q.Fresh, q.Memory})
 	if err != nil {
 		return err
 	}
@@ -203,7 +208,7 @@ func (c *child) profile(ctx context.Context, r *wire.Request, job childJob) erro
 	}
 	mem := p.Memory()
 	launch := &wire.Launch{Index: job.Launch, LoadNS: p.loadNS, FirstNS: first, Runtime: p.facts.Name, Version: p.facts.Version, Path: p.facts.Path,
-		Steps: []wire.Step{}, Weights: mem.Weights, Arena: mem.Arena, Floor: mem.Floor}
+		Steps: []wire.Step{}, Weights: mem.Weights, Arena: mem.Arena, Floor: mem.Floor, Prepared: mem.Prepared, Small: mem.Small}
 	for _, s := range p.Steps() {
 		launch.Steps = append(launch.Steps, wire.Step{ID: s.ID, Name: s.Name, Op: s.Op, Origin: s.Origin, Kernel: s.Kernel, DType: s.DType, Device: s.Device, MACs: s.MACs, Bytes: s.Bytes,
 			Window: s.Window, Strides: s.Strides})

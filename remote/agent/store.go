@@ -36,6 +36,7 @@ const busyAge = 10 * time.Minute
 //	chunks/ab/<sha256>            content, internal/cas
 //	deployments/<name>/<n>.json   manifest of version n, never changed
 //	deployments/<name>/current    {"version": n, "previous": m}; its rename is the commit
+//	plans/<key>.fplan             prepared plans, a cache of the runtime
 type Store struct {
 	dir    string
 	disk   cas.FS
@@ -63,6 +64,7 @@ type current struct {
 	Previous int `json:"previous,omitempty"`
 }
 
+func (s *Store) plans() string                 { return filepath.Join(s.dir, "plans") }
 func (s *Store) deployment(name string) string { return filepath.Join(s.dir, "deployments", name) }
 func (s *Store) manifestPath(name string, v int) string {
 	return filepath.Join(s.deployment(name), strconv.Itoa(v)+".json")
@@ -341,7 +343,22 @@ func (s *Store) Remove(name string) (wire.Freed, error) {
 		return wire.Freed{}, cas.Explain(err)
 	}
 	n, err := s.gc(nil, busyAge)
-	return wire.Freed{Bytes: n}, err
+	return wire.Freed{Bytes: n + s.dropPlans()}, err
+}
+
+// dropPlans removes all prepared plans: they are made again when they are needed. A child that has one mapped keeps it.
+func (s *Store) dropPlans() int64 {
+	var n int64
+	entries, err := os.ReadDir(s.plans())
+	if err != nil {
+		return 0 // there is none
+	}
+	for _, e := range entries {
+		if st, err := e.Info(); err == nil && s.disk.Remove(filepath.Join(s.plans(), e.Name())) == nil {
+			n += st.Size()
+		}
+	}
+	return n
 }
 
 // RemoveAll takes the whole store away.

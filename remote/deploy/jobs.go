@@ -50,6 +50,8 @@ type How struct {
 	ISA     string           // poorer instruction set to use, "" is the best
 	Shapes  map[string][]int // of inputs with open dimensions
 	Memory  int64            // bytes that the process of the model may hold, 0: no limit
+	Pack    string           // auto, small or fast: what packed weights may need; "" is auto
+	Fresh   bool             // neither use nor keep a prepared plan
 }
 
 // Inference is what Run gives.
@@ -74,7 +76,7 @@ func (c *Conn) run(ctx context.Context, s Source, how How, inputs map[string]*mo
 		return nil, err
 	}
 	heads, data := encode(inputs)
-	k, err := c.wire.Call(ctx, wire.VerbRun, wire.RunJob{Source: src, Runtime: how.Runtime, Threads: how.Threads, ISA: how.ISA, Shapes: how.Shapes, Inputs: heads, Memory: how.Memory})
+	k, err := c.wire.Call(ctx, wire.VerbRun, wire.RunJob{Source: src, Runtime: how.Runtime, Threads: how.Threads, ISA: how.ISA, Shapes: how.Shapes, Inputs: heads, Memory: how.Memory, Pack: how.Pack, Fresh: how.Fresh})
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +185,7 @@ func (c *Conn) profile(ctx context.Context, s Source, o ProfileOptions, live fun
 	heads, data := encode(o.Inputs)
 	begin := time.Now()
 	k, err := c.wire.Call(ctx, wire.VerbProfile, wire.ProfileJob{Source: src, Runtime: o.Runtime, Threads: o.Threads, ISA: o.ISA, Shapes: o.Shapes,
-		Inputs: heads, Seed: o.Seed, Launches: o.Launches, Runs: o.Runs, Warmup: o.Warmup, Memory: o.Memory})
+		Inputs: heads, Seed: o.Seed, Launches: o.Launches, Runs: o.Runs, Warmup: o.Warmup, Memory: o.Memory, Pack: o.Pack, Fresh: o.Fresh})
 	if err != nil {
 		return nil, err
 	}

@@ -98,6 +98,8 @@ type RunJob struct {
 	Shapes  map[string][]int `json:"shapes,omitempty"`
 	Inputs  []Input          `json:"inputs"`
 	Memory  int64            `json:"memory,omitempty"` // limit of the child in bytes
+	Pack    string           `json:"pack,omitempty"`   // auto, small or fast, as runtimes.Options
+	Fresh   bool             `json:"fresh,omitempty"`  // neither use nor keep a prepared plan
 }
 
 // RunDone ends an inference; the outputs came before as Item {outputs} and Data.
@@ -124,6 +126,8 @@ type ProfileJob struct {
 	Runs     int              `json:"runs"`             // clean and instrumented inferences of each launch, each
 	Warmup   int              `json:"warmup,omitempty"` // 0: until the samples are steady
 	Memory   int64            `json:"memory,omitempty"`
+	Pack     string           `json:"pack,omitempty"`
+	Fresh    bool             `json:"fresh,omitempty"`
 }
 
 // Event is one element of a profile's stream. Exactly one part is set. Seq counts from 0 over the whole run.
@@ -146,6 +150,9 @@ type Launch struct {
 	Weights int64  `json:"weights"`
 	Arena   int64  `json:"arena"`
 	Floor   int64  `json:"arena_floor"`
+
+	Prepared bool `json:"prepared,omitempty"` // the weights are mapped from a prepared plan
+	Small    bool `json:"small,omitempty"`    // packed for little memory
 }
 
 // Step is one executed unit of a plan.
