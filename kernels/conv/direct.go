@@ -46,6 +46,7 @@ type rows struct {
 	wide       int    // words a weight takes if not 1: 8-bit weights widened to 16
 	flip       bool   // the kernel subtracts 128 from 8-bit inputs
 	lightTiles int    // with at least this many tiles a panel the light prefetch covers the next one
+	chunk      int    // input bytes of one pass over all panels, if more than chunkBytes
 	whole      bool   // groups of 16 words, the rest zero weights: tiles have no shorter sums
 	slice      int    // groups of 16 inputs that a pass over the tiles takes at most, so that weights stay in the first-level cache; 0: all
 }
@@ -199,8 +200,16 @@ type mrTiles struct {
 type piece struct{ chunk, p0, p1, part, of int }
 
 // chunkBytes bounds the input bytes that one pass over all panels touches. It must leave room for weights in a second-level
-// cache of 512 KB: with 384 KB 1x1 layers lost 12 % on a Zen 3, with 64 KB 5 %.
+// cache of 512 KB: with 384 KB 1x1 layers lost 12 % on a Zen 3, with 64 KB 5 %. A cache of 1 MB or more takes three eighths of it, which won
+// on a Zen 5.
 const chunkBytes = 128 << 10
+
+func chunkFor(l2 int) int {
+	if l2 < 1<<20 {
+		return chunkBytes
+	}
+	return min(l2, 4<<20) / 8 * 3
+}
 
 // segments splits n pixels into runs of at most m of nearly equal length.
 func segments(n, m int) []int {
@@ -299,15 +308,20 @@ func (b *directBound) chunkSize(in cpu.Layout, h, w, inSize int) (rows, cols int
 	if s.KH*s.KW == 1 {
 		inBytes /= s.SH * s.SW // only these pixels are read
 	}
-	n := inBytes / chunkBytes
+	limit := max(chunkBytes, b.main.chunk)
+	if n := b.passes(&b.panels[0]); s.Groups == 1 && n > 1 {
+		inBytes /= n // a pass over all panels reads this part; the sums wait in the output
+		limit += limit / 2
+	}
+	n := inBytes / limit
 	switch {
 	case n == 0 || n*4*b.wLen >= (len(b.panels)-1)*inBytes:
 		return h, w
 	case h > 1:
-		return max(1, h*chunkBytes/inBytes), w
+		return max(1, h*limit/inBytes), w
 	}
 	mr := b.main.maxMR
-	return h, mr * max(1, w/mr*chunkBytes/inBytes)
+	return h, mr * max(1, w/mr*limit/inBytes)
 }
 
 // cut makes the tiles of a region for every panel width that occurs.
@@ -479,66 +493,93 @@ func (r *directRun) Piece(stage, i, worker int) {
 	if r.buf != nil {
 		k.buf = unsafe.Pointer(&r.buf[worker*tileBuffer])
 	}
-	for p := pc.p0; p < pc.p1; p++ {
-		pn := &b.panels[p]
-		k.b = unsafe.Add(r.base.b, 4*pn.w)
-		outBlock, part := pn.block/b.lines, pn.block%b.lines*(line/b.lines)
-		k.c = unsafe.Add(r.base.c, outBlock*int(r.base.cblk)+part)
-		k.bias = unsafe.Add(r.base.bias, pn.block*blk*4)
-		if r.base.scale != nil {
-			k.scale = unsafe.Add(r.base.scale, pn.block*blk*4)
+	n := b.passes(&b.panels[pc.p0])
+	if b.s.Groups > 1 { // panels have passes of their own
+		for p := pc.p0; p < pc.p1; p++ {
+			n := b.passes(&b.panels[p])
+			for i := range n {
+				r.pass(k, pc, p, i, n)
+			}
 		}
-		k.res = nil
-		if r.base.res != nil {
-			k.res = unsafe.Add(r.base.res, outBlock*int(r.base.rblk)+part)
-		}
-		k.nb = int64(min(pn.nb, ceilDiv(b.out.C, blk)-pn.block))
-		sets := b.chunks[pc.chunk].by[pn.nb]
-		passes := 1
-		if n := pn.g1 - pn.g0; b.slice > 0 && n > b.slice+b.slice/2 {
-			passes = ceilDiv(n, b.slice)
-		}
-		for i := range passes {
-			r.pass(k, p, i, passes, sets, pc)
+		return
+	}
+	for i := range n { // over all panels, so that this part of the input stays in the second-level cache
+		for p := pc.p0; p < pc.p1; p++ {
+			r.pass(k, pc, p, i, n)
 		}
 	}
 }
 
-// pass runs part i of n of a panel's sum over the tiles of a piece.
-func (r *directRun) pass(k *kargs, p, i, n int, sets []mrTiles, pc piece) {
+// passes is the number of parts in which the sum of a panel is made.
+func (b *directBound) passes(pn *panel) int {
+	if n := pn.g1 - pn.g0; b.slice > 0 && n > b.slice+b.slice/2 {
+		return ceilDiv(n, b.slice)
+	}
+	return 1
+}
+
+// part is where part i of n of a panel's sum begins in the groups and the packed weights (floats), and its length in groups and steps.
+func (b *directBound) part(p, i, n int) (g0, g1, w, steps int) {
+	pn := &b.panels[p]
+	if n == 1 {
+		return pn.g0, pn.g1, pn.w, pn.steps
+	}
+	g0, g1 = pn.g0+(pn.g1-pn.g0)*i/n, pn.g0+(pn.g1-pn.g0)*(i+1)/n
+	before := 0
+	for _, g := range b.groups[pn.g0:g0] {
+		before += int(g.steps)
+	}
+	for _, g := range b.groups[g0:g1] {
+		steps += int(g.steps)
+	}
+	return g0, g1, pn.w + before*b.unit*pn.nb*blk, steps
+}
+
+// pass runs part i of n of the sum of panel p over the tiles of a piece.
+func (r *directRun) pass(k *kargs, pc piece, p, i, n int) {
 	b := r.b
 	pn := &b.panels[p]
-	g0, g1 := pn.g0+(pn.g1-pn.g0)*i/n, pn.g0+(pn.g1-pn.g0)*(i+1)/n
-	steps, size := pn.steps, pn.len
-	if n > 1 {
-		steps = 0
-		for _, g := range b.groups[g0:g1] {
-			steps += int(g.steps)
-		}
-		size = steps * b.unit * pn.nb * blk
+	sets := b.chunks[pc.chunk].by[pn.nb]
+	outBlock, block := pn.block/b.lines, pn.block%b.lines*(line/b.lines)
+	k.c = unsafe.Add(r.base.c, outBlock*int(r.base.cblk)+block)
+	k.bias = unsafe.Add(r.base.bias, pn.block*blk*4)
+	if r.base.scale != nil {
+		k.scale = unsafe.Add(r.base.scale, pn.block*blk*4)
+	}
+	k.res, k.act = nil, r.base.act
+	if r.base.res != nil {
+		k.res = unsafe.Add(r.base.res, outBlock*int(r.base.rblk)+block)
+	}
+	k.nb = int64(min(pn.nb, ceilDiv(b.out.C, blk)-pn.block))
+	g0, g1, w, steps := b.part(p, i, n)
+	k.b = unsafe.Add(r.base.b, 4*w)
+	if i < n-1 {
 		k.act = int64(cpu.None)
-		if i == n-1 {
-			k.act = r.base.act
-		}
-		if i > 0 {
-			k.bias, k.res = ptr(b.zeros), k.c
-		}
+	}
+	if i > 0 {
+		k.bias, k.res = ptr(b.zeros), k.c
 	}
 	k.groups, k.nk = &b.groups[g0], int64(g1-g0)
 	k.pf, k.pfStep = uintptr(k.b), 0
-	next, follow := 0, uintptr(0) // floats to prefetch: the next pass, or the next panel
-	switch {
-	case i < n-1:
-		next, follow = size, uintptr(k.b)+uintptr(4*size)
-	case p+1 < len(b.panels):
-		next, follow = b.panels[p+1].len, uintptr(r.base.b)+uintptr(4*b.panels[p+1].w)
+	// What comes next is prefetched: this part of the next panel, or the next part of the first one.
+	np, ni := p+1, i
+	if b.s.Groups > 1 && i < n-1 {
+		np, ni = p, i+1
+	} else if b.s.Groups == 1 && np == pc.p1 && i < n-1 {
+		np, ni = pc.p0, i+1
 	}
-	if next > 0 {
+	if np < len(b.panels) {
+		m := n
+		if b.s.Groups > 1 && np != p {
+			m, ni = b.passes(&b.panels[np]), 0
+		}
+		_, _, follow, next := b.part(np, ni, m)
+		next *= b.unit * b.panels[np].nb * blk * max(1, b.main.wide)
 		all := 0
 		for _, s := range sets {
 			all += (len(s.tiles)*(pc.part+1)/pc.of - len(s.tiles)*pc.part/pc.of) * steps
 		}
-		k.pf, k.pfStep = follow, int64(roundUp(4*next/max(1, all), 64))
+		k.pf, k.pfStep = uintptr(r.base.b)+uintptr(4*follow), int64(roundUp(4*next/max(1, all), 64))
 	}
 	for _, s := range sets {
 		t := s.tiles[len(s.tiles)*pc.part/pc.of : len(s.tiles)*(pc.part+1)/pc.of]
@@ -550,5 +591,4 @@ func (r *directRun) pass(k *kargs, p, i, n int, sets []mrTiles, pc piece) {
 		s.f(k)
 		k.pf += uintptr(ahead)
 	}
-	k.b = unsafe.Add(k.b, 4*size)
 }

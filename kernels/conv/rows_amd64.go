@@ -8,12 +8,20 @@ const blk = 16 // channels a block, as cpu.Features.BlockF32
 func families(f cpu.Features) []map[int]*rows {
 	var l []map[int]*rows
 	if f.Has(cpu.AVX512F) {
-		l = append(l, avx512Rows())
+		l = append(l, sized(avx512Rows(), f.L2))
 	}
 	if f.Has(cpu.AVX2) {
-		l = append(l, avx2Rows())
+		l = append(l, sized(avx2Rows(), f.L2))
 	}
 	return l
+}
+
+// sized gives a family the chunks of a second-level cache.
+func sized(family map[int]*rows, l2 int) map[int]*rows {
+	for _, r := range family {
+		r.chunk = chunkFor(l2)
+	}
+	return family
 }
 
 func kerns[T [5]func(*kargs) | [7]func(*kargs) | [8]func(*kargs) | [10]func(*kargs) | [15]func(*kargs) | [29]func(*kargs)](t T) []kern {
@@ -88,6 +96,9 @@ func qFamilies(f cpu.Features) []map[int]*rows {
 	}
 	if f.Has(cpu.AVX2) {
 		l = append(l, map[int]*rows{1: {isa: cpu.AVX2, nb: 1, maxMR: 4, single: true, wide: 2, any: kerns(int8Y())}})
+	}
+	for _, family := range l {
+		sized(family, f.L2)
 	}
 	return l
 }

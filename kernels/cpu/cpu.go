@@ -50,6 +50,7 @@ type Features struct {
 	AMXTile, AMXInt8, AMXBF16 bool // only where the operating system lets this process use tiles
 	NEON, DotProd, I8MM, FP16 bool
 
+	L2      int    // amd64: bytes of a core's second-level cache, 0 if unknown
 	NoTiles string // why the tiles that the processor has are not used; "" if they are or it has none
 }
 
