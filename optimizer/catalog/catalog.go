@@ -26,9 +26,13 @@ func Passes() optimizer.Table {
 		{New: rewrite.NewFuseBias, After: []optimizer.Order{
 			{Pass: "fold-constants", Why: "a bias that is computed from constants is a vector only once it is one"},
 		}},
+		{New: rewrite.NewFuseGelu, After: []optimizer.Order{
+			{Pass: "fold-constants", Why: "the numbers of the formula may be computed, such as the root of 2, or stand behind a Cast"},
+		}},
 		{New: rewrite.NewFuseActivation, After: []optimizer.Order{
 			{Pass: "fold-batchnorm", Why: "a convolution that is fused already takes no normalisation over"},
 			{Pass: "fuse-residual", Why: "the activation function behind a sum belongs to the convolution that took the sum over"},
+			{Pass: "fuse-gelu", Why: "GELU as a formula is no activation function yet"},
 			{Pass: "fuse-bias", Why: "the activation function behind a bias belongs to the product that took the bias over"},
 		}},
 		{New: quantize.New, After: []optimizer.Order{
@@ -48,6 +52,7 @@ func Standard() *optimizer.Recipe {
 		{Pass: "fold-batchnorm"},
 		{Pass: "fuse-residual"},
 		{Pass: "fuse-bias"},
+		{Pass: "fuse-gelu"},
 		{Pass: "fuse-activation"},
 	}}
 }

@@ -15,7 +15,7 @@ import (
 //	Conditions: z is read by nothing else and is no output; the limits of a Clip are constants; Op has no
 //	            activation yet; float32.
 //	Acts:       Relu; Clip; LeakyRelu; Sigmoid; HardSwish or z*HardSigmoid(z) with alpha 1/6 and beta 1/2;
-//	            SiLU: z*Sigmoid(z).
+//	            SiLU: z*Sigmoid(z); Gelu (exact) behind Gemm and MatMul.
 //	Exactness:  rounding: the same formula, but a kernel need not round z in between.
 //	Paper:      none; every inference engine does it.
 //
@@ -71,7 +71,7 @@ func takes(n *model.Node, into []string) bool {
 }
 
 func matchActivation(v *optimizer.View, n *model.Node) *activation {
-	if n.Domain != "" && n.Domain != "ai.onnx" || len(n.Inputs) == 0 || len(n.Outputs) == 0 {
+	if n.Domain != "" && n.Domain != "ai.onnx" && !isGelu(n) || len(n.Inputs) == 0 || len(n.Outputs) == 0 {
 		return nil
 	}
 	a := &activation{value: n.Inputs[0], nodes: []*model.Node{n}, min: float32(math.Inf(-1)), max: float32(math.Inf(1))}
@@ -82,6 +82,11 @@ func matchActivation(v *optimizer.View, n *model.Node) *activation {
 		a.kind, a.alpha = "leakyrelu", n.Float("alpha", 0.01)
 	case "HardSwish":
 		a.kind = "hardswish"
+	case "Gelu":
+		if !isGelu(n) {
+			return nil
+		}
+		a.kind = "gelu"
 	case "Sigmoid":
 		if v.G.Output(n.Outputs[0]) == nil && len(gated(v, n)) > 0 {
 			return nil // part of a SiLU, which is matched at the product
@@ -103,6 +108,11 @@ func matchActivation(v *optimizer.View, n *model.Node) *activation {
 	}
 	a.nodes = append([]*model.Node{a.into}, a.nodes...)
 	return a
+}
+
+// isGelu reports whether n is the exact GELU, of ONNX or of ONNX Runtime.
+func isGelu(n *model.Node) bool {
+	return standard(n, "Gelu") && n.Str("approximate", "none") == "none" || n.Op == "Gelu" && n.Domain == microsoft
 }
 
 // limits reads the bounds of a Clip, attributes before opset 11 and inputs since.
@@ -177,6 +187,9 @@ func checkActivation(v *optimizer.View, nodes []*model.Node) string {
 	}
 	if a.into.Op == "Gemm" && a.kind == "leakyrelu" {
 		return "alpha of a Gemm scales its product, so the slope of a LeakyRelu has no attribute"
+	}
+	if a.kind == "gelu" && a.into.Op != "Gemm" && a.into.Op != "MatMul" {
+		return "GELU is part of linear layers alone"
 	}
 	if why := v.OtherReader(a.value, a.nodes[1:]...); why != "" {
 		return why
