@@ -48,7 +48,8 @@ type value struct {
 	blocked *buffer // channel blocks: float32, or the u8 form of an 8-bit tensor
 	from    *edge   // a float32 value that nobody has made yet: the dequantized form of an 8-bit value
 	fromBy  *model.Node
-	dynamic bool // made by a reference kernel with a shape that is not known before
+	moved   *moved // a transposition that nobody has made yet
+	dynamic bool   // made by a reference kernel with a shape that is not known before
 	slot    int
 }
 
@@ -344,6 +345,11 @@ func (l *lowering) newPlain(v *value) *buffer {
 // needPlain gives v's row-major buffer, converting from blocks where only those exist.
 func (l *lowering) needPlain(v *value) *buffer {
 	if v.plain != nil {
+		return v.plain
+	}
+	if m := v.moved; m != nil {
+		v.moved = nil
+		m.make()
 		return v.plain
 	}
 	l.use(v.data)

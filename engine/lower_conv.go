@@ -266,6 +266,8 @@ func activation(n *model.Node) (cpu.Act, bool) {
 		return cpu.Act{Kind: cpu.SiLU}, true
 	case "sigmoid":
 		return cpu.Act{Kind: cpu.Sigmoid}, true
+	case "gelu":
+		return cpu.Act{Kind: cpu.GELU}, true
 	}
 	return cpu.Act{}, false
 }

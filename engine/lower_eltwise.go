@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"fettle/kernels/cpu"
+	"fettle/kernels/eltwise"
 	"fettle/kernels/team"
 	"fettle/model"
 )
@@ -374,6 +375,38 @@ func pickAct(kind cpu.ActKind, alpha, beta float32) func(*lowering, *model.Node)
 			a.A, a.B = n.Float("alpha", alpha), n.Float("beta", beta)
 		}
 		return l.actFunc(a), true
+	}
+}
+
+// pickGelu is the exact GELU, or the one by tanh.
+func pickGelu(l *lowering, n *model.Node) (unaryFunc, bool) {
+	if n.Str("approximate", "none") == "tanh" {
+		return l.fastGelu(), true
+	}
+	return l.actFunc(cpu.Act{Kind: cpu.GELU}), true
+}
+
+// pickFastGelu is FastGelu of ONNX Runtime without a bias.
+func pickFastGelu(l *lowering, n *model.Node) (unaryFunc, bool) {
+	return l.fastGelu(), l.in(n, 1) == nil
+}
+
+// fastGelu is x/2 (1 + tanh(u)) = x sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x^3), in pieces that stay in the first-level cache.
+func (l *lowering) fastGelu() unaryFunc {
+	k := eltwise.New(l.opt.Features)
+	root := 2 * math.Sqrt(2/math.Pi)
+	return func(dst, src []float32) {
+		var buf [1024]float32
+		for from := 0; from < len(src); from += len(buf) {
+			x := src[from:min(len(src), from+len(buf))]
+			t := buf[:len(x)]
+			k.Binary(eltwise.Mul, t, x, x)
+			k.BinaryScalar(eltwise.Mul, t, t, float32(root*0.044715))
+			k.BinaryScalar(eltwise.Add, t, t, float32(root))
+			k.Binary(eltwise.Mul, t, t, x)
+			k.Act(cpu.Act{Kind: cpu.Sigmoid}, t, t)
+			k.Binary(eltwise.Mul, dst[from:][:len(x)], t, x)
+		}
 	}
 }
 

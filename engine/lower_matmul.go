@@ -21,7 +21,11 @@ type product struct {
 	dims   []int // of the output
 	aAt    []int // offset in A of each product of the batch, in elements
 	bAt    []int
+	cAt    []int // nil: one after the other
 	addDim []int
+
+	lda, ldb, ldc int         // 0: tight
+	to            *model.Node // a Transpose that the store does, or nil
 }
 
 // lowerGemm lowers Gemm and fettle:Gemm (activation in the store where the kernel has it).
@@ -87,11 +91,17 @@ func lowerMatMul(l *lowering, n *model.Node) (bool, error) {
 		return false, nil
 	}
 	p := product{a: a, b: b, act: act, dims: dims, alpha: 1, beta: 1}
-	p.shape, p.aAt, p.bAt = batch(a.dims, b.dims)
+	if c := l.in(n, 2); c != nil && !c.f32() {
+		return false, nil
+	}
+	la, lb := l.operand(a), l.operand(b)
+	var lead []int
+	p.shape, lead, p.aAt, p.bAt = batch(la, lb)
+	if lead != nil {
+		p.lda, p.shape.TransA, _ = la.matrix(true).plane()
+		p.ldb, p.shape.TransB, _ = lb.matrix(false).plane()
+	}
 	if c := l.in(n, 2); c != nil {
-		if !c.f32() {
-			return false, nil
-		}
 		if c.data != nil {
 			p.bias = columns(c.data, p.shape.N, 1)
 		}
@@ -99,41 +109,17 @@ func lowerMatMul(l *lowering, n *model.Node) (bool, error) {
 			p.add, p.addDim = c, c.dims
 		}
 	}
-	return true, l.product(n, &p)
-}
-
-// batch splits numpy's matmul of shapes a and b, known to fit, into products of matrices.
-func batch(a, b []int) (s gemm.Shape, aAt, bAt []int) {
-	if len(a) == 1 {
-		a = []int{1, a[0]}
-	}
-	if len(b) == 1 {
-		b = []int{b[0], 1}
-	}
-	la, lb := a[:len(a)-2], b[:len(b)-2]
-	s = gemm.Shape{M: a[len(a)-2], K: a[len(a)-1], N: b[len(b)-1]}
-	if n, _ := model.Count(lb); n == 1 {
-		rows, _ := model.Count(la)
-		s.M *= rows
-		return s, []int{0}, []int{0}
-	}
-	lead := make([]int, max(len(la), len(lb)))
-	total := 1
-	for i := range lead {
-		lead[i] = 1
-		for _, d := range [][]int{la, lb} {
-			if k := i - len(lead) + len(d); k >= 0 && d[k] != 1 {
-				lead[i] = d[k]
-			}
+	if to, lay := l.transposed(n, dims); to != nil && p.add == nil {
+		if rows, _ := model.Count(dims[:len(dims)-2]); lead == nil && rows == 1 {
+			lead = dims[:len(dims)-2]
 		}
-		total *= lead[i]
+		if len(lead) != len(dims)-2 {
+			return true, l.product(n, &p)
+		}
+		p.to, p.cAt = to, lay.at(lead)
+		p.ldc, _, _ = lay.plane()
 	}
-	sa, sb := strides(la, lead), strides(lb, lead)
-	for i := range total {
-		x, y := offsets(i, lead, sa, sb)
-		aAt, bAt = append(aAt, x*s.M*s.K), append(bAt, y*s.K*s.N)
-	}
-	return s, aAt, bAt
+	return true, l.product(n, &p)
 }
 
 // packLimit bounds the panels of B that the products of a batch keep at once.
@@ -158,7 +144,15 @@ func (l *lowering) product(n *model.Node, p *product) error {
 		return fail.New(fail.Internal, "%v", err)
 	}
 	s := &step{Step: Step{Kernel: alg.Name, MACs: sh.MACs() * int64(len(p.aAt)), DType: "float32", Bytes: byteSize(p.a) + byteSize(p.b)}}
-	a := l.needPlain(p.a)
+	covers := []*model.Node{n}
+	read := func(v *value) *buffer { // in front of a transposition that the kernel does
+		if v.moved != nil {
+			covers = append(covers, v.moved.node)
+			v = v.moved.src
+		}
+		return l.needPlain(v)
+	}
+	a := read(p.a)
 	s.reads = append(s.reads, a)
 	var b, add *buffer
 	var packed []float32
@@ -180,7 +174,7 @@ func (l *lowering) product(n *model.Node, p *product) error {
 			t := model.Float32s(scaled(model.Data[float32](p.b.data), p.alpha), p.b.dims...)
 			p.b = constant(p.b.name, t)
 		}
-		b = l.needPlain(p.b)
+		b = read(p.b)
 		s.reads = append(s.reads, b)
 	}
 	if p.add != nil {
@@ -189,6 +183,11 @@ func (l *lowering) product(n *model.Node, p *product) error {
 	}
 	out := l.out(n, 0)
 	s.Bytes += byteSize(out)
+	if p.to != nil {
+		covers = append(covers, p.to)
+		l.done[p.to.ID] = true
+		out = l.out(p.to, 0)
+	}
 	out.plain = l.newPlain(out)
 	dst := out.plain
 	group := len(p.aAt) // products that run side by side
@@ -205,14 +204,20 @@ func (l *lowering) product(n *model.Node, p *product) error {
 		if add != nil {
 			tasks = append(tasks, spread(c, ses.floats(add), p.dims, p.addDim, p.beta))
 		}
-		size := sh.M * sh.N
 		for first := 0; first < len(p.aAt); first += group {
 			var g products
 			for i := first; i < min(len(p.aAt), first+group); i++ {
-				buf := gemm.Buffers{A: ses.floats(a)[p.aAt[i]:], C: c[i*size:][:size], Bias: bias, Packed: packed}
+				at := i * sh.M * sh.N
+				if p.cAt != nil {
+					at = p.cAt[i]
+				}
+				buf := gemm.Buffers{A: ses.floats(a)[p.aAt[i]:], C: c[at:], Bias: bias, Packed: packed, LDA: p.lda, LDB: p.ldb, LDC: p.ldc}
 				if b != nil {
 					buf.B = ses.floats(b)[p.bAt[i]:]
-					buf.Scratch = ses.floats(scratch)[(i-first)*k.Scratch():][:k.Scratch()]
+				}
+				buf.Scratch = ses.floats(scratch)[(i-first)*k.Scratch():][:k.Scratch()]
+				if post.Kind != cpu.None {
+					buf.Post = func(c []float32, rows, cols, ld int) { el.ActRows(post, c, rows, cols, ld) }
 				}
 				r, err := k.On(buf)
 				if err != nil {
@@ -222,12 +227,10 @@ func (l *lowering) product(n *model.Node, p *product) error {
 			}
 			tasks = append(tasks, g)
 		}
-		if post.Kind != cpu.None {
-			tasks = append(tasks, ranges(len(c), 4096, func(from, to int) { el.Act(post, c[from:to], c[from:to]) }))
-		}
 		return tasks, nil
 	}
-	l.add(s, n)
+	s.Name, s.Op = n.Label(), n.Op
+	l.add(s, covers...)
 	return nil
 }
 

@@ -30,18 +30,25 @@ func lowerTranspose(l *lowering, n *model.Node) (bool, error) {
 		}
 	}
 	from := make([]int, len(dims)) // stride in the input of each output dimension
-	in := make([]int, len(dims))
-	step1 := 1
-	for i := len(dims) - 1; i >= 0; i-- {
-		in[i] = step1
-		step1 *= x.dims[i]
-	}
+	in := dense(x.dims).st
 	for i, p := range perm {
 		from[i] = in[p]
 	}
+	out := l.out(n, 0)
+	make := func() { l.transpose(n, x, out, from) }
+	if u := l.reader(n, 0); isProduct(u) && x.f32() && len(dims) > 2 {
+		out.moved = &moved{src: x, st: from, node: n, make: make}
+		return true, nil
+	}
+	make()
+	return true, nil
+}
+
+// transpose adds the step of n: out is x with the distances from.
+func (l *lowering) transpose(n *model.Node, x, out *value, from []int) {
+	dims := out.dims
 	s := &step{Step: Step{Kernel: "transpose", DType: x.typ.DType.String(), Bytes: 2 * byteSize(x)}}
 	src := l.needPlain(x)
-	out := l.out(n, 0)
 	out.plain = l.newPlain(out)
 	dst := out.plain
 	s.reads, s.writes = []*buffer{src}, []*buffer{dst}
@@ -72,7 +79,6 @@ func lowerTranspose(l *lowering, n *model.Node) (bool, error) {
 		})}, nil
 	}
 	l.add(s, n)
-	return true, nil
 }
 
 // gather copies elements of v that lie stride apart from element at on.

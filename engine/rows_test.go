@@ -53,6 +53,28 @@ func TestRows(t *testing.T) {
 		{"matmul of a vector", "f32_gemm", `g (float[8] x, float[3, 8, 7] z) => (float[3, 7] y) { y = MatMul (x, z) }`},
 		{"matmul by a vector", "f32_gemm", `g (float[3, 5, 8] x, float[8] z) => (float[3, 5] y) { y = MatMul (x, z) }`},
 		{"matmul, constant batches", "f32_gemm", `g (float[3, 5, 8] x) => (float[3, 5, 7] y) <float[3, 8, 7] w = random(1)> { y = MatMul (x, w) }`},
+		{"matmul with a bias", "f32_gemm", `g (float[2, 3, 24] x) => (float[2, 3, 37] y) <float[24, 37] w = random(1), float[37] b = random(2)> { y = fettle.MatMul (x, w, b) }`},
+		{"matmul with a bias and GELU", "f32_gemm", `g (float[2, 9, 24] x) => (float[2, 9, 37] y) <float[24, 37] w = random(1), float[37] b = random(2)>
+			{ y = fettle.MatMul <activation = "gelu"> (x, w, b) }`},
+		{"matmul with a computed bias", "f32_gemm", `g (float[2, 3, 24] x, float[37] b) => (float[2, 3, 37] y) <float[24, 37] w = random(1)> { y = fettle.MatMul <activation = "silu"> (x, w, b) }`},
+		{"matmul, batches with a bias", "f32_gemm", `g (float[3, 5, 8] x, float[3, 8, 7] z) => (float[3, 5, 7] y) <float[7] b = random(2)> { y = fettle.MatMul <activation = "relu"> (x, z, b) }`},
+		{"heads are read where they lie", "-transpose", `g (float[2, 9, 12] q, float[2, 7, 12] k, float[2, 7, 12] v) => (float[2, 9, 12] y) <int64[4] s = {2, -1, 3, 4}, int64[3] j = {2, 9, 12}>
+			{ a = Reshape (q, s)  b = Reshape (k, s)  c = Reshape (v, s)
+			  d = Transpose <perm = [0, 2, 1, 3]> (a)  e = Transpose <perm = [0, 2, 3, 1]> (b)  f = Transpose <perm = [0, 2, 1, 3]> (c)
+			  h = MatMul (d, e)  i = Softmax (h)  k2 = MatMul (i, f)  l = Transpose <perm = [0, 2, 1, 3]> (k2)  y = Reshape (l, j) }`},
+		{"one head", "-transpose", `g (float[1, 5, 4] q, float[1, 1, 4] k) => (float[1, 5, 1, 4] y) <int64[4] s = {1, -1, 1, 4}>
+			{ a = Reshape (q, s)  b = Reshape (k, s)  d = Transpose <perm = [0, 2, 1, 3]> (a)  e = Transpose <perm = [0, 2, 3, 1]> (b)  f = Transpose <perm = [0, 2, 1, 3]> (b)
+			  h = MatMul (d, e)  i = MatMul (h, f)  y = Transpose <perm = [0, 2, 1, 3]> (i) }`},
+		{"a transposed factor that two products read", "transpose", `g (float[2, 5, 3] x, float[2, 5, 7] z) => (float[2, 3, 7] y)
+			{ a = Transpose <perm = [0, 2, 1]> (x)  b = MatMul (a, z)  c = MatMul (a, z)  y = Add (b, c) }`},
+		{"both factors transposed, GELU, and the result", "-transpose", `g (float[2, 5, 3] x, float[2, 7, 5] z) => (float[3, 2, 7] y) <float[7] b = random(2)>
+			{ a = Transpose <perm = [0, 2, 1]> (x)  c = Transpose <perm = [0, 2, 1]> (z)  d = fettle.MatMul <activation = "gelu"> (a, c, b)  y = Transpose <perm = [1, 0, 2]> (d) }`},
+		{"a factor whose rows and columns both lie apart", "transpose", `g (float[5, 3, 2] x, float[2, 5, 7] z) => (float[2, 3, 7] y)
+			{ a = Transpose <perm = [2, 1, 0]> (x)  y = MatMul (a, z) }`},
+		{"a transposed factor of one matrix", "f32_gemm", `g (float[3, 2, 5] x) => (float[2, 3, 7] y) <float[5, 7] w = random(1)> { a = Transpose <perm = [1, 0, 2]> (x)  y = MatMul (a, w) }`},
+		{"a result whose rows are columns then", "transpose", `g (float[2, 3, 5] x, float[2, 5, 7] z) => (float[2, 7, 3] y) { a = MatMul (x, z)  y = Transpose <perm = [0, 2, 1]> (a) }`},
+		{"a result that is also an output", "transpose", `g (float[2, 3, 5] x, float[2, 5, 7] z) => (float[3, 2, 7] y, float[2, 3, 7] a) { a = MatMul (x, z)  y = Transpose <perm = [1, 0, 2]> (a) }`},
+		{"a result without rows", "", `g (float[2, 0, 5] x, float[2, 5, 7] z) => (float[0, 2, 7] y) { a = MatMul (x, z)  y = Transpose <perm = [1, 0, 2]> (a) }`},
 		{"matmul of integers", "reference", `g (int64[3, 5] x, int64[5, 2] z) => (int64[3, 2] y) { y = MatMul (x, z) }`},
 
 		{"relu", "f32_relu", `g (float[2, 37] x) => (float[2, 37] y) { y = Relu (x) }`},
@@ -65,6 +87,8 @@ func TestRows(t *testing.T) {
 		{"tanh", "f32_tanh", `g (float[40] x) => (float[40] y) { y = Tanh (x) }`},
 		{"exp", "f32_exp", `g (float[40] x) => (float[40] y) { y = Exp (x) }`},
 		{"erf", "f32_erf", `g (float[40] x) => (float[40] y) { y = Erf (x) }`},
+		{"gelu of ONNX Runtime", "f32_gelu", `g (float[1, 7, 5] x) => (float[1, 7, 5] y) { a = Mul (x, x)  b = com.microsoft.Gelu (a)  c = com.microsoft.FastGelu (b)  d = com.microsoft.Gelu (x)  y = Add (c, d) }`},
+		{"fast gelu with a bias", "reference", `g (float[7, 5] x) => (float[7, 5] y) <float[5] b = random(1)> { y = com.microsoft.FastGelu (x, b) }`},
 		{"sqrt of squares", "f32_sqrt", `g (float[40] x) => (float[40] y) { a = Mul (x, x)  y = Sqrt (a) }`},
 		{"scalar", "f32_relu", `g (float x) => (float y) { y = Relu (x) }`},
 		{"not a number", "f32_relu", `g (float[2, 3] x) => (float[2, 3] y) <float z = {0.0}, float lo = {-1.0}> { a = Div (x, z)  b = Mul (a, z)  c = Relu (b)  d = Clip (c, lo)  y = Max (d, x) }`},
@@ -148,4 +172,4 @@ func TestRows(t *testing.T) {
 	}
 }
 
-const header = "<ir_version: 8, opset_import: [\"\": 17]>\n"
+const header = "<ir_version: 8, opset_import: [\"\": 17, \"fettle\": 1, \"com.microsoft\": 1]>\n"

@@ -16,6 +16,8 @@ type Buffers struct {
 	Packed        []float32 // B as Pack wrote it, if Shape.ConstB
 	Scratch       []float32
 	LDA, LDB, LDC int
+	// Post, where set, gets each piece of a float32 C as soon as its sums are complete, while it is in the cache.
+	Post func(c []float32, rows, cols, ld int)
 }
 
 // Kernel is an algorithm with its cut into pieces, immutable.
@@ -227,6 +229,9 @@ func (r *Run) Piece(stage, i, worker int) {
 		g.nt, g.mr = int64(n), int64(mr)
 		k.r.f[mr](g)
 		m += mr * n
+	}
+	if b.Post != nil && !s.Int8 {
+		b.Post(b.C[m0*b.LDC+p*nr:], m1-m0, live, b.LDC)
 	}
 }
 
