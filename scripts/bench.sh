@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Times our engine against ONNX Runtime on the built-in networks: both are loaded, and take turns in short bursts. Prints a
-# table in Markdown: the tenth percentile of each side and the ratio, above 1 where ours is faster.
+# table in Markdown: the tenth percentile of each side, the ratio, above 1 where ours is faster, and ours as a share of what the
+# multipliers of so many cores give (direct multiply-adds, so that Winograd can pass 100 %).
 #   scripts/bench.sh [-t THREADS] [-r ROUNDS] [-i ISA] [NETWORK[:int8] …]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -37,8 +38,8 @@ vector=""
 for f in amx_int8 avx512_vnni avx512f avx2 asimddp asimd; do case " $flags " in *" $f "*) vector="$vector $f" ;; esac; done
 echo "CPU: ${cpu:-unknown} (instructions:${vector:- none known}), $threads thread(s), ONNX Runtime $(node -p "require('onnxruntime-node/package.json').version"), $(date -u +%F)"
 echo
-echo "| network | type | ours, ms | ONNX Runtime, ms | ratio |"
-echo "|---|---|---|---|---|"
+echo "| network | type | ours, ms | ONNX Runtime, ms | ratio | of the peak |"
+echo "|---|---|---|---|---|---|"
 for entry in "$@"; do
   name=${entry%%:*} type=float32 flag=
   [ "$entry" = "$name" ] || { type=int8; flag=-int8; }
@@ -49,7 +50,7 @@ for entry in "$@"; do
   ours=$!
   exec 3>"$work/ours.in"
   if ! burst "$work/ours.out" "$ours" 3 1; then
-    echo "| $name | $type | failed: $(tail -n1 "$work/ours.log") | | |"
+    echo "| $name | $type | failed: $(tail -n1 "$work/ours.log") | | | |"
     exec 3>&-; rm -f "$work"/*.in; continue
   fi
   # Bursts of about 150 ms, at least 4 runs.
@@ -66,10 +67,11 @@ for entry in "$@"; do
   wait "$ours" "$ort" 2>/dev/null || true
   rm -f "$work"/*.in "$work/net.onnx"
   if [ -n "$failed" ]; then
-    echo "| $name | $type | failed: $(tail -n1 "$work/$failed.log") | | |"
+    echo "| $name | $type | failed: $(tail -n1 "$work/$failed.log") | | | |"
     continue
   fi
   sed -i 1d "$work/ours.out"
   a=$(p10 "$work/ours.out") b=$(p10 "$work/ort.out")
-  awk -v n="$name" -v t="$type" -v a="$a" -v b="$b" 'BEGIN {printf "| %s | %s | %.3f | %.3f | %.2f |\n", n, t, a, b, b/a}'
+  share=$(awk -v a="$a" -v k="$threads" '$1=="macs" {m=$2} $1=="peak" && $2>p {p=$2} END {if (p) printf "%.0f %%", m/(a/1e3)/p/k*100}' "$work/ours.log")
+  awk -v n="$name" -v t="$type" -v a="$a" -v b="$b" -v s="$share" 'BEGIN {printf "| %s | %s | %.3f | %.3f | %.2f | %s |\n", n, t, a, b, b/a, s}'
 done

@@ -21,6 +21,7 @@ import (
 	"fettle/engine"
 	"fettle/internal/fail"
 	"fettle/kernels/cpu"
+	"fettle/kernels/peak"
 	"fettle/model"
 	"fettle/model/onnx"
 	"fettle/optimizer"
@@ -85,7 +86,12 @@ func bench(ctx context.Context, o options) error {
 	if o.steps {
 		return printSteps(ctx, s)
 	}
-	return serve(ctx, s, o.threads)
+	macs := int64(0)
+	for _, st := range plan.Steps {
+		macs += st.MACs
+	}
+	fmt.Fprintf(os.Stderr, "macs %d\n", macs)
+	return serve(ctx, s, o, feat)
 }
 
 // models gives the network as the other engine gets it, and as ours runs it: other engines rewrite a graph by themselves while
@@ -115,8 +121,8 @@ func models(ctx context.Context, o options) (theirs, ours *model.Model, err erro
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }
 
-// serve answers each number on the input with the times of so many runs.
-func serve(ctx context.Context, s *engine.Session, threads int) error {
+// serve answers each number on the input with the times of so many runs. The log gets the peak of one core at that moment.
+func serve(ctx context.Context, s *engine.Session, o options, feat cpu.Features) error {
 	for range 3 {
 		if err := s.Exec(ctx, nil); err != nil {
 			return err
@@ -128,6 +134,9 @@ func serve(ctx context.Context, s *engine.Session, threads int) error {
 		if err != nil {
 			return err
 		}
+		if v, isa := peak.Measure(feat, o.int8, 5*time.Millisecond, func() int64 { return int64(cpuTime()) }); v > 0 {
+			fmt.Fprintf(os.Stderr, "peak %.0f %v\n", v, isa)
+		}
 		var b strings.Builder
 		for range n {
 			begin, used := time.Now(), cpuTime()
@@ -135,7 +144,7 @@ func serve(ctx context.Context, s *engine.Session, threads int) error {
 				return err
 			}
 			d := time.Since(begin)
-			if threads == 1 {
+			if o.threads == 1 {
 				d = cpuTime() - used
 			}
 			fmt.Fprintf(&b, "%.4f ", ms(d))
@@ -179,9 +188,12 @@ func printSteps(ctx context.Context, s *engine.Session) error {
 	for _, i := range order {
 		st, t := s.Plan.Steps[i], float64(times[i][runs/10])
 		byKernel[st.Op+" "+st.Kernel] += t
-		fmt.Printf("%9.4f ms %5.1f %%  %-28s %-18s %-30s %-8s", t/1e6, 100*t/total, st.Name, st.Op, st.Kernel, st.DType)
+		fmt.Printf("%9.4f ms %5.1f %%  %-28s %-18s %-30s %-8s", t/1e6, 100*t/total, strings.ReplaceAll(st.Name, " ", ""), st.Op, st.Kernel, st.DType)
 		if st.MACs > 0 {
 			fmt.Printf(" %6.1f GFLOP/s", 2*float64(st.MACs)/t)
+		}
+		if len(st.Nodes) > 0 { // the value it makes, by which scripts/layers.sh finds the layer in other profiles
+			fmt.Printf("  =%s", s.Plan.Model.Graph.Node(st.Nodes[len(st.Nodes)-1]).Outputs[0])
 		}
 		fmt.Println()
 	}
