@@ -189,7 +189,16 @@ func (a *Algorithm) packPanel(dst, b []float32, ldb, p int) {
 	n := min(nr, s.N-p*nr)
 	d := dst[p*s.K*nr:][:s.K*nr]
 	if s.TransB {
-		for j := range n {
+		j := 0
+		for ; j+4 <= n; j += 4 { // four columns at once, as each store touches another line
+			at := b[(p*nr+j)*ldb:]
+			b0, b1, b2, b3 := at[:s.K], at[ldb:][:s.K], at[2*ldb:][:s.K], at[3*ldb:][:s.K]
+			for k, v := range b0 {
+				q := d[k*nr+j:][:4]
+				q[0], q[1], q[2], q[3] = v, b1[k], b2[k], b3[k]
+			}
+		}
+		for ; j < n; j++ {
 			src := b[(p*nr+j)*ldb:][:s.K]
 			for k, v := range src {
 				d[k*nr+j] = v

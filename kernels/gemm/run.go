@@ -138,6 +138,30 @@ func (r *Run) Stages() int {
 	return 2
 }
 
+// lowTile is the height below which a tile has too few sums to hide the latency of an addition.
+const lowTile = 4
+
+// tiles cuts left rows: n tiles of mr rows come first. Rows that would make a low tile at the end share those of the last whole one.
+func (r *row) tiles(left int) (mr, n int) {
+	mr, n = r.mr, left/r.mr
+	rest := left % mr
+	if rest > 0 && rest < lowTile && n > 0 && r.words == 0 && mr > lowTile {
+		if n > 1 {
+			return mr, n - 1
+		}
+		if half := (left + 1) / 2; r.f[half] != nil && r.f[left-half] != nil {
+			return half, 1
+		}
+	}
+	if n == 0 {
+		mr, n = left, 1
+		if mr > 4 && mr < r.mr && r.f[mr] == nil {
+			mr = 4
+		}
+	}
+	return mr, n
+}
+
 // Pieces are panels, then pairs of a range of rows and a panel.
 func (r *Run) Pieces(stage int) int {
 	if stage+1 < r.Stages() {
@@ -207,14 +231,7 @@ func (r *Run) Piece(stage, i, worker int) {
 		}
 	}
 	for m := m0; m < m1; {
-		mr := k.r.mr
-		n := (m1 - m) / mr
-		if n == 0 {
-			mr, n = m1-m, 1
-			if mr > 4 && mr < k.r.mr && k.r.f[mr] == nil {
-				mr = 4
-			}
-		}
+		mr, n := k.r.tiles(m1 - m)
 		if k.r.cut != nil {
 			g.a, g.c = word(b.Scratch, m*k.steps()), word(b.C, m*b.LDC+p*nr)
 		} else if s.Int8 {
