@@ -106,7 +106,7 @@ func (a *App) Run(ctx context.Context, q RunRequest) (*RunResult, error) {
 
 func describe(name string, t *model.Tensor) OutputInfo {
 	o := OutputInfo{Name: name, DType: t.DType.String(), Shape: append([]int{}, t.Shape...)}
-	if t.DType == model.Sequence || t.Len() > fewValues {
+	if t.DType.Composite() || t.Len() > fewValues {
 		return o
 	}
 	for i := range t.Len() {

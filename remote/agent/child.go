@@ -159,7 +159,10 @@ func (c *child) run(ctx context.Context, r *wire.Request, job childJob) (any, er
 	var all bytes.Buffer
 	outs := p.Outputs()
 	for i, t := range p.Result() {
-		b := onnx.WriteTensor(outs[i].Name, t)
+		b, err := encoded(outs[i].Name, t)
+		if err != nil {
+			return nil, err
+		}
 		head.Outputs = append(head.Outputs, wire.Input{Name: outs[i].Name, Len: int64(len(b))})
 		all.Write(b)
 	}
