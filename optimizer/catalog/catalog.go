@@ -26,12 +26,17 @@ func Passes() optimizer.Table {
 		{New: rewrite.NewFuseBias, After: []optimizer.Order{
 			{Pass: "fold-constants", Why: "a bias that is computed from constants is a vector only once it is one"},
 		}},
+		{New: rewrite.NewFoldScale, After: []optimizer.Order{
+			{Pass: "fold-constants", Why: "a scale that is computed, such as a root of the width of a head, is a number only once it is one"},
+			{Pass: "fuse-bias", Why: "a bias between the layer and the scale hides the pattern"},
+		}},
 		{New: rewrite.NewFuseGelu, After: []optimizer.Order{
 			{Pass: "fold-constants", Why: "the numbers of the formula may be computed, such as the root of 2, or stand behind a Cast"},
 		}},
 		{New: rewrite.NewFuseActivation, After: []optimizer.Order{
 			{Pass: "fold-batchnorm", Why: "a convolution that is fused already takes no normalisation over"},
 			{Pass: "fuse-residual", Why: "the activation function behind a sum belongs to the convolution that took the sum over"},
+			{Pass: "fold-scale", Why: "a layer takes no scale over that stands behind its activation function"},
 			{Pass: "fuse-gelu", Why: "GELU as a formula is no activation function yet"},
 			{Pass: "fuse-bias", Why: "the activation function behind a bias belongs to the product that took the bias over"},
 		}},
@@ -52,6 +57,7 @@ func Standard() *optimizer.Recipe {
 		{Pass: "fold-batchnorm"},
 		{Pass: "fuse-residual"},
 		{Pass: "fuse-bias"},
+		{Pass: "fold-scale"},
 		{Pass: "fuse-gelu"},
 		{Pass: "fuse-activation"},
 	}}
