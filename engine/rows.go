@@ -26,6 +26,7 @@ var rows = []row{
 	{"", "Identity", viewOf},
 	{"", "Dropout", viewOf},
 
+	{"", "Add", lowerAddNorm},
 	{"", "Add", binaryRow("add", picked(eltwise.Add))},
 	{"fettle", "Add", binaryRow("add", picked(eltwise.Add))},
 	{"", "Sub", binaryRow("sub", picked(eltwise.Sub))},

@@ -123,6 +123,17 @@ func TestRows(t *testing.T) {
 			{ y = LayerNormalization (x, s, b) }`},
 		{"layer normalisation of two axes", "f32_layernorm", `g (float[2, 3, 4] x) => (float[2, 3, 4] y) <float[3, 4] s = random(1)> { y = LayerNormalization <axis = 1> (x, s) }`},
 
+		{"layer normalisation of a sum", "f32_add_layernorm", `g (float[2, 3, 24] x, float[2, 3, 24] z) => (float[2, 3, 24] y) <float[24] s = random(1), float[24] b = random(2)>
+			{ a = Add (x, z)  y = LayerNormalization (a, s, b) }`},
+		{"layer normalisation of a sum that others read", "f32_add_layernorm", `g (float[2, 3, 24] x, float[2, 3, 24] z) => (float[2, 3, 24] y) <float[24] s = random(1)>
+			{ a = Add (x, z)  c = LayerNormalization (a, s)  y = Add (a, c) }`},
+		{"layer normalisation of a sum that is an output", "f32_add_layernorm", `g (float[2, 24] x, float[2, 24] z) => (float[2, 24] y, float[2, 24] a) <float[24] s = random(1)>
+			{ a = Add (x, z)  y = LayerNormalization (a, s) }`},
+		{"two normalisations of a sum", "f32_layernorm", `g (float[2, 24] x, float[2, 24] z) => (float[2, 24] y) <float[24] s = random(1), float[24] b = random(2)>
+			{ a = Add (x, z)  c = LayerNormalization (a, s)  d = LayerNormalization (a, s, b)  y = Mul (c, d) }`},
+		{"layer normalisation of a sum that broadcasts", "f32_layernorm", `g (float[2, 24] x, float[24] z) => (float[2, 24] y) <float[24] s = random(1)> { a = Add (x, z)  y = LayerNormalization (a, s) }`},
+		{"layer normalisation with computed scale", "-f32_add_layernorm", `g (float[2, 24] x, float[24] s) => (float[2, 24] y) { a = Add (x, x)  y = LayerNormalization (a, s) }`},
+		{"the sum is the scale", "-f32_add_layernorm", `g (float[24] x, float[24] z) => (float[24] y) { a = Add (x, z)  y = LayerNormalization (z, a) }`},
 		{"max pool", "f32_maxpool", `g (float[1, 20, 9, 9] x) => (float[1, 20, 5, 5] y) { y = MaxPool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]> (x) }`},
 		{"max pool, ceil", "f32_maxpool", `g (float[1, 4, 8, 8] x) => (float[1, 4, 4, 4] y) { y = MaxPool <kernel_shape = [3, 3], strides = [2, 2], ceil_mode = 1> (x) }`},
 		{"max pool, dilated", "f32_maxpool", `g (float[1, 4, 8, 8] x) => (float[1, 4, 4, 4] y) { y = MaxPool <kernel_shape = [3, 3], dilations = [2, 2]> (x) }`},
