@@ -18,8 +18,26 @@ const (
 	leaf // has no number there
 )
 
-var modeNames = map[string]uint8{"BRANCH_LEQ": branchLEQ, "BRANCH_LT": branchLT, "BRANCH_GTE": branchGTE, "BRANCH_GT": branchGT,
-	"BRANCH_EQ": branchEQ, "BRANCH_NEQ": branchNEQ, "LEAF": leaf}
+// modeOf is the mode of a name; a switch, as there is a name for each node.
+func modeOf(name []byte) (mode uint8, ok bool) {
+	switch string(name) {
+	case "LEAF":
+		return leaf, true
+	case "BRANCH_LEQ":
+		return branchLEQ, true
+	case "BRANCH_LT":
+		return branchLT, true
+	case "BRANCH_GTE":
+		return branchGTE, true
+	case "BRANCH_GT":
+		return branchGT, true
+	case "BRANCH_EQ":
+		return branchEQ, true
+	case "BRANCH_NEQ":
+		return branchNEQ, true
+	}
+	return 0, false
+}
 
 // treeNode is a branch, or a leaf whose votes are votes[yes:no].
 type treeNode struct {
@@ -175,6 +193,10 @@ type nodeIDs struct {
 	trees, ids []int64
 	first      map[int64]int32 // of each tree
 	places     map[[2]int64]int32
+
+	tree int64 // looked up last, and its first node
+	at   int32
+	seen bool
 }
 
 // newNodeIDs needs no table of nodes where they count from 0 in each tree, as converters write them. False, with the place,
@@ -213,8 +235,12 @@ func (w *nodeIDs) find(tree, id int64) (int32, bool) {
 		i, ok := w.places[[2]int64{tree, id}]
 		return i, ok
 	}
-	k, ok := w.first[tree]
-	if !ok || id < 0 || id >= int64(len(w.ids))-int64(k) || w.trees[int64(k)+id] != tree {
+	if !w.seen || w.tree != tree {
+		w.tree = tree
+		w.at, w.seen = w.first[tree]
+	}
+	k := w.at
+	if !w.seen || id < 0 || id >= int64(len(w.ids))-int64(k) || w.trees[int64(k)+id] != tree {
 		return 0, false
 	}
 	return k + int32(id), true
@@ -253,10 +279,10 @@ func forestOf(n *model.Node, votes string, targets int64, bad badAttr) (*forest,
 	f := &forest{nodes: make([]treeNode, len(ids))}
 	for i := range f.nodes {
 		t := &f.nodes[i]
-		if t.mode, ok = modeNames[string(modes[i])]; !ok {
+		if t.mode, ok = modeOf(modes[i]); !ok {
 			return nil, bad("nodes_modes", "%q is no mode", modes[i])
 		}
-		if where.first[trees[i]] == int32(i) {
+		if (i == 0 || trees[i] != trees[i-1]) && where.first[trees[i]] == int32(i) {
 			f.roots = append(f.roots, int32(i))
 		}
 		if t.mode == leaf {
