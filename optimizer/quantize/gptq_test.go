@@ -145,7 +145,7 @@ func TestPatches(t *testing.T) {
 			if why != "" {
 				t.Fatal(why)
 			}
-			s, err := selectNodes(&optimizer.Env{}, m, Options{Weights: "int8", Activations: "none"})
+			s, err := selectNodes(&optimizer.Env{}, m, Options{Weights: "int8", Activations: "none"}, plan{})
 			if err != nil || s.layers[n.ID] == nil {
 				t.Fatal(err, s.found)
 			}

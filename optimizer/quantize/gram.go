@@ -95,7 +95,8 @@ func (p *patches) row(dst []float32, x []float32, at, g int) {
 	for _, d := range p.in {
 		plane *= d
 	}
-	first := make([]int, dims)
+	var room [4]int
+	first := append(room[:0], p.out...)
 	for i := dims - 1; i >= 0; i-- {
 		first[i] = at%p.out[i]*p.stride[i] - p.begin[i]
 		at /= p.out[i]
@@ -181,12 +182,7 @@ func (s *grams) add(ctx context.Context, quant, float *model.Tensor, rows int, r
 		return fail.New(fail.Internal, "%v rows of the float model, %v of the quantized one", float.Shape, quant.Shape)
 	}
 	q, f := model.Data[float32](quant), model.Data[float32](float)
-	for k := range min(rows, n) {
-		at := k
-		if rows < n { // one of each stretch, so that no part of a picture is left out
-			lo, hi := k*n/rows, (k+1)*n/rows
-			at = lo + r.IntN(hi-lo)
-		}
+	for _, at := range spread(n, rows, r) {
 		s.at = append(s.at, place{q, f, at})
 		if len(s.at) == gramRows {
 			if err := s.flush(ctx); err != nil {

@@ -198,10 +198,10 @@ func (w *writer) weights(n *model.Node, l *layer) error {
 		floor = scaleFloor(bias, sx)
 	}
 	least := floor
-	if w.o.ReduceRange && w.o.Weights == "int8" {
+	if w.o.ReduceRange && l.as == "int8" {
 		least = reducedFloor(t, l.axis, floor)
 	}
-	p := precisions[w.o.Weights]
+	p := precisions[l.as]
 	if !p.scaled {
 		return w.cast(n, l, p, t)
 	}
@@ -214,7 +214,7 @@ func (w *writer) weights(n *model.Node, l *layer) error {
 		w.note(n.ID, "scales of some channels were raised so that the bias fits int32")
 	}
 	// Layers that share a weight share its integers, unless their biases ask for other scales.
-	key := fmt.Sprintf("%s axis %d %v", l.weight, g.axis, g.scale)
+	key := fmt.Sprintf("%s %s axis %d %v", l.weight, l.as, g.axis, g.scale)
 	q, attrs, err := w.integers(key, l, g, t)
 	if err != nil {
 		return err
@@ -259,7 +259,7 @@ func (w *writer) integers(key string, l *layer, g *grid, t *model.Tensor) (*mode
 	if g.block > 0 {
 		attrs = append(attrs, model.IntAttr("block_size", int64(g.block)))
 	}
-	p := precisions[w.o.Weights]
+	p := precisions[l.as]
 	if p.dtype.Float() {
 		return p.float8(t, g), attrs, nil
 	}
@@ -272,7 +272,7 @@ func (w *writer) cast(n *model.Node, l *layer, p precision, t *model.Tensor) err
 	if err != nil {
 		return fail.In(err, "", fail.Where{Tensor: l.weight})
 	}
-	hn := w.constant("h "+l.weight, l.weight+"_"+w.o.Weights, func() *model.Tensor { return h })
+	hn := w.constant("h "+l.as+l.weight, l.weight+"_"+l.as, func() *model.Tensor { return h })
 	to := w.fresh(l.weight + "_float")
 	w.add("Cast", l.weight, n, []string{hn}, to, model.IntAttr("to", int64(model.Float32)))
 	n.Inputs[1] = to

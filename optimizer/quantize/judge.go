@@ -33,6 +33,14 @@ func (s *batch) part(held bool) []map[string]*model.Tensor {
 	return out
 }
 
+// judges are the items that judge: those held out, all where there are none.
+func (s *batch) judges() []map[string]*model.Tensor {
+	if s.held == 0 {
+		return s.all
+	}
+	return s.part(true)
+}
+
 // mostHeld bounds the items that judge.
 const mostHeld = 64
 
@@ -63,6 +71,15 @@ type fidelity struct {
 	N    int
 	SQNR float64 // dB, of all float outputs together
 	KL   float64 // mean, in nats, of the first output taken as one number a class; NaN where it is none
+	Same float64 // share of items with the same class first; NaN likewise
+}
+
+// drop is what max_drop bounds, in percent: items with another answer; where there are no classes, the error of the outputs.
+func (f fidelity) drop() float64 {
+	if !math.IsNaN(f.KL) {
+		return 100 * (1 - f.Same)
+	}
+	return 100 * math.Pow(10, -f.SQNR/20)
 }
 
 // better reports whether f is closer than g: by divergence where there are classes, else by error.
@@ -77,7 +94,7 @@ func (f fidelity) String() string {
 	if math.IsNaN(f.KL) {
 		return fmt.Sprintf("%.1f dB", f.SQNR)
 	}
-	return fmt.Sprintf("KL %.3g, %.1f dB", f.KL, f.SQNR)
+	return fmt.Sprintf("KL %.3g, %.1f dB, %.1f %% the same answer", f.KL, f.SQNR, 100*f.Same)
 }
 
 // outputs runs m on items and gives its outputs.
@@ -116,11 +133,24 @@ func compare(want, got [][]*model.Tensor) fidelity {
 			}
 			if k == 0 {
 				f.KL += divergence(a, b) / float64(len(want))
+				if top(x) == top(y) {
+					f.Same += 1 / float64(len(want))
+				}
 			}
 		}
 	}
 	f.SQNR = decibel(signal, noise)
 	return f
+}
+
+func top(x []float32) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
 }
 
 // decibel is the ratio of a signal to noise; 200 where there is no noise.

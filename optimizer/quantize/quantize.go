@@ -34,7 +34,7 @@ import (
 
 // Options are the options of quantize.
 type Options struct {
-	Weights     string  `opt:"weights" enum:"int8 int4 int3 fp16 bf16 fp8" help:"type of the weights in the file"`
+	Weights     string  `opt:"weights" enum:"int8 int4 int3 fp16 bf16 fp8 mixed" help:"type of the weights in the file; mixed: one for each layer, by what it costs and saves"`
 	Activations string  `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; none: weights only"`
 	Rounding    string  `opt:"rounding" enum:"nearest gptq adaround" help:"how a weight chooses between two steps; gptq makes up for the errors of a layer's other weights on calibration data" paper:"Frantar et al. 2023, arXiv:2210.17323"`
 	Calibration string  `opt:"calibration" enum:"minmax percentile mse entropy" help:"how the range of a value is chosen from calibration data" paper:"Nagel et al. 2021, arXiv:2106.08295, section 3.1"`
@@ -44,12 +44,15 @@ type Options struct {
 	Block       int     `opt:"block" min:"0" max:"256" help:"weights along the sums that share a scale, a power of two from 16 on; 0: one scale for each output channel" when:"activations=none"`
 	ReduceRange bool    `opt:"reduce_range" help:"weights of 7 bits, for runtimes that add byte products in 16 bits: ONNX Runtime on x86 with AVX2 and no VNNI"`
 	Asymmetric  bool    `opt:"asymmetric" help:"weights of 4 bits and fewer may have a zero other than 0, which moves their range" when:"activations=none"`
+	CorrectBias bool    `opt:"correct_bias" help:"moves biases so that the mean of each layer's output stays, where that brings held-out outputs closer" paper:"Nagel et al. 2019, arXiv:1906.04721, section 4.2"`
+	Size        float64 `opt:"size" min:"5" max:"100" unit:"%" help:"bytes of the weights at most, of those of the float weights" when:"weights=mixed"`
+	MaxDrop     float64 `opt:"max_drop" min:"0" max:"100" unit:"%" help:"held-out answers that may differ from the float model's; the layers that cost most stay float until it holds; 100: no bound"`
 	Samples     int     `opt:"samples" min:"1" max:"100000" help:"calibration items to run"`
 }
 
 // New makes the pass with its defaults.
 func New() optimizer.Pass {
-	return &pass{o: Options{Weights: "int8", Activations: "int8", Rounding: "nearest", Calibration: "mse", Export: "qdq", PerChannel: true, Asymmetric: true, Percentile: 99.99, Samples: 128}}
+	return &pass{o: Options{Weights: "int8", Activations: "int8", Rounding: "nearest", Calibration: "mse", Export: "qdq", PerChannel: true, Asymmetric: true, Percentile: 99.99, CorrectBias: true, Size: 20, MaxDrop: 100, Samples: 128}}
 }
 
 type pass struct{ o Options }
@@ -78,6 +81,9 @@ func (p *pass) supported() error {
 		}
 		return fail.New(fail.Unsupported, "%s = %q is not supported", c.option, c.value).At(fail.Where{Option: c.option}).Try("use %s", strings.Join(c.does, " or "))
 	}
+	if p.o.Weights == "mixed" && p.o.Block > 0 {
+		return fail.New(fail.Unsupported, "weights = \"mixed\" in blocks is not supported").At(fail.Where{Option: "block"}).Try("set block to 0")
+	}
 	if p.o.Activations != "none" && p.o.Weights != "int8" {
 		return fail.New(fail.Unsupported, "weights = %q with integers between the layers is not supported", p.o.Weights).
 			At(fail.Where{Option: "weights"}).Try("use activations = \"none\" or weights = \"int8\"")
@@ -96,21 +102,12 @@ func (p *pass) supported() error {
 	return nil
 }
 
-// versions are the opset and the IR version that the weights need.
-func (p *pass) versions() (int, int64) {
-	w := precisions[p.o.Weights]
-	if p.o.Block > 0 {
-		return max(w.opset, blockOpset), max(w.ir, blockIR)
-	}
-	return w.opset, w.ir
-}
-
 // Check predicts which layers become integer layers; it needs no data.
 func (p *pass) Check(env *optimizer.Env, m *model.Model) ([]optimizer.Finding, error) {
 	if err := p.supported(); err != nil {
 		return nil, err
 	}
-	s, err := selectNodes(env, m, p.o)
+	s, err := selectNodes(env, m, p.o, plan{})
 	if err != nil {
 		return nil, err
 	}
@@ -125,49 +122,18 @@ func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*
 	if err := p.supported(); err != nil {
 		return nil, nil, err
 	}
-	opset, ir := p.versions()
-	up, err := optimizer.Upgrade(m, opset, ir)
+	j, err := newJob(ctx, env, p.o, m)
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := selectNodes(env, up, p.o)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(s.layers) == 0 {
+	if j == nil {
+		s, err := selectNodes(env, m, p.o, plan{})
+		if err != nil {
+			return nil, nil, err
+		}
 		return m, s.found, nil
 	}
-	w := &writer{m: up, o: p.o, sel: s, used: names(up), consts: map[string]string{}}
-	if p.o.Activations != "none" {
-		if env.Data == nil || env.Data.Len() == 0 {
-			return nil, nil, fail.New(fail.Usage, "quantizing values needs calibration data").Doing("quantize").
-				Try("give a folder of typical inputs with --data, or set activations = \"none\" for weights only")
-		}
-		ranges, err := calibrate(ctx, env, up, s, p.o.Samples)
-		if err != nil {
-			return nil, nil, fail.In(err, "calibrate", fail.Where{})
-		}
-		if w.steps, err = chooseSteps(ranges, p.o); err != nil {
-			return nil, nil, err
-		}
-	}
-	out, err := w.write()
-	if err != nil {
-		return nil, nil, fail.In(err, "quantize", fail.Where{})
-	}
-	var tuned []optimizer.Finding
-	if p.o.Rounding != "nearest" && precisions[p.o.Weights].dtype.Bits() <= 8 && !precisions[p.o.Weights].dtype.Float() {
-		if out, tuned, err = tune(ctx, env, p.o, w, up, out); err != nil {
-			return nil, nil, err
-		}
-	}
-	for i := range s.found {
-		if s.found[i].Outcome == optimizer.Applied && len(s.found[i].Nodes) > 0 {
-			s.found[i].Gain.Bytes = w.saved[s.found[i].Nodes[0]]
-			s.found[i].Reason = w.notes[s.found[i].Nodes[0]]
-		}
-	}
-	return out, append(s.found, tuned...), nil
+	return j.run(ctx)
 }
 
 func names(m *model.Model) map[string]bool {

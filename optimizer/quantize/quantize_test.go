@@ -262,7 +262,7 @@ func TestShapeOfTheGraph(t *testing.T) {
 	if strings.Join(got, " ") != strings.Join(want, " ") {
 		t.Fatalf("got  %v\nwant %v", got, want)
 	}
-	if len(found) != 3 || found[0].Gain.Bytes <= 0 {
+	if len(found) != 4 || found[0].Gain.Bytes <= 0 || found[3].Label != "bias correction" {
 		t.Fatalf("%+v", found)
 	}
 	g := out.Graph

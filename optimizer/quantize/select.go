@@ -26,6 +26,23 @@ type layer struct {
 	axis    int    // of the output channel
 	reduced int    // axis that the sums run over
 	bias    string // "" for none, or where it stays float
+	as      string // the precision of its weights
+}
+
+// plan is what is decided for single layers: a precision that is not that of the options, or a reason to stay float.
+type plan struct {
+	as    map[model.NodeID]string
+	float map[model.NodeID]string
+}
+
+func (p plan) precision(id model.NodeID, o Options) string {
+	if as := p.as[id]; as != "" {
+		return as
+	}
+	if o.Weights == "mixed" {
+		return "int8"
+	}
+	return o.Weights
 }
 
 const fettle = "fettle"
@@ -50,8 +67,8 @@ func input(n *model.Node, i int) string {
 }
 
 // selectNodes walks the graph once in order. A value is marked when an integer layer reads or makes it; nodes
-// that only move or compare elements pass the mark on and share the scale.
-func selectNodes(env *optimizer.Env, m *model.Model, o Options) (*selection, error) {
+// that only move or compare elements pass the mark on and share the scale. plan says which layers differ from the options.
+func selectNodes(env *optimizer.Env, m *model.Model, o Options, plan plan) (*selection, error) {
 	inf, _, err := ops.Infer(m, nil)
 	if err != nil {
 		return nil, fail.In(err, "quantize", fail.Where{})
@@ -63,9 +80,13 @@ func selectNodes(env *optimizer.Env, m *model.Model, o Options) (*selection, err
 		switch {
 		case is(n, "Conv", "ConvTranspose", "Gemm", "MatMul"):
 			f := optimizer.Describe("quantize", n)
-			l, reason := s.layer(n, precisions[o.Weights])
+			as := plan.precision(n.ID, o)
+			l, reason := s.layer(n, precisions[as])
 			if !allowed {
 				reason = why
+			}
+			if r := plan.float[n.ID]; r != "" {
+				reason = r
 			}
 			if reason != "" {
 				f.Outcome, f.Reason = optimizer.Refused, reason
@@ -74,6 +95,7 @@ func selectNodes(env *optimizer.Env, m *model.Model, o Options) (*selection, err
 			}
 			f.Outcome = optimizer.Applied
 			s.found = append(s.found, f)
+			l.as = as
 			s.layers[n.ID] = l
 			if values {
 				s.markLayer(m.Graph, n)

@@ -38,6 +38,9 @@ func rowsOf(width int) int { return max(8192, 24*width) }
 // damping is the share of the mean diagonal that is added to a Hessian, refitting that of a refitted target.
 const damping, refitting = 0.01, 0.05
 
+// toNearest begins the note of a layer that was not tuned.
+const toNearest = "rounded to nearest: "
+
 // run tunes every layer that was placed and gives the new model.
 func (t *tuner) run(ctx context.Context) (*model.Model, error) {
 	t.team = newTeam()
@@ -65,12 +68,16 @@ func (t *tuner) run(ctx context.Context) (*model.Model, error) {
 		if err := qs.to(ctx, qs.m.Graph.Position(p.node)); err != nil {
 			return nil, err
 		}
-		why, err := t.layer(ctx, p, qs, fs)
+		each, without := t.layer, toNearest
+		if t.o.Rounding == "nearest" {
+			each, without = t.center, ""
+		}
+		why, err := each(ctx, p, qs, fs)
 		if err != nil {
 			return nil, fail.In(err, "round weights", fail.Where{Node: string(p.node)})
 		}
 		if why != "" {
-			t.note(p, "rounded to nearest: "+why)
+			t.note(p, without+why)
 			continue
 		}
 		qs.m = t.edit.apply(t.quant)
@@ -151,15 +158,15 @@ func (t *tuner) bias(n *model.Node, p *placed) ([]float64, bool) {
 		for i, b := range model.Data[float32](t.w.sel.view.Const(p.l.bias)) {
 			out[i] = float64(b)
 		}
-		return out, true
+		return out, t.o.CorrectBias
 	}
-	return out, t.o.Activations == "none" && is(n, "Conv", "Gemm") && input(n, 2) == ""
+	return out, t.o.CorrectBias && t.o.Activations == "none" && is(n, "Conv", "Gemm") && input(n, 2) == ""
 }
 
 // store puts what was found into the model.
 func (t *tuner) store(l *lot) {
 	p := l.p
-	pr := precisions[t.o.Weights]
+	pr := precisions[p.l.as]
 	t.edit.inits[p.q] = pr.pack(l.ints(), l.weight.Shape)
 	g := p.grid
 	if l.scaled() {
@@ -176,9 +183,14 @@ func (t *tuner) store(l *lot) {
 			d.Inputs = append(d.Inputs[:2:2], name)
 		}
 	}
-	if !l.free {
-		return
+	if l.free {
+		t.storeBias(l)
 	}
+}
+
+// storeBias puts the new bias of a layer into the model.
+func (t *tuner) storeBias(l *lot) {
+	p := l.p
 	bias := make([]float32, len(l.bias))
 	for i, b := range l.newBias() {
 		bias[i] = float32(b)
@@ -383,7 +395,7 @@ func orders(h []float64, k int) (natural, falling []int) {
 // choice is the grid of channel c.
 func (l *lot) choice(c int) choice {
 	g := l.p.grid
-	ch := choice{lo: g.lo, hi: g.hi, free: l.scaled() && l.o.Weights != "int8"}
+	ch := choice{lo: g.lo, hi: g.hi, free: l.scaled() && l.p.l.as != "int8"}
 	if g.block > 0 {
 		ch.fixed = make([]float64, l.width)
 		for k := range ch.fixed {
@@ -528,64 +540,4 @@ func (l *lot) said() string {
 		s += fmt.Sprintf(", %d of %d channels to nearest", l.nearest, len(l.rows))
 	}
 	return s
-}
-
-// memory bounds what a tuner keeps of the values of its items.
-const memory = 512 << 20
-
-// tune rounds the weights of quant anew and keeps the result where it comes closer to the float model on items that were
-// held out.
-func tune(ctx context.Context, env *optimizer.Env, o Options, w *writer, float, quant *model.Model) (*model.Model, []optimizer.Finding, error) {
-	if env.Data == nil || env.Data.Len() == 0 {
-		return nil, nil, fail.New(fail.Usage, "rounding = %q needs calibration data", o.Rounding).Doing("quantize").
-			Try("give a folder of typical inputs with --data, or set rounding = \"nearest\"")
-	}
-	one, err := loadItems(ctx, env.Data, 1, 1)
-	if err != nil {
-		return nil, nil, err
-	}
-	each := int64(1)
-	for _, m := range []*model.Model{float, quant} {
-		s, err := newWalk(env, m, one.all)
-		if err != nil {
-			return nil, nil, err
-		}
-		var at []int
-		for _, p := range w.placed {
-			at = append(at, m.Graph.Position(p.node))
-		}
-		each += s.bytes(at)
-	}
-	t := &tuner{env: env, o: o, w: w, float: float, quant: quant, notes: w.notes}
-	if t.items, err = loadItems(ctx, env.Data, o.Samples, int(max(memory/each, 2))); err != nil {
-		return nil, nil, err
-	}
-	out, err := t.run(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	f := optimizer.Finding{Rule: "quantize", Label: "rounding " + o.Rounding, Outcome: optimizer.Applied}
-	judges := t.items.part(true)
-	where := fmt.Sprintf("%d held-out items", len(judges))
-	if len(judges) == 0 {
-		judges, where = t.items.all, "the calibration items, as there are too few to hold some out"
-	}
-	want, err := outputs(ctx, env, float, judges)
-	if err != nil {
-		return nil, nil, err
-	}
-	var close [2]fidelity
-	for i, m := range []*model.Model{quant, out} {
-		got, err := outputs(ctx, env, m, judges)
-		if err != nil {
-			return nil, nil, err
-		}
-		close[i] = compare(want, got)
-	}
-	f.Reason = fmt.Sprintf("outputs on %s: %s with nearest rounding, %s with %s", where, close[0], close[1], o.Rounding)
-	if !close[1].better(close[0]) {
-		f.Outcome, f.Reason = optimizer.Refused, f.Reason+": nearest is kept"
-		return quant, []optimizer.Finding{f}, nil
-	}
-	return out, []optimizer.Finding{f}, nil
 }
