@@ -27,9 +27,9 @@ import (
 // the program, as with any mapped file: the folder of prepared files must belong to the user.
 const (
 	preparedMagic   = "FETTLEPL"
-	preparedVersion = 1
+	preparedVersion = 2
 	preparedHead    = 64
-	preparedBlock   = 256 << 10 // bytes of data under one hash
+	preparedBlock   = 64 << 10 // bytes of data under one hash
 	maxPreparedMeta = 16 << 20
 	maxPreparedData = 1 << 40
 	pageBytes       = 4096
@@ -259,6 +259,17 @@ func decodePrepared(b []byte) (*preparedMeta, error) {
 // holds reports whether a tensor lies in the data with its alignment and the readable bytes behind it.
 func (m *preparedMeta) holds(off, n int64) bool {
 	return off >= 0 && n >= 0 && off%align == 0 && off <= m.dataLen && n <= m.dataLen-off && align <= m.dataLen-off-n
+}
+
+// constants is the page where those tensors begin that steps read as they are, behind all packed ones.
+func (m *preparedMeta) constants() int64 {
+	first := m.dataLen
+	for _, c := range m.table.Consts {
+		if !c.Hollow && c.Len >= pageBytes {
+			first = min(first, c.Off)
+		}
+	}
+	return (first + pageBytes - 1) &^ (pageBytes - 1)
 }
 
 // checkBlock compares one block of data with its hash.

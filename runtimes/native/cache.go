@@ -54,7 +54,9 @@ func (n native) Reopen(ctx context.Context, opt runtimes.Options) (runtimes.Sess
 		}
 		now := time.Now()
 		_ = os.Chtimes(path, now, now) // for tidy; a loss only makes it look older
-		return open(p)
+		s, err := open(p)
+		forgetCode()
+		return s, err
 	}
 	return nil, fail.New(fail.NotFound, "the model was not prepared yet")
 }
@@ -84,8 +86,11 @@ func (n native) key(opt runtimes.Options) engine.Key {
 	return engine.Key{Model: opt.ModelID, Build: buildID()}
 }
 
-// release gives the memory of what keep replaced back to the system.
-func release() { debug.FreeOSMemory() }
+// release gives the memory back that only compiling needed.
+func release() {
+	debug.FreeOSMemory()
+	forgetCode()
+}
 
 // tidy makes room for need bytes in dir: files that died writers left, then the plans that were not used for longest. false:
 // the disk is too full.
