@@ -100,6 +100,9 @@ func openPrepared(ctx context.Context, b []byte, key Key, opt Options) (*Plan, e
 			}
 		}
 	}
+	if from := m.constants(); from < int64(len(data)) {
+		_ = syscall.Madvise(data[from:], syscall.MADV_RANDOM) // a hint: single rows are read, not what lies around them
+	}
 	r := &replay{table: &m.table, data: data, folded: map[string]*model.Tensor{}}
 	mod, err := r.model(m.onnx)
 	if err != nil {
