@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -105,26 +106,52 @@ func (a *App) Run(ctx context.Context, q RunRequest) (*RunResult, error) {
 }
 
 func describe(name string, t *model.Tensor) OutputInfo {
-	o := OutputInfo{Name: name, DType: t.DType.String(), Shape: append([]int{}, t.Shape...)}
-	if t.DType.Composite() || t.Len() > fewValues {
-		return o
+	return OutputInfo{Name: name, DType: t.DType.String(), Shape: append([]int{}, t.Shape...), Values: few(t)}
+}
+
+// few lists the elements of t, or nothing where there are many: of a map an object, of a sequence a list for each element.
+func few(t *model.Tensor) []any {
+	switch {
+	case t.DType == model.Map && len(t.Elems) == 2:
+		m := map[string]any{}
+		keys, values := few(t.Elems[0]), few(t.Elems[1])
+		for i := range min(len(keys), len(values)) {
+			m[fmt.Sprint(keys[i])] = values[i]
+		}
+		return []any{m}
+	case t.DType.Composite():
+		var out []any
+		if len(t.Elems) > fewValues {
+			return nil
+		}
+		for _, e := range t.Elems {
+			if e.DType == model.Map {
+				out = append(out, few(e)...)
+			} else {
+				out = append(out, few(e))
+			}
+		}
+		return out
+	case t.Len() > fewValues:
+		return nil
 	}
+	var out []any
 	for i := range t.Len() {
 		switch {
 		case t.DType == model.String:
-			o.Values = append(o.Values, string(t.Strs[i]))
+			out = append(out, t.Strs[i])
 		case t.DType.Float():
 			v := t.Float64At(i)
 			if math.IsNaN(v) || math.IsInf(v, 0) {
-				o.Values = append(o.Values, strconv.FormatFloat(v, 'g', -1, 64)) // JSON has no such numbers
+				out = append(out, strconv.FormatFloat(v, 'g', -1, 64)) // JSON has no such numbers
 			} else {
-				o.Values = append(o.Values, v)
+				out = append(out, v)
 			}
 		default:
-			o.Values = append(o.Values, t.Int64At(i))
+			out = append(out, t.Int64At(i))
 		}
 	}
-	return o
+	return out
 }
 
 // prepare compiles m for the shapes of the inputs.
