@@ -33,6 +33,9 @@ func Passes() optimizer.Table {
 		{New: rewrite.NewFuseGelu, After: []optimizer.Order{
 			{Pass: "fold-constants", Why: "the numbers of the formula may be computed, such as the root of 2, or stand behind a Cast"},
 		}},
+		{New: rewrite.NewFuseLayerNorm, After: []optimizer.Order{
+			{Pass: "fold-constants", Why: "epsilon, scale and shift may be computed from constants"},
+		}},
 		{New: rewrite.NewFuseActivation, After: []optimizer.Order{
 			{Pass: "fold-batchnorm", Why: "a convolution that is fused already takes no normalisation over"},
 			{Pass: "fuse-residual", Why: "the activation function behind a sum belongs to the convolution that took the sum over"},
@@ -59,6 +62,7 @@ func Standard() *optimizer.Recipe {
 		{Pass: "fuse-bias"},
 		{Pass: "fold-scale"},
 		{Pass: "fuse-gelu"},
+		{Pass: "fuse-layernorm"},
 		{Pass: "fuse-activation"},
 	}}
 }

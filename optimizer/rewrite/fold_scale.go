@@ -45,7 +45,10 @@ func scaling(v *optimizer.View, n *model.Node) []*model.Node {
 	if at == "" {
 		return nil
 	}
-	return append(linearBefore(v, at, true), n)
+	if chain := linearBefore(v, at, true); chain != nil {
+		return append(chain, n)
+	}
+	return nil
 }
 
 // linearBefore is the chain from a linear layer with constant weights to the value, nil where there is none. A chain goes through one product

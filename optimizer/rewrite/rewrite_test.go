@@ -20,7 +20,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the wanted results in testdata")
 
 var passes = optimizer.Table{{New: NewEliminateDead}, {New: NewFoldConstants}, {New: NewFoldBatchNorm}, {New: NewFuseResidual},
-	{New: NewFuseBias}, {New: NewFuseGelu}, {New: NewFoldScale}, {New: NewFuseActivation}}
+	{New: NewFuseBias}, {New: NewFuseGelu}, {New: NewFoldScale}, {New: NewFuseLayerNorm}, {New: NewFuseActivation}}
 
 // TestRules runs testdata/<pass>.txtar: triples of sections "case: NAME", "after" and "findings". A case whose
 // after is "unchanged" is a near miss. What fires is also proved: the outputs before and after are compared on
