@@ -93,6 +93,8 @@ func TestIntegerRows(t *testing.T) {
 			open+weight+"  a = Gemm <transB = 1> (xf, wf, bf)\n  r = Relu (a)\n"+end)},
 		{"matmul", "qu8s8_conv", qdq("int8[2, 3, 70]", "int8[2, 3, 33]", ", int8[70, 33] w = random(3, -127, 127), float[33] ws = random(4, 0.001, 0.003), int8[33] wz = fill(0)",
 			open+"  wf = DequantizeLinear <axis = 1> (w, ws, wz)\n  r = MatMul (xf, wf)\n"+end)},
+		{"matmul with a bias and GELU: floats out of the sums", "", qdq("int8[2, 3, 70]", "int8[2, 3, 33]", ", int8[70, 33] w = random(3, -127, 127), float[33] ws = random(4, 0.001, 0.003), int8[33] wz = fill(0), int32[33] b = random(5, -2000, 2000), float[33] bs = random(4, 0.00005, 0.00015), int32[33] bz = fill(0)",
+			open+"  wf = DequantizeLinear <axis = 1> (w, ws, wz)\n  bf = DequantizeLinear <axis = 0> (b, bs, bz)\n  r = fettle.MatMul <activation = \"gelu\"> (xf, wf, bf)\n"+end)},
 		{"QLinearConv", "qu8s8_conv", qdq("uint8[1, 16, 6, 6]", "uint8[1, 20, 6, 6]", ", int8[20, 16, 3, 3] w = random(3, -127, 127), float[20] ws = random(4, 0.001, 0.003), int8[20] wz = fill(0), int32[20] b = random(5, -2000, 2000)",
 			"  y = QLinearConv <pads = [1, 1, 1, 1]> (x, xs, uz, w, ws, wz, ys, uz, b)")},
 		{"QLinearConv around other weights", "reference", qdq("uint8[1, 16, 6, 6]", "uint8[1, 20, 6, 6]", ", uint8[20, 16, 3, 3] w = random(3, 0, 255), float ws = {0.001}, uint8 wz = {120}",

@@ -243,17 +243,14 @@ func matchGemm8(l *lowering, n *model.Node, isl *island) bool {
 		return false
 	}
 	isl.act = act
-	if l.tail(isl, true) {
-		if isl.act.Kind > cpu.Clamp {
-			return false
-		}
+	if l.tail(isl, true) && isl.act.Kind <= cpu.Clamp {
 		_, err := conv.PlanQ(l.rows8(isl), l.opt.Features)
 		return err == nil
 	}
 	// Without an instruction set for sums of bytes the float kernel is faster than the portable one.
 	algs, err := gemm.Plan(gemm.Shape{M: 1, N: 1, K: 1, Int8: true}, l.opt.Features)
-	isl.nodes, isl.act = isl.nodes[:1], act
-	return err == nil && act.Kind <= cpu.Clamp && (algs[0].ISA != cpu.Generic || len(l.opt.Features.Levels()) == 1)
+	isl.nodes, isl.act, isl.out = isl.nodes[:1], act, edge{}
+	return err == nil && (algs[0].ISA != cpu.Generic || len(l.opt.Features.Levels()) == 1)
 }
 
 // rows8 is the product as a 1x1 convolution: a row of A is a pixel.
