@@ -237,3 +237,25 @@ func BenchmarkGemm(b *testing.B) {
 		}
 	}
 }
+
+// A plan for a processor names no instruction set that it lacks.
+func TestLevels(t *testing.T) {
+	all := cpu.Features{Arch: cpu.Detect().Arch, AVX2: true, AVX512: true, VNNI: true, AMXTile: true, AMXInt8: true, AMXBF16: true, NEON: true, DotProd: true}
+	for _, level := range all.Levels() {
+		f := all.Limit(level)
+		for _, s := range []Shape{{M: 8, N: 64, K: 64, ConstB: true}, {M: 8, N: 64, K: 64, ConstB: true, Fast: true}, {M: 8, N: 64, K: 64, Fast: true}, {M: 8, N: 64, K: 64, ConstB: true, Int8: true}} {
+			algs, err := Plan(s, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range algs {
+				if !f.Has(a.ISA) || a.ISA == cpu.AMXBF16 && !(s.Fast && s.ConstB) {
+					t.Errorf("%s for %v, %+v", a.Name, level, s)
+				}
+			}
+			if level == cpu.AMXBF16 && (s.Int8 && algs[0].ISA != cpu.AMXInt8 || s.Fast && s.ConstB && algs[0].ISA != cpu.AMXBF16) {
+				t.Errorf("%+v takes %s first", s, algs[0].Name)
+			}
+		}
+	}
+}
