@@ -66,6 +66,21 @@ func TestSupportVectorMachines(t *testing.T) {
 	})
 }
 
+// TestManyClasses: the pairs of classes that a few kilobytes of labels ask for are not made.
+func TestManyClasses(t *testing.T) {
+	const classes = 20000
+	per, labels := make([]int64, classes), make([]int64, classes)
+	per[0] = 1
+	n := classical("SVMClassifier", attrs{"classlabels_ints": labels, "vectors_per_class": per, "support_vectors": []float32{1}, "coefficients": make([]float32, classes-1)})
+	n.outs = 2
+	for _, rows := range []int{0, 100} {
+		_, err := apply(n, mat([]int{rows, 1}, make([]float64, rows)...))
+		if rows == 0 && err != nil || rows > 0 && !fail.Is(err, fail.TooBig) {
+			t.Errorf("%d rows: %v", rows, err)
+		}
+	}
+}
+
 // TestCoupling: pairwise probabilities that stem from probabilities of the classes give those.
 func TestCoupling(t *testing.T) {
 	want := []float64{0.5, 0.3, 0.2}

@@ -183,6 +183,7 @@ type jury struct {
 	first        []int // vector of each class, and their number
 	probA, probB []float32
 	scores       int
+	q, qp        []float64 // of probabilities
 }
 
 // maxClasses bounds a jury, which has a score for each pair.
@@ -257,12 +258,18 @@ func svmClassifier(c *Call) error {
 		return c.Bad("the input has %d features, the attributes are for %d", width, j.width)
 	}
 	y, z, err := c.classOutputs(j.labels, rows, j.scores)
-	if err != nil {
+	if err != nil || rows == 0 {
 		return err
 	}
 	classes, out := j.labels.count(), model.Data[float32](z)
 	near, votes := make([]float64, j.count), make([]float64, classes)
-	pairs := make([]float64, classes*(classes-1)/2)
+	var pairs []float64
+	if n := classes * (classes - 1) / 2; j.count > 0 {
+		if n > c.limit()/8 {
+			return c.tooBig("%d pairs of classes", n)
+		}
+		pairs = make([]float64, n)
+	}
 	s := make([]float64, max(classes, j.scores))
 	for r := range rows {
 		row, top := x[r*width:][:width], 0
@@ -337,7 +344,11 @@ func (j *jury) duel(near, pairs, votes []float64) {
 func (j *jury) probabilities(pairs, p []float64) {
 	const least, rounds = 1e-7, 100
 	n := len(p)
-	q := make([]float64, n*n) // q[aa] = sum of r[ba]² over b, q[ab] = -r[ab] r[ba]
+	if j.q == nil {
+		j.q, j.qp = make([]float64, n*n), make([]float64, n)
+	}
+	q, qp := j.q, j.qp // q[aa] = sum of r[ba]² over b, q[ab] = -r[ab] r[ba]
+	clear(q)
 	k := 0
 	for a := range p {
 		p[a] = 1 / float64(n)
@@ -350,7 +361,6 @@ func (j *jury) probabilities(pairs, p []float64) {
 			k++
 		}
 	}
-	qp := make([]float64, n)
 	for range rounds {
 		total, worst := 0.0, 0.0
 		for a := range p {
