@@ -43,7 +43,12 @@ func Passes() optimizer.Table {
 			{Pass: "fuse-gelu", Why: "GELU as a formula is no activation function yet"},
 			{Pass: "fuse-bias", Why: "the activation function behind a bias belongs to the product that took the bias over"},
 		}},
+		{New: quantize.NewEqualize, After: []optimizer.Order{
+			{Pass: "fold-constants", Why: "only constant weights can take scales over"},
+			{Pass: "fold-batchnorm", Why: "a normalisation between two layers hides the pair"},
+		}},
 		{New: quantize.New, After: []optimizer.Order{
+			{Pass: "equalize", Why: "the ranges that are measured should be those of the equalised channels"},
 			{Pass: "fold-constants", Why: "weights have to be constants to be stored as integers"},
 			{Pass: "fold-batchnorm", Why: "a normalisation behind an integer convolution stays a float layer"},
 			{Pass: "fuse-activation", Why: "the range behind the activation function is the one that counts"},
