@@ -64,7 +64,7 @@ type buffer struct {
 	fill        byte // what a border holds, for 8-bit tensors
 	first, last int  // steps
 	born        int  // step that writes it first, -1 for inputs
-	pinned      bool // lives from start to end: inputs and outputs
+	pinned      bool // lives to the end: inputs and outputs
 	off         int
 	alone       bool    // no other buffer uses its bytes
 	ext         []byte  // constant data outside the arena
