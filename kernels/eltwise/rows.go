@@ -97,6 +97,18 @@ func (k Kernels) normalize(dst, a []float32, sum float32, gamma, beta []float32,
 	n := len(dst)
 	a = a[:n]
 	mean := sum / float32(n)
+	if !k.strided() { // without kernels for it, dst holds what is between the passes
+		k.BinaryScalar(Sub, dst, a, mean)
+		v := k.Dot(dst, dst) / float32(n)
+		k.BinaryScalar(Mul, dst, dst, float32(1/math.Sqrt(float64(v+eps))))
+		if gamma != nil {
+			k.Binary(Mul, dst, dst, gamma)
+		}
+		if beta != nil {
+			k.Binary(Add, dst, dst, beta)
+		}
+		return
+	}
 	full := n / line * line
 	var l [line]float32
 	e := eargs{lo: mean, c: unsafe.Pointer(&l), n: int64(full / line)}
@@ -133,7 +145,7 @@ func total(l *[line]float32) float32 {
 	return (a + c) + (b + d)
 }
 
-// fusedWith makes the pass f of the other kernels of the instruction set, where it has none of its own.
+// fusedWith makes the passes expSum and addSum of the other kernels of the instruction set, where it has none of its own.
 func (k Kernels) fusedWith(f fusing, e *eargs) {
 	n := int(e.n) * line
 	a := unsafe.Slice((*float32)(e.a), n)
@@ -142,27 +154,13 @@ func (k Kernels) fusedWith(f fusing, e *eargs) {
 	case expSum:
 		dst := slice(e.dst)
 		k.BinaryScalar(Sub, dst, a, e.lo)
-		k.BinaryScalar(Mul, dst, dst, e.hi*math.Ln2)
+		if scale := e.hi * math.Ln2; math.Abs(float64(scale-1)) > 1e-6 {
+			k.BinaryScalar(Mul, dst, dst, scale)
+		}
 		k.Act(cpu.Act{Kind: cpu.Exp}, dst, dst)
 		k.SumLines((*[line]float32)(e.c), dst)
 	case addSum:
 		k.Binary(Add, slice(e.dst), a, slice(e.b))
 		k.SumLines((*[line]float32)(e.c), slice(e.dst))
-	case devSum:
-		l := (*[line]float32)(e.c)
-		*l = [line]float32{}
-		for len(a) > 0 {
-			var d [8 * line]float32
-			m := min(len(a), len(d))
-			k.BinaryScalar(Sub, d[:m], a[:m], e.lo)
-			l[0] += k.Dot(d[:m], d[:m])
-			a = a[m:]
-		}
-	case norm:
-		dst := slice(e.dst)
-		k.BinaryScalar(Sub, dst, a, e.lo)
-		k.BinaryScalar(Mul, dst, dst, e.hi)
-		k.Binary(Mul, dst, dst, slice(e.b))
-		k.Binary(Add, dst, dst, slice(e.c))
 	}
 }

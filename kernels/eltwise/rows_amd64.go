@@ -142,7 +142,7 @@ func (k Kernels) axpy(e *eargs) {
 	}
 }
 
-// strided reports whether unary kernels take lines apart from each other.
+// strided reports whether unary kernels take lines apart from each other, and whether there are kernels for all of fusing.
 func (k Kernels) strided() bool { return k.isa != cpu.Generic }
 
 func (k Kernels) fused(f fusing, e *eargs) {

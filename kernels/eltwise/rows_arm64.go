@@ -123,7 +123,7 @@ func (k Kernels) axpy(all *eargs) {
 	}
 }
 
-// strided reports whether unary kernels take lines apart from each other.
+// strided reports whether unary kernels take lines apart from each other, and whether there are kernels for all of fusing.
 func (k Kernels) strided() bool { return false }
 
 func (k Kernels) fused(f fusing, e *eargs) { k.fusedWith(f, e) }

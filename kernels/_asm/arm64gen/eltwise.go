@@ -13,9 +13,15 @@ const eDst, eA, eB, eN, eStep, eLo, eHi, eConst, eTmp X = 1, 2, 3, 4, 5, 6, 7, 8
 // eltConsts are the constants beside expConsts.
 func eltConsts() []float32 {
 	return []float32{2, 0.625, -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1,
-		0.5, 0.70710678118654752, 0.3275911, 1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592, float32(math.Inf(1)), 88.722839, 10, -87.33,
-		1.2055332982e-4, -8.5483270234e-4, 5.2239776254e-3, -2.6866170645e-2, 0.11283791671, -0.37612638903, 1.1283791671}
+		0.5, 0.3275911, 1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592, float32(math.Inf(1)), 88.722839, 10, -87.33,
+		1.2055332982e-4, -8.5483270234e-4, 5.2239776254e-3, -2.6866170645e-2, 0.11283791671, -0.37612638903, 1.1283791671, geluPoly[0], geluPoly[1],
+		geluPoly[2], geluPoly[3], geluPoly[4], geluPoly[5], geluPoly[6], geluMost}
 }
+
+// geluPoly is P, highest coefficient first, in cdf(x) = 1/(1 + exp(x P(x*x))) of the normal distribution, as amd64gen has it for powers of two.
+var geluPoly = []float32{-3.610690090e-09, 2.668708005e-07, -7.937895560e-06, 1.104781732e-04, 6.626654004e-05, -7.266857640e-02, -1.595768452e+00}
+
+const geluMost = 27
 
 // konst loads a constant of eltConsts into all lanes.
 func (g *gen) konst(v VReg, c float32) {
@@ -53,7 +59,7 @@ func eltwiseKernels(g *gen) {
 	}{
 		{"clamp", g.clampVecs}, {"leaky", g.leakyVecs}, {"hardswish", func(x, y []VReg) { g.hard(x, y); g.times(x, y) }}, {"hardsigmoid", g.hard},
 		{"sigmoid", func(x, y []VReg) { g.sigmoid(x, y, nil) }}, {"silu", func(x, y []VReg) { g.sigmoid(x, y, x) }},
-		{"tanh", g.tanh}, {"gelu", func(x, y []VReg) { g.gelu(x, y, false) }}, {"exp", g.exp}, {"erf", func(x, y []VReg) { g.gelu(x, y, true) }},
+		{"tanh", g.tanh}, {"gelu", g.gelu}, {"exp", g.exp}, {"erf", g.erf},
 	}
 	for _, fn := range funcs {
 		g.eltHead(fn.name+"N", "is dst = "+fn.name+"(a).")
@@ -218,19 +224,31 @@ func (g *gen) tanh(x, y []VReg) {
 	}
 }
 
-// gelu is x/2 (1 + erf(x/sqrt 2)), erf by Abramowitz and Stegun 7.1.26, error 1.5e-7; or erf(x) alone, with a polynomial
-// near zero, where the relative error counts.
-func (g *gen) gelu(x, y []VReg, erf bool) {
+// gelu is x cdf(x) with cdf(x) = 1/(1 + exp(x P(x*x))).
+func (g *gen) gelu(x, y []VReg) {
+	z, n := vr(8, 4), vr(12, 4)
+	g.konst(V[20], geluMost)
+	for i := range x {
+		g.FMUL(z[i].S4, x[i].S4, x[i].S4)
+		g.FMIN(z[i].S4, z[i].S4, V[20].S4)
+	}
+	g.horner(z, n, geluPoly...)
+	for i := range x {
+		g.FMUL(z[i].S4, n[i].S4, x[i].S4)
+	}
+	g.expVecs(z, y, n)
+	for i := range x {
+		g.FADD(y[i].S4, y[i].S4, V[28].S4)
+		g.FDIV(y[i].S4, x[i].S4, y[i].S4)
+	}
+}
+
+// erf is erf(x) by Abramowitz and Stegun 7.1.26, error 1.5e-7, with a polynomial near zero, where the relative error counts.
+func (g *gen) erf(x, y []VReg) {
 	z, n, a := vr(8, 4), vr(12, 4), vr(16, 4)
-	g.konst(V[20], 0.70710678118654752)
 	g.konst(V[21], 10)
 	for i := range x {
-		if erf {
-			g.FABS(a[i].S4, x[i].S4)
-		} else {
-			g.FMUL(a[i].S4, x[i].S4, V[20].S4)
-			g.FABS(a[i].S4, a[i].S4)
-		}
+		g.FABS(a[i].S4, x[i].S4)
 		g.FMIN(a[i].S4, a[i].S4, V[21].S4)
 		g.FMUL(z[i].S4, a[i].S4, a[i].S4)
 		g.FNEG(z[i].S4, z[i].S4)
@@ -245,27 +263,18 @@ func (g *gen) gelu(x, y []VReg, erf bool) {
 	g.horner(z, n, 1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 	for i := range x {
 		g.FMUL(n[i].S4, n[i].S4, z[i].S4)
-		g.FMUL(n[i].S4, n[i].S4, y[i].S4) // 1 - erf |z|
+		g.FMUL(n[i].S4, n[i].S4, y[i].S4) // 1 - erf |x|
 		g.FSUB(y[i].S4, V[28].S4, n[i].S4)
 	}
 	g.sign(x, y, z, n)
-	g.konst(V[20], 0.5)
-	if erf {
-		for i := range x {
-			g.FMUL(z[i].S4, x[i].S4, x[i].S4)
-		}
-		g.horner(z, n, 1.2055332982e-4, -8.5483270234e-4, 5.2239776254e-3, -2.6866170645e-2, 0.11283791671, -0.37612638903, 1.1283791671)
-		g.konst(V[20], 0.5)
-		for i := range x {
-			g.FMUL(n[i].S4, n[i].S4, x[i].S4)
-			g.FCMGT(z[i].S4, V[20].S4, a[i].S4)
-			g.BIT(y[i].B16, n[i].B16, z[i].B16)
-		}
-		return
-	}
 	for i := range x {
-		g.FADD(y[i].S4, y[i].S4, V[28].S4)
-		g.FMUL(y[i].S4, y[i].S4, V[20].S4)
-		g.FMUL(y[i].S4, y[i].S4, x[i].S4)
+		g.FMUL(z[i].S4, x[i].S4, x[i].S4)
+	}
+	g.horner(z, n, 1.2055332982e-4, -8.5483270234e-4, 5.2239776254e-3, -2.6866170645e-2, 0.11283791671, -0.37612638903, 1.1283791671)
+	g.konst(V[20], 0.5)
+	for i := range x {
+		g.FMUL(n[i].S4, n[i].S4, x[i].S4)
+		g.FCMGT(z[i].S4, V[20].S4, a[i].S4)
+		g.BIT(y[i].B16, n[i].B16, z[i].B16)
 	}
 }
