@@ -30,6 +30,7 @@ type App struct {
 	cache  *optimizer.Cache
 	self   []string // how to start this program as an agent; nil: the embedded one
 	own    bool     // always self
+	isa    string   // poorer instruction set to use
 	kept   bool     // the home folder was named: everything lies in it
 
 	mu    sync.Mutex
@@ -69,7 +70,7 @@ func Open(opt Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &App{home: home, self: opt.Self, own: opt.Own, kept: kept, engine: eng, cache: optimizer.NewCache(cachedSteps)}, nil
+	return &App{home: home, self: opt.Self, own: opt.Own, isa: opt.ISA, kept: kept, engine: eng, cache: optimizer.NewCache(cachedSteps)}, nil
 }
 
 // Home is the folder where Fettle keeps targets, history and cache.

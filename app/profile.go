@@ -23,9 +23,9 @@ type ProfileRequest struct {
 	ISA      string
 	Pack     string // auto, small or fast: what packed weights may need; "" is auto
 	Fresh    bool   // neither use nor keep a prepared plan
-	Optimize bool // apply the recipe standard first
-	Warmup   int  // inferences before the measurement, 0: until the times settle
-	Runs     int  // inferences a launch, clean and instrumented each
+	Optimize bool   // apply the recipe standard first
+	Warmup   int    // inferences before the measurement, 0: until the times settle
+	Runs     int    // inferences a launch, clean and instrumented each
 	Launches int
 	Shapes   map[string][]int
 	Inputs   map[string]*model.Tensor // nil: seeded random ones

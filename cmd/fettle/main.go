@@ -31,6 +31,7 @@ type cli struct {
 	Passes      passesCmd      `cmd:"" help:"List every pass with its options."`
 	Eval        evalCmd        `cmd:"" help:"Score a model on data."`
 	Target      targetCmd      `cmd:"" help:"Boards: add, list, facts, forget, doctor."`
+	Bench       benchCmd       `cmd:"" help:"Time the engine's kernels."`
 	Profile     profileCmd     `cmd:"" help:"Measure latency layer by layer, here or on a board."`
 	Compare     compareCmd     `cmd:"" help:"Compare two profiles."`
 	Deploy      deployCmd      `cmd:"" help:"Put a model on a board."`
