@@ -187,6 +187,54 @@ func TestInt8Rows(t *testing.T) {
 	}
 }
 
+// TestPost: the pieces of C are handed over complete, each element once, whatever the cut.
+func TestPost(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 9))
+	for _, s := range []Shape{{M: 40, N: 50, K: 7, ConstB: true, Bias: true}, {M: 20, N: 33, K: 5, TransB: true}, {M: 1, N: 16, K: 3, ConstB: true}, {M: 0, N: 4, K: 2, ConstB: true}} {
+		for _, isa := range cpu.Detect().Levels() {
+			for workers := 1; workers <= 3; workers++ {
+				algs, err := Plan(s, cpu.Detect().Limit(isa))
+				if err != nil {
+					t.Fatal(err)
+				}
+				a, b, bias := random(r, s.M*s.K), random(r, s.K*s.N), random(r, s.N)
+				want := Reference(s, a, b, bias, make([]float32, s.M*s.N))
+				k, err := algs[0].Bind(workers)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ld := s.N + 5
+				buf := Buffers{A: append(a, make([]float32, 16)...), B: b, C: make([]float32, s.M*ld), Bias: bias, LDC: ld, Scratch: make([]float32, k.Scratch())}
+				if s.ConstB {
+					buf.Packed = make([]float32, k.PackedLen())
+					if err := k.Pack(buf.Packed, b, 0); err != nil {
+						t.Fatal(err)
+					}
+				}
+				buf.Post = func(c []float32, rows, cols, ld int) {
+					for y := range rows {
+						for x := range cols {
+							c[y*ld+x] += 100
+						}
+					}
+				}
+				run(t, k, buf)
+				for y := range s.M {
+					for x := range ld {
+						w := float32(0)
+						if x < s.N {
+							w = want[y*s.N+x] + 100
+						}
+						if d := buf.C[y*ld+x] - w; !(math.Abs(float64(d)) < 1e-4) {
+							t.Fatalf("%s, %d workers, %+v: element %d, %d is %g, want %g", k.Name, workers, s, y, x, buf.C[y*ld+x], w)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestBadInput(t *testing.T) {
 	for _, s := range []Shape{{M: -1}, {M: 1 << 40}, {M: 1, Act: cpu.Act{Kind: cpu.SiLU}}, {M: 1, Int8: true, TransA: true}} {
 		if _, err := Plan(s, cpu.Detect()); err == nil {
