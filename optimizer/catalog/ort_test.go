@@ -196,6 +196,11 @@ func TestExportsRunInONNXRuntime(t *testing.T) {
 	}
 	plain := &optimizer.Recipe{Schema: 1, Steps: []optimizer.RecipeStep{{Pass: "eliminate-dead", Options: map[string]any{"input_weights": "fix"}}, {Pass: "fold-batchnorm"},
 		{Pass: "quantize", Options: map[string]any{"reduce_range": reduce}}}}
+	with := func(o map[string]any) *optimizer.Recipe {
+		r := *plain
+		r.Steps = append(append([]optimizer.RecipeStep(nil), plain.Steps[:2]...), optimizer.RecipeStep{Pass: "quantize", Options: o})
+		return &r
+	}
 	for _, c := range []struct {
 		name  string
 		r     *optimizer.Recipe
@@ -218,6 +223,13 @@ func TestExportsRunInONNXRuntime(t *testing.T) {
 		{"fp16, optimised", weights("fp16"), "all", 1e-4},
 		{"bf16, optimised", weights("bf16"), "all", 1e-4},
 		{"int8 without fusion", plain, "all", 0.05},
+		{"operators, as written", with(map[string]any{"export": "qoperator", "reduce_range": reduce}), "disabled", 0.02},
+		{"operators, optimised", with(map[string]any{"export": "qoperator", "reduce_range": reduce}), "all", 0.02},
+		{"int16, as written", with(map[string]any{"activations": "int16"}), "disabled", 1e-3},
+		{"dynamic, as written", with(map[string]any{"activations": "dynamic", "reduce_range": reduce}), "disabled", 1e-4},
+		{"dynamic, optimised", with(map[string]any{"activations": "dynamic", "reduce_range": reduce}), "all", 1e-2},
+		{"gptq int3, as written", with(map[string]any{"activations": "none", "weights": "int3", "rounding": "gptq"}), "disabled", 1e-5},
+		{"mixed, as written", with(map[string]any{"activations": "none", "weights": "mixed", "size": 30.0}), "disabled", 1e-5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			steps := run(t, m, c.r, items(in))

@@ -9,8 +9,8 @@ import (
 	"fettle/model"
 )
 
-// meanRows is how many rows of a layer, over all items, its means are taken of.
-const meanRows = 1 << 12
+// meanRows is how many rows of a layer, over meanItems items, its means are taken of.
+const meanRows, meanItems = 1 << 12, 64
 
 // center moves the bias of a layer so that the mean of each output channel over the calibration rows is that of the float
 // model: b += W·mean(x) - Ŵ·mean(x̂). It gives the reason where it leaves the layer as it is.

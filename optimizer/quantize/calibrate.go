@@ -149,6 +149,8 @@ func chooseSteps(r *ranges, o Options) (map[string]step, error) {
 	fixed := r.sel.unit()
 	for g, h := range r.groups {
 		switch {
+		case o.Activations == "int16": // symmetric, as 16-bit kernels want it; so many steps need no clipping
+			out[g] = symmetric(math.Max(h.max, -h.min), lo, hi)
 		case fixed[g]: // from 0 to 1 whatever the data says; 1 itself is one step short, as in every runtime
 			out[g] = step{scale: 1 / float32(hi-lo+1), zero: lo, lo: lo, hi: hi}
 		case o.Calibration == "mse":
@@ -167,10 +169,22 @@ func chooseSteps(r *ranges, o Options) (map[string]step, error) {
 
 // bounds are the integers of values.
 func bounds(o Options) (lo, hi int) {
-	if o.Activations == "uint8" {
+	switch o.Activations {
+	case "uint8":
 		return 0, 255
+	case "int16":
+		return -32767, 32767
 	}
 	return -128, 127
+}
+
+// symmetric spreads the steps over [-most, most].
+func symmetric(most float64, lo, hi int) step {
+	s := step{scale: float32(most / float64(hi)), lo: lo, hi: hi}
+	if !(s.scale >= 1e-30) {
+		s.scale = 1
+	}
+	return s
 }
 
 // asymmetric spreads the steps over [min, max], which holds 0, so that 0 falls on a step.

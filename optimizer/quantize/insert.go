@@ -150,8 +150,11 @@ func (w *writer) pair(value, from, to string, near *model.Node) {
 	group := w.sel.find(value)
 	s := w.steps[group]
 	dt := model.Int8
-	if w.o.Activations == "uint8" {
+	switch w.o.Activations {
+	case "uint8":
 		dt = model.Uint8
+	case "int16":
+		dt = model.Int16
 	}
 	scale := w.constant("scale "+group, group+"_scale", func() *model.Tensor { return model.Scalar32(s.scale) })
 	zero := w.constant("zero "+group, group+"_zero", func() *model.Tensor {
@@ -187,7 +190,8 @@ func (w *writer) weights(n *model.Node, l *layer) error {
 	sx := float32(0)
 	var bias []float32
 	var floor []float64
-	if l.bias != "" && w.o.Activations != "none" {
+	// With values of 16 bits a bias in steps of the sums would not fit int32: it stays float.
+	if l.bias != "" && w.o.static() && w.o.Activations != "int16" {
 		bias = model.Data[float32](w.sel.view.Const(l.bias))
 		for c, b := range bias {
 			if b-b != 0 {

@@ -43,7 +43,7 @@ func newJob(ctx context.Context, env *optimizer.Env, o Options, m *model.Model) 
 	if env.Data == nil || env.Data.Len() == 0 {
 		return j, j.withoutData()
 	}
-	if o.Activations != "none" {
+	if o.static() {
 		ranges, err := calibrate(ctx, env, up, j.sel, o.Samples)
 		if err != nil {
 			return nil, fail.In(err, "calibrate", fail.Where{})
@@ -60,7 +60,7 @@ func newJob(ctx context.Context, env *optimizer.Env, o Options, m *model.Model) 
 
 // tunes reports whether weights or biases are changed on data.
 func (j *job) tunes() bool {
-	return j.o.Rounding != "nearest" || j.o.CorrectBias && j.o.Activations != "none"
+	return j.o.Rounding != "nearest" || j.o.CorrectBias && j.o.static()
 }
 
 // withoutData refuses what cannot be done without.
@@ -69,7 +69,7 @@ func (j *job) withoutData() error {
 		needed        bool
 		what, instead string
 	}{
-		{j.o.Activations != "none", "quantizing values", "set activations = \"none\" for weights only"},
+		{j.o.static(), "quantizing values", "set activations = \"none\" for weights only"},
 		{j.o.Rounding != "nearest", "rounding = \"" + j.o.Rounding + "\"", "set rounding = \"nearest\""},
 		{j.o.Weights == "mixed", "weights = \"mixed\"", "set weights to one type"},
 		{j.o.MaxDrop < 100, "max_drop", "set max_drop = 100"},
@@ -100,7 +100,11 @@ func (j *job) load(ctx context.Context) error {
 		at = append(at, j.float.Graph.Position(id))
 	}
 	each := 2*w.bytes(at) + 1 // of the float and of the quantized model
-	if j.batch, err = loadItems(ctx, j.env.Data, j.o.Samples, int(max(memory/each, 2))); err != nil {
+	samples := j.o.Samples
+	if j.o.Rounding == "nearest" {
+		samples = min(samples, meanItems)
+	}
+	if j.batch, err = loadItems(ctx, j.env.Data, samples, int(max(memory/each, 2))); err != nil {
 		return err
 	}
 	j.want, err = outputs(ctx, j.env, j.float, j.batch.judges())
@@ -173,6 +177,19 @@ func (j *job) run(ctx context.Context) (*model.Model, []optimizer.Finding, error
 		}
 		j.say(optimizer.Applied, "quantize", fmt.Sprintf("outputs on %s: %s", j.where(), f))
 	}
+	var more []optimizer.Finding
+	if j.o.Activations == "dynamic" {
+		if out, more, err = toDynamic(out); err != nil {
+			return nil, nil, err
+		}
+		j.found = append(j.found, more...)
+	}
+	if j.o.Export == "qoperator" {
+		if out, more, err = toOperators(out); err != nil {
+			return nil, nil, err
+		}
+		j.found = append(j.found, more...)
+	}
 	found := w.sel.found
 	for i := range found {
 		if found[i].Outcome == optimizer.Applied && len(found[i].Nodes) > 0 {
@@ -238,6 +255,9 @@ func versions(o Options) (int, int64) {
 	w := precisions[o.Weights]
 	if o.Weights == "mixed" {
 		w = precisions["int4"]
+	}
+	if o.Activations == "int16" {
+		return max(w.opset, blockOpset), max(w.ir, blockIR)
 	}
 	if o.Block > 0 {
 		return max(w.opset, blockOpset), max(w.ir, blockIR)

@@ -35,7 +35,7 @@ import (
 // Options are the options of quantize.
 type Options struct {
 	Weights     string  `opt:"weights" enum:"int8 int4 int3 fp16 bf16 fp8 mixed" help:"type of the weights in the file; mixed: one for each layer, by what it costs and saves"`
-	Activations string  `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; none: weights only"`
+	Activations string  `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; none: weights only; dynamic: bytes with the scale of each run"`
 	Rounding    string  `opt:"rounding" enum:"nearest gptq adaround" help:"how a weight chooses between two steps; gptq makes up for the errors of a layer's other weights on calibration data" paper:"Frantar et al. 2023, arXiv:2210.17323"`
 	Calibration string  `opt:"calibration" enum:"minmax percentile mse entropy" help:"how the range of a value is chosen from calibration data" paper:"Nagel et al. 2021, arXiv:2106.08295, section 3.1"`
 	Percentile  float64 `opt:"percentile" min:"90" max:"100" unit:"%" help:"share of a value's elements that its range holds" when:"calibration=percentile"`
@@ -67,16 +67,19 @@ func (p *pass) Info() optimizer.Info {
 // Options is the struct of options.
 func (p *pass) Options() any { return &p.o }
 
+// static reports whether values get scales from calibration.
+func (o Options) static() bool { return o.Activations != "none" && o.Activations != "dynamic" }
+
 // supported names what the options ask for and the pass does not do.
 func (p *pass) supported() error {
 	for _, c := range []struct {
 		option, value string
 		does          []string
 	}{
-		{"rounding", p.o.Rounding, []string{"nearest", "gptq"}}, {"export", p.o.Export, []string{"qdq"}},
-		{"activations", p.o.Activations, []string{"int8", "uint8", "none"}}, {"calibration", p.o.Calibration, []string{"minmax", "percentile", "mse", "entropy"}},
+		{"rounding", p.o.Rounding, []string{"nearest", "gptq"}}, {"export", p.o.Export, []string{"qdq", "qoperator"}},
+		{"activations", p.o.Activations, []string{"int8", "uint8", "int16", "none", "dynamic"}}, {"calibration", p.o.Calibration, []string{"minmax", "percentile", "mse", "entropy"}},
 	} {
-		if c.option == "calibration" && p.o.Activations == "none" || slices.Contains(c.does, c.value) {
+		if c.option == "calibration" && !p.o.static() || slices.Contains(c.does, c.value) {
 			continue
 		}
 		return fail.New(fail.Unsupported, "%s = %q is not supported", c.option, c.value).At(fail.Where{Option: c.option}).Try("use %s", strings.Join(c.does, " or "))

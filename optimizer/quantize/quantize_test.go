@@ -300,6 +300,9 @@ func TestAccuracy(t *testing.T) {
 		{"int8 entropy", map[string]any{"calibration": "entropy"}, 0.05},
 		{"uint8", map[string]any{"activations": "uint8"}, 0.03},
 		{"one scale a weight", map[string]any{"per_channel": false}, 0.03},
+		{"int16", map[string]any{"activations": "int16"}, 0.01},
+		{"dynamic", map[string]any{"activations": "dynamic"}, 0.03},
+		{"operators", map[string]any{"export": "qoperator"}, 0.03},
 		{"weights only", map[string]any{"activations": "none"}, 0.01},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -330,7 +333,7 @@ func TestAccuracy(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	m := parse(t, net)
-	for k, v := range map[string]any{"weights": "int4", "rounding": "adaround", "export": "qoperator", "activations": "dynamic"} {
+	for k, v := range map[string]any{"weights": "int4", "rounding": "adaround"} {
 		p := New()
 		if err := spec.Decode(p.Options(), map[string]any{k: v}); err != nil {
 			t.Fatal(err)

@@ -74,7 +74,7 @@ func selectNodes(env *optimizer.Env, m *model.Model, o Options, plan plan) (*sel
 		return nil, fail.In(err, "quantize", fail.Where{})
 	}
 	s := &selection{layers: map[model.NodeID]*layer{}, group: map[string]string{}, types: inf.Types, view: optimizer.NewView(m, "quantize")}
-	values := o.Activations != "none"
+	values := o.static()
 	for _, n := range m.Graph.Nodes {
 		why, allowed := env.Scope.Allows(n)
 		switch {

@@ -160,7 +160,7 @@ func (t *tuner) bias(n *model.Node, p *placed) ([]float64, bool) {
 		}
 		return out, t.o.CorrectBias
 	}
-	return out, t.o.CorrectBias && t.o.Activations == "none" && is(n, "Conv", "Gemm") && input(n, 2) == ""
+	return out, t.o.CorrectBias && !t.o.static() && is(n, "Conv", "Gemm") && input(n, 2) == ""
 }
 
 // store puts what was found into the model.
@@ -242,7 +242,7 @@ func (l *lot) at(c, k int) int {
 
 // scaled reports whether each output channel has its own scale, which may change.
 func (l *lot) scaled() bool {
-	return l.o.Activations == "none" && l.p.grid.block == 0 && l.p.grid.axis >= 0
+	return !l.o.static() && l.p.grid.block == 0 && l.p.grid.axis >= 0
 }
 
 // solve rounds every output channel; it gives the reason where it cannot.
