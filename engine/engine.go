@@ -69,7 +69,8 @@ type Plan struct {
 	buffers []*buffer // with a place in the arena
 	slots   int
 	arena   int
-	rec     *recording // nil where Prepared
+	rec     *recording                                                  // nil where Prepared
+	compile func(context.Context, *model.Model, Options) (*Plan, error) // of subgraphs, once their shapes are known
 }
 
 // Compile chooses kernels for every node of m. It fails with fail.Unsupported naming all operators that have neither
@@ -110,7 +111,12 @@ func compile(ctx context.Context, m *model.Model, opt Options, prep *replay) (*P
 		opt.Small = true
 		return compile(ctx, m, opt, prep)
 	}
-	return l.finish()
+	p, err := l.finish()
+	if err != nil {
+		return nil, err
+	}
+	p.compile = Compile
+	return p, nil
 }
 
 func unsupported(nodes []*model.Node) error {

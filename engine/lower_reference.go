@@ -51,7 +51,12 @@ func (l *lowering) reference(n *model.Node) error {
 			s.Bytes += byteSize(v)
 		}
 	}
-	ev := &ops.Evaluator{Model: l.m}
+	consts := map[string]*model.Tensor{}
+	for k, v := range scope {
+		if v.data != nil {
+			consts[k] = v.data
+		}
+	}
 	s.eval = func(ctx context.Context, ses *Session) error {
 		args := make([]*model.Tensor, len(in))
 		for i, v := range in {
@@ -61,7 +66,7 @@ func (l *lowering) reference(n *model.Node) error {
 		for k, v := range scope {
 			env[k] = ses.tensor(v)
 		}
-		res, err := ev.Node(ctx, ses.Plan.Model, n, args, env)
+		res, err := ses.evaluator(consts).Node(ctx, ses.Plan.Model, n, args, env)
 		if err != nil {
 			return err
 		}

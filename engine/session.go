@@ -21,6 +21,8 @@ type Session struct {
 	fixed map[*value]*model.Tensor
 	parts []part
 	ends  []time.Duration
+	subs  bodies
+	owns  bool // the crew
 }
 
 // part is a run of kernel steps, or one step on the caller's goroutine.
@@ -33,11 +35,23 @@ type part struct {
 
 // NewSession allocates the arena and starts the workers. Close gives both back.
 func (p *Plan) NewSession() (*Session, error) {
+	crew := team.New(p.Options.Threads)
+	s, err := p.newSession(crew)
+	if err != nil {
+		crew.Close()
+		return nil, err
+	}
+	s.owns = true
+	return s, nil
+}
+
+// newSession is NewSession with the workers of another session, which waits for this one.
+func (p *Plan) newSession(crew *team.Team) (*Session, error) {
 	block, err := cpu.NewBlock(p.arena + 2*align)
 	if err != nil {
 		return nil, fail.New(fail.TooBig, "cannot map %d MB for activations: %v", p.arena>>20, err)
 	}
-	s := &Session{Plan: p, crew: team.New(p.Options.Threads), block: block, arena: block.Bytes(),
+	s := &Session{Plan: p, crew: crew, block: block, arena: block.Bytes(),
 		heap: make([]*model.Tensor, p.slots), fixed: map[*value]*model.Tensor{}}
 	for _, v := range p.values {
 		if v.plain != nil && v.data == nil {
@@ -325,7 +339,10 @@ func (s *Session) Outputs() []*model.Tensor {
 
 // Close stops the workers and frees the arena.
 func (s *Session) Close() {
-	s.crew.Close()
+	s.closeBodies()
+	if s.owns {
+		s.crew.Close()
+	}
 	_ = s.block.Free()
 	s.arena = nil
 }
