@@ -1,0 +1,192 @@
+// Package prune owns the pass prune-channels: which channels of a model have to go together, which of them matter least, their
+// removal from the weights, and the refit of the layers that read what is left.
+//
+// It runs no model itself: a runner and data come with the environment. Start reading at Options, then at newSpace (what goes
+// together), cutting (removal) and refit.
+package prune
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+
+	"fettle/internal/fail"
+	"fettle/model"
+	"fettle/optimizer"
+)
+
+// prune-channels
+//
+//	Before:     y = Conv(x, W); z = Relu(y); u = Conv(z, V)
+//	After:      y = Conv(x, W[kept]); z = Relu(y); u = Conv(z, V'[:, kept])
+//	Conditions: W and V are stored float32 constants that nobody else reads; every operator between maps channels by a known rule.
+//	            Channels that go through a sum belong to all its layers and stay unless sums = true.
+//	Formula:    V' and a bias c solve min |X V'^T + c - Y|^2 + lambda |V' - V[:, kept]|^2, lambda = 1e-3 of the mean diagonal of
+//	            the centred X^T X, with X the rows that the pruned network gives and Y the outputs of the original one.
+//	Exactness:  scored: only data says how good it is.
+//	Paper:      Fang et al. 2023, arXiv:2301.12900 (groups); He et al. 2017, arXiv:1707.06168 (refit).
+
+// Options are the options of prune-channels.
+type Options struct {
+	Ratio      float64            `opt:"ratio" min:"0" max:"0.99" step:"0.05" help:"share of the channels of each group that goes"`
+	Criterion  string             `opt:"criterion" enum:"l1 l2 bn geometric-median" help:"which channels matter least: small weights, a small scale of the normalisation, or weights that others can stand in for" paper:"Li et al. 2017, arXiv:1608.08710; He et al. 2019, arXiv:1811.00250"`
+	Allocation string             `opt:"allocation" enum:"uniform list" help:"the same ratio for all groups, or one for each layer that is listed"`
+	Ratios     map[string]float64 `opt:"ratios" help:"ratio of the group of each layer named" when:"allocation=list"`
+	Multiple   int                `opt:"multiple" min:"1" max:"64" help:"channels that stay are rounded up to a multiple of this: the tile of the board's kernels"`
+	Sums       bool               `opt:"sums" help:"also cut channels that go through sums, in all layers at once"`
+	Skip       []string           `opt:"skip" help:"layers whose channels stay; first and last stand for the first and the last layer"`
+	Refit      string             `opt:"refit" enum:"none least-squares" help:"fits the layers that read the channels left to the outputs that they had, on unlabelled data" paper:"He et al. 2017, arXiv:1707.06168"`
+	Samples    int                `opt:"samples" min:"8" max:"100000" help:"data items to fit on" when:"refit=least-squares"`
+}
+
+// New makes the pass with its defaults.
+func New() optimizer.Pass {
+	return &pass{o: Options{Ratio: 0.25, Criterion: "l1", Allocation: "uniform", Ratios: map[string]float64{}, Multiple: 1, Refit: "least-squares", Samples: 256}}
+}
+
+type pass struct{ o Options }
+
+const name = "prune-channels"
+
+// Info describes the pass.
+func (p *pass) Info() optimizer.Info {
+	return optimizer.Info{Name: name, Title: "Prune channels", Exactness: optimizer.Scored, NeedsData: true,
+		Promise: "Removes the channels that matter least from the weights and fits the layers behind them to what is left: fewer parameters, less work, a smaller file.",
+		Paper:   "Fang et al. 2023, arXiv:2301.12900; He et al. 2017, arXiv:1707.06168", Undo: "the weights of the channels"}
+}
+
+// Options is the struct of options.
+func (p *pass) Options() any { return &p.o }
+
+// Check predicts which groups would lose channels; it needs no data.
+func (p *pass) Check(env *optimizer.Env, m *model.Model) ([]optimizer.Finding, error) {
+	s, err := newSpace(m)
+	if err != nil {
+		return nil, err
+	}
+	_, found := s.choose(env, p.o)
+	return found, nil
+}
+
+// Apply cuts and refits. fail.Usage without data where a refit is asked for.
+func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*model.Model, []optimizer.Finding, error) {
+	s, err := newSpace(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	gone, found := s.choose(env, p.o)
+	if len(gone) == 0 {
+		return m, found, nil
+	}
+	refits := p.o.Refit == "least-squares"
+	if refits && (env.Data == nil || env.Data.Len() == 0) {
+		return nil, nil, fail.New(fail.Usage, "the refit needs data").Doing("prune channels").
+			Try("give a folder of typical inputs with --data, or set refit = \"none\"")
+	}
+	env.Progress.Report(0, 0, "cutting channels")
+	out, err := s.cut(gone)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range found {
+		if found[i].Outcome == optimizer.Applied {
+			found[i].Gain.Bytes = s.saved(gone, found[i].Nodes)
+		}
+	}
+	if refits {
+		var more []optimizer.Finding
+		if out, more, err = s.refit(ctx, env, p.o, out, gone); err != nil {
+			return nil, nil, err
+		}
+		found = append(found, more...)
+	}
+	return out, found, nil
+}
+
+// choose decides which classes of channels go, by root.
+func (s *space) choose(env *optimizer.Env, o Options) (map[int]bool, []optimizer.Finding) {
+	gone := map[int]bool{}
+	var found []optimizer.Finding
+	groups := s.groups()
+	for i, g := range groups {
+		f := optimizer.Describe(name, g.nodes...)
+		n, why := o.removed(env, g, i == 0, i == len(groups)-1)
+		if why == "" && n == 0 {
+			why = "the ratio leaves all channels"
+		}
+		if why != "" {
+			f.Outcome, f.Reason = optimizer.Refused, why
+			found = append(found, f)
+			continue
+		}
+		score := s.scores(g, o.Criterion)
+		var free []int
+		for _, c := range g.classes {
+			if c.why == "" {
+				free = append(free, c.root)
+			}
+		}
+		sort.SliceStable(free, func(a, b int) bool { return score[free[a]] < score[free[b]] })
+		for _, r := range free[:n] {
+			gone[r] = true
+		}
+		f.Outcome, f.Reason = optimizer.Applied, fmt.Sprintf("%d of %d channels removed (%s); group: %s", n, g.Channels, o.Criterion, g)
+		found = append(found, f)
+	}
+	if len(found) == 0 {
+		found = append(found, optimizer.Finding{Rule: name, Outcome: optimizer.Nothing, Reason: "no layer makes channels that could be followed"})
+	}
+	return gone, found
+}
+
+// removed is how many channels of g go, or why none may.
+func (o *Options) removed(env *optimizer.Env, g *Group, first, last bool) (int, string) {
+	if why, ok := env.Scope.Allows(g.nodes...); !ok {
+		return 0, why
+	}
+	for _, s := range o.Skip {
+		if s == "first" && first || s == "last" && last || slices.ContainsFunc(g.nodes, func(n *model.Node) bool { return n.Label() == s || string(n.ID) == s }) {
+			return 0, "skipped by " + s
+		}
+	}
+	ratio := o.Ratio
+	if o.Allocation == "list" {
+		listed := false
+		for _, n := range g.nodes {
+			for _, key := range []string{n.Label(), string(n.ID)} {
+				if r, ok := o.Ratios[key]; ok {
+					ratio, listed = r, true
+				}
+			}
+		}
+		if !listed {
+			return 0, "not in the list of ratios"
+		}
+	}
+	free := 0
+	for _, c := range g.classes {
+		if c.why == "" {
+			free++
+		}
+	}
+	if free == 0 {
+		why := "all channels stay"
+		for w := range g.Locked {
+			why = max(why, w) // one of them, always the same
+		}
+		if len(g.Locked) == 1 {
+			for w := range g.Locked {
+				why = w
+			}
+		}
+		return 0, why
+	}
+	if g.Joint != "" && !o.Sums {
+		return 0, "its channels go through the sum " + g.Joint + " and belong to all layers there; sums = true cuts them too"
+	}
+	kept := g.Channels - int(math.Floor(ratio*float64(g.Channels)+1e-9))
+	kept = max((kept+o.Multiple-1)/o.Multiple*o.Multiple, 1)
+	return max(min(g.Channels-kept, free, g.Channels-1), 0), ""
+}
