@@ -149,4 +149,3 @@ func (s *Session) BodyPlans() int {
 	}
 	return n
 }
-

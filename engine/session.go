@@ -29,7 +29,8 @@ type Session struct {
 type part struct {
 	first, last int // steps, half open
 	tasks       []team.Task
-	ofStep      []int // step of each task
+	groups      []team.Task // the same, with fewer barriers
+	ofStep      []int       // step of each task
 	eval        func(ctx context.Context, s *Session) error
 }
 
@@ -92,6 +93,9 @@ func (s *Session) bind() error {
 			p.ofStep = append(p.ofStep, i)
 		}
 		tasks = max(tasks, len(p.tasks))
+	}
+	for i := range s.parts {
+		s.settle(&s.parts[i])
 	}
 	s.ends = make([]time.Duration, tasks)
 	return nil
@@ -307,7 +311,7 @@ func (s *Session) part(ctx context.Context, p *part, ns []int64) error {
 		return fail.In(err, "run", fail.Where{Node: st.Name, Op: st.Op})
 	}
 	if ns == nil {
-		return s.crew.Run(ctx, p.tasks...)
+		return s.crew.Run(ctx, p.groups...)
 	}
 	ends := s.ends[:len(p.tasks)]
 	if err := s.crew.RunTimed(ctx, ends, p.tasks...); err != nil {

@@ -24,6 +24,7 @@ type Task interface {
 // Team is a group of workers. The goroutine that calls Run is worker 0.
 type Team struct {
 	n       int32
+	spins   int
 	arrived atomic.Int32
 	_       [56]byte
 	claim   atomic.Int32
@@ -59,7 +60,10 @@ func (e *PanicError) Error() string { return fmt.Sprintf("kernel %d panicked: %v
 
 // New starts n-1 workers (n >= 1); Close ends them.
 func New(n int) *Team {
-	t := &Team{n: int32(max(1, n))}
+	t := &Team{n: int32(max(1, n)), spins: spins}
+	if n > runtime.GOMAXPROCS(0) {
+		t.spins = crowded
+	}
 	t.cond = sync.NewCond(&t.mu)
 	for w := 1; w < int(t.n); w++ {
 		t.done.Add(1)
@@ -175,6 +179,9 @@ func (t *Team) stage(i int, task Task, s, w int) {
 // spins is about 100 us of looking at the phase before parking.
 const spins = 100000
 
+// crowded is the same where workers have to share processors: who spins keeps the one away that is waited for.
+const crowded = 100
+
 // barrier returns when all workers have called it, and tells whether the job must stop: the answer lies in the phase, so
 // that all get the same. The last one to come does what must be done once: reset the counters, note the time if a task
 // has ended (*end >= 0), look at the context.
@@ -199,7 +206,7 @@ func (t *Team) barrier(end *int) bool {
 		}
 		return stop
 	}
-	for range spins {
+	for range t.spins {
 		if now := t.phase.Load(); now != ph {
 			return now&1 != 0
 		}
