@@ -26,6 +26,7 @@ type cli struct {
 	Convert     convertCmd     `cmd:"" help:"Write a model in another form: fixed shapes, a part of it, another opset."`
 	Run         runCmd         `cmd:"" help:"Run one inference."`
 	Diff        diffCmd        `cmd:"" help:"Compare the outputs and layers of two models."`
+	Debug       debugCmd       `cmd:"" help:"Compare a quantized model with its float model, value by value and weight by weight."`
 	Conformance conformanceCmd `cmd:"" help:"Run cases in the layout of the ONNX backend tests."`
 	Optimize    optimizeCmd    `cmd:"" help:"Apply a recipe."`
 	Passes      passesCmd      `cmd:"" help:"List every pass with its options."`
