@@ -2,8 +2,11 @@ package app
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"fettle/dataset"
 	"fettle/internal/fail"
@@ -265,13 +268,31 @@ func (r engineRunner) Open(_ context.Context, m *model.Model) (optimizer.Session
 	return &engineSession{a: r.a, m: m}, nil
 }
 
-// engineSession compiles for the shapes of the inputs it is given, and anew when they change.
+// keptPlans is how many plans an engineSession keeps: data of a few sizes that take turns is planned once for each size.
+const keptPlans = 4
+
+// engineSession compiles for the shapes of the inputs it is given, and keeps the plans of the shapes that it met last.
 type engineSession struct {
-	a      *App
-	m      *model.Model
-	s      runtimes.Session
-	plain  optimizer.Session // reference kernels, where the engine has none for an operator
-	shapes map[string][]int
+	a     *App
+	m     *model.Model
+	made  []shaped          // used last first
+	plans int               // made so far
+	plain optimizer.Session // reference kernels, where the engine has none for an operator
+}
+
+// shaped is a session for inputs of some shapes and types.
+type shaped struct {
+	runtimes.Session
+	key string
+}
+
+// shapesKey names what a plan for these inputs depends on.
+func shapesKey(in map[string]*model.Tensor) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		fmt.Fprintf(&b, "%q %d %v ", name, in[name].DType, in[name].Shape)
+	}
+	return b.String()
 }
 
 // Run computes the outputs in the order of the graph.
@@ -279,51 +300,61 @@ func (e *engineSession) Run(ctx context.Context, in map[string]*model.Tensor) ([
 	if e.plain != nil {
 		return e.plain.Run(ctx, in)
 	}
-	if e.s == nil || !e.fits(in) {
-		if err := e.Close(); err != nil {
+	s, err := e.session(ctx, in)
+	if fail.Is(err, fail.Unsupported) {
+		if e.plain, err = (optimizer.Reference{}).Open(ctx, e.m); err != nil {
 			return nil, err
 		}
+		return e.plain.Run(ctx, in)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Feed(in); err != nil {
+		return nil, err
+	}
+	if err := s.Exec(ctx, nil); err != nil {
+		return nil, err
+	}
+	return s.Result(), nil
+}
+
+// session finds or makes the session for inputs like these.
+func (e *engineSession) session(ctx context.Context, in map[string]*model.Tensor) (runtimes.Session, error) {
+	key := shapesKey(in)
+	i := slices.IndexFunc(e.made, func(s shaped) bool { return s.key == key })
+	if i < 0 {
 		s, err := e.a.prepare(ctx, e.m, in, 1)
-		if fail.Is(err, fail.Unsupported) {
-			if e.plain, err = (optimizer.Reference{}).Open(ctx, e.m); err != nil {
-				return nil, err
-			}
-			return e.plain.Run(ctx, in)
-		}
 		if err != nil {
 			return nil, err
 		}
-		e.s, e.shapes = s, map[string][]int{}
-		for name, t := range in {
-			e.shapes[name] = slices.Clone(t.Shape)
+		e.plans++
+		if len(e.made) == keptPlans {
+			last := e.made[keptPlans-1]
+			e.made = e.made[:keptPlans-1]
+			if err := last.Close(); err != nil {
+				return nil, err
+			}
 		}
+		i = len(e.made)
+		e.made = append(e.made, shaped{s, key})
 	}
-	if err := e.s.Feed(in); err != nil {
-		return nil, err
-	}
-	if err := e.s.Exec(ctx, nil); err != nil {
-		return nil, err
-	}
-	return e.s.Result(), nil
+	s := e.made[i]
+	copy(e.made[1:i+1], e.made[:i])
+	e.made[0] = s
+	return s, nil
 }
 
-func (e *engineSession) fits(in map[string]*model.Tensor) bool {
-	for name, t := range in {
-		if !slices.Equal(e.shapes[name], t.Shape) {
-			return false
-		}
-	}
-	return len(in) == len(e.shapes)
-}
-
-// Close frees the session.
+// Close frees the sessions.
 func (e *engineSession) Close() error {
-	if e.s == nil {
-		return nil
+	var first error
+	for _, s := range e.made {
+		if err := s.Close(); err != nil && first == nil {
+			first = err
+		}
 	}
-	err := e.s.Close()
-	e.s = nil
-	return err
+	e.made = nil
+	return first
 }
 
 // FileSizes completes a report with the sizes of the files on both ends.
