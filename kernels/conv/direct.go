@@ -1,6 +1,7 @@
 package conv
 
 import (
+	"slices"
 	"unsafe"
 
 	"fettle/kernels/cpu"
@@ -94,6 +95,7 @@ func newDirect(s Shape, family map[int]*rows, nb int, nhwc bool) *direct {
 	}
 	ic, oc := ceilDiv(s.C, blk), ceilDiv(s.M, blk)
 	taps := s.KH * s.KW
+	d.groups, d.panels = make([]group, 0, max(s.KH, ic*taps)), make([]panel, 0, oc/nb+1)
 	if nhwc {
 		n := s.KW * s.C
 		if d.main.whole {
@@ -337,8 +339,11 @@ func (b *directBound) cut(r region, place func(img, y, x int) tile) chunk {
 			mr     int
 			breaks bool
 		}
-		var order []form
-		by := map[form][]tile{}
+		type kind struct {
+			form
+			tiles []tile
+		}
+		var kinds []kind // a few
 		n := 0
 		for y := r.y0; y < r.y1; y++ {
 			x := r.x0
@@ -353,21 +358,23 @@ func (b *directBound) cut(r region, place func(img, y, x int) tile) chunk {
 						f.breaks = true
 						t.a += int64(b.row - x%b.row) // in the low bits, which are free: pixels before the break
 					}
-					if by[f] == nil {
-						order = append(order, f)
+					i := slices.IndexFunc(kinds, func(k kind) bool { return k.form == f })
+					if i < 0 {
+						i = len(kinds)
+						kinds = append(kinds, kind{f, make([]tile, 0, (r.y1-r.y0)*max(1, (r.x1-r.x0)/mr))})
 					}
-					by[f] = append(by[f], t)
+					kinds[i].tiles = append(kinds[i].tiles, t)
 					x += mr
 				}
 			}
 		}
 		table = b.table(shape, n)
-		for _, f := range order {
+		for _, f := range kinds {
 			k := table[f.mr]
 			if f.breaks {
 				k = shape.b[f.mr]
 			}
-			c.by[p.nb] = append(c.by[p.nb], mrTiles{f.mr, k, by[f]})
+			c.by[p.nb] = append(c.by[p.nb], mrTiles{f.mr, k, f.tiles})
 		}
 	}
 	return c

@@ -132,7 +132,7 @@ func BindStripes(links []Link, in, out cpu.Layout, res *cpu.Layout, rows, worker
 	}
 	h := links[last].Alg.Shape.OutH()
 	b.room(min(rows, h))
-	bound := map[string]Bound{}
+	bound := map[linkKey]Bound{}
 	n := ceilDiv(h, rows)
 	per := n // stripes of a run
 	if workers > 1 {
@@ -184,8 +184,14 @@ func view(l cpu.Layout, n int) cpu.Layout {
 	return v
 }
 
+// linkKey says which parts of stripes share their tables.
+type linkKey struct {
+	link, h       int
+	from, to, res cpu.Layout
+}
+
 // cut makes the stripe of rows y0..y1 of picture img behind the stripe before, nil for none. Links of equal shape share their tables.
-func (b *Stripes) cut(img, y0, y1 int, before *stripe, bound map[string]Bound) (stripe, error) {
+func (b *Stripes) cut(img, y0, y1 int, before *stripe, bound map[linkKey]Bound) (stripe, error) {
 	p := stripe{img: img, links: make([]stripeLink, len(b.links))}
 	last := len(b.links) - 1
 	at, first := b.out, b.out.Top // what link j writes, and the row of it that is row 0
@@ -219,7 +225,10 @@ func (b *Stripes) cut(img, y0, y1 int, before *stripe, bound map[string]Bound) (
 			from = view(b.in, x1-x0)
 			k.in = img*b.in.Image() + (x0+b.in.Top)*b.in.Row()
 		}
-		key := fmt.Sprint(j, s.H, from, to, res)
+		key := linkKey{link: j, h: s.H, from: from, to: to}
+		if res != nil {
+			key.res = *res
+		}
 		if bound[key] == nil {
 			a := *l.Alg
 			a.Shape, a.impl = s, l.Alg.impl.(sizer).sized(s)
