@@ -27,7 +27,7 @@ import (
 // the program, as with any mapped file: the folder of prepared files must belong to the user.
 const (
 	preparedMagic   = "FETTLEPL"
-	preparedVersion = 2
+	preparedVersion = 3
 	preparedHead    = 64
 	preparedBlock   = 64 << 10 // bytes of data under one hash
 	maxPreparedMeta = 16 << 20
@@ -50,8 +50,8 @@ type Key struct {
 // preparedTable is the JSON part of meta.
 type preparedTable struct {
 	Key      Key             `json:"key"`
-	Choices  string          `json:"choices"` // Options as far as they decide about packing
-	Nodes    []preparedNode  `json:"nodes"`
+	Choices  string          `json:"choices"`         // Options as far as they decide about packing
+	Nodes    []preparedNode  `json:"nodes,omitempty"` // none: what the reader says of the nodes is right
 	Consts   []preparedConst `json:"consts"`
 	Packs    []preparedPack  `json:"packs"`
 	OnnxLen  int             `json:"onnx"`
@@ -60,7 +60,7 @@ type preparedTable struct {
 	Resident int64           `json:"resident"` // bytes of data: what running the plan may touch
 }
 
-// preparedNode restores what ONNX does not store of a node.
+// preparedNode restores what a reader of the stored ONNX does not know of a node.
 type preparedNode struct {
 	ID     model.NodeID   `json:"id"`
 	Origin []model.NodeID `json:"origin,omitempty"` // where it is not the id itself

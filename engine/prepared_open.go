@@ -134,12 +134,12 @@ func (r *replay) model(b []byte) (*model.Model, error) {
 		return nil, err
 	}
 	g := m.Graph.Shallow()
-	if len(g.Nodes) != len(r.table.Nodes) {
+	if len(r.table.Nodes) > 0 && len(g.Nodes) != len(r.table.Nodes) {
 		return nil, fail.New(fail.Corrupt, "its model has %d nodes, its table %d", len(g.Nodes), len(r.table.Nodes))
 	}
 	seen := map[model.NodeID]bool{}
-	for i, n := range g.Nodes { // ours alone: nobody else has seen this model
-		t := r.table.Nodes[i]
+	for i, t := range r.table.Nodes {
+		n := g.Nodes[i] // ours alone: nobody else has seen this model
 		if t.ID == "" || seen[t.ID] {
 			return nil, fail.New(fail.Corrupt, "two nodes have the id %q", t.ID)
 		}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -25,13 +26,6 @@ func (p *Plan) WritePrepared(ctx context.Context, path string, key Key) error {
 	}
 	w := &preparedWriter{p: p}
 	w.meta.table = preparedTable{Key: key, Choices: p.Options.choices(), Packed: p.PackBytes, Arena: int64(p.ArenaBytes)}
-	for _, n := range p.Model.Graph.Nodes {
-		pn := preparedNode{ID: n.ID}
-		if len(n.Origin) != 1 || n.Origin[0] != n.ID {
-			pn.Origin = n.Origin
-		}
-		w.meta.table.Nodes = append(w.meta.table.Nodes, pn)
-	}
 	for _, r := range p.rec.packs {
 		w.meta.table.Packs = append(w.meta.table.Packs, preparedPack{r.kernel, w.place(floatBytes(r.words)), len(r.words)})
 	}
@@ -45,6 +39,9 @@ func (p *Plan) WritePrepared(ctx context.Context, path string, key Key) error {
 		return fail.In(err, "prepare", fail.Where{})
 	}
 	w.meta.onnx, w.meta.table.OnnxLen = b.Bytes(), b.Len()
+	if err := w.nodes(); err != nil {
+		return err
+	}
 	if err := w.hash(ctx); err != nil {
 		return err
 	}
@@ -53,6 +50,28 @@ func (p *Plan) WritePrepared(ctx context.Context, path string, key Key) error {
 		return err
 	}
 	return w.save(path, head)
+}
+
+// nodes notes the ids and origins of the nodes where a reader would give them others.
+func (w *preparedWriter) nodes() error {
+	read, err := onnx.Read(w.meta.onnx, "", onnx.DefaultBudget())
+	if err != nil {
+		return fail.In(err, "prepare", fail.Where{})
+	}
+	differ := false
+	for i, n := range w.p.Model.Graph.Nodes {
+		r := read.Graph.Nodes[i]
+		differ = differ || r.ID != n.ID || !slices.Equal(r.Origin, n.Origin)
+		pn := preparedNode{ID: n.ID}
+		if len(n.Origin) != 1 || n.Origin[0] != n.ID {
+			pn.Origin = n.Origin
+		}
+		w.meta.table.Nodes = append(w.meta.table.Nodes, pn)
+	}
+	if !differ {
+		w.meta.table.Nodes = nil
+	}
+	return nil
 }
 
 // preparedWriter collects the tensors of a file.
