@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # test-avx512.sh - the kernels' and the engine's tests on processors that this computer is not: Linux boots in the emulator Bochs.
 #   scripts/test-avx512.sh [-short] [model ...]
-#   BOCHS=/path/to/bochs   another build: Debian's has AVX-512 and VNNI; a newer one with Sapphire Rapids also runs AMX (scripts/bochs-amx.sh)
+#   BOCHS=/path/to/bochs   another build: Debian's runs AVX-512 without VNNI, a newer one also VNNI and AMX (scripts/bochs-amx.sh)
 # Models: westmere (no AVX), haswell (AVX2), skylake (AVX-512), icelake (VNNI), sapphire (AMX). One instruction that a processor lacks
-# ends its tests. -short leaves out the engine and the large convolutions. All models take about 40 minutes of one core.
+# ends its tests. -short leaves out the engine and the large convolutions. A model takes ten minutes of a quiet core, the engine as long again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 short=
@@ -61,12 +61,15 @@ boot() {
 	EOF
 	chmod +x "$work/root/init"
 	(cd "$work/root" && find . | /bin/busybox cpio -o -H newc 2>/dev/null) >"$work/iso/initrd"
-	# Bochs announces FSRM, but a kernel that uses it there patches itself to death.
+	# Bochs announces FSRM, but a kernel that uses it there patches itself to death. Debian's counts the space of saved registers
+	# as Linux does only without protection keys and without the compacted form; from its Ice Lake on Linux turns AVX off.
+	local clear=fsrm
+	[[ -n ${BOCHS:-} ]] || clear="fsrm,xsaves,xsavec nopku"
 	cat >"$work/iso/isolinux.cfg" <<-EOF
 		default l
 		label l
 		kernel vmlinuz
-		append initrd=initrd console=ttyS0,115200 quiet mitigations=off nokaslr lpj=1000000 tsc=reliable clocksource=tsc random.trust_cpu=on clearcpuid=fsrm lsm= no5lvl
+		append initrd=initrd console=ttyS0,115200 quiet mitigations=off nokaslr lpj=1000000 tsc=reliable clocksource=tsc random.trust_cpu=on clearcpuid=$clear lsm= no5lvl
 	EOF
 	xorriso -as mkisofs -quiet -o "$work/boot.iso" -b isolinux.bin -c boot.cat -no-emul-boot -boot-load-size 4 -boot-info-table "$work/iso" 2>/dev/null
 	rm -f "$work/log"
@@ -90,10 +93,10 @@ boot() {
 		debug: action=ignore
 	EOF
 	if [[ -n ${BOCHS:-} ]]; then
-		timeout 3600 "$BOCHS" -q -f "$work/bochsrc" >"$work/screen" 2>&1 </dev/null || true
+		timeout -k 5 3600 "$BOCHS" -q -f "$work/bochsrc" >"$work/screen" 2>&1 </dev/null || true
 	else # Debian's build waits in its debugger for "c" and wants a terminal
 		(sleep 5; echo c; while [[ ! -e $work/done ]]; do sleep 2; done) |
-			TERM=xterm timeout 3600 script -qec "bochs -q -f $work/bochsrc" /dev/null >"$work/screen" 2>&1 || true
+			TERM=xterm timeout -s KILL 3600 script -qec "bochs -q -f $work/bochsrc" /dev/null >"$work/screen" 2>&1 || true
 	fi
 }
 
@@ -101,12 +104,12 @@ declare -A name=([westmere]=corei5_arrandale_m520 [haswell]=corei7_haswell_4770 
 declare -A level=([westmere]=generic [haswell]=avx2 [skylake]=avx512f [icelake]=avx512vnni [sapphire]=amxbf16)
 models=("$@")
 if [[ ${#models[@]} == 0 ]]; then
-	models=(westmere haswell skylake icelake)
+	models=(westmere haswell skylake)
 	known=$("${BOCHS:-bochs}" --help cpu 2>&1 </dev/null || true)
 	if grep -q '^sapphire_rapids' <<<"$known"; then
-		models+=(sapphire)
+		models+=(icelake sapphire)
 	else
-		echo "AMX is not executed: this Bochs has no Sapphire Rapids. BOCHS=/path/to/bochs names one (scripts/bochs-amx.sh builds it)."
+		echo "VNNI and AMX are not executed: this Bochs has no Sapphire Rapids. BOCHS=/path/to/bochs names one (scripts/bochs-amx.sh builds it)."
 	fi
 fi
 failed=0
@@ -118,9 +121,11 @@ for m in "${models[@]}"; do
 	commands="r cpu -test.run 'Detect|Limit' -test.v
 		for p in pack quant eltwise pool team gemm; do r \$p -test.skip '$skip'; done
 		r conv -test.skip '$skip'"
-	if [[ -z $short && $m != westmere ]]; then
+	if [[ -z $short ]]; then
+		some='TestRows|IntegerRows|Fast$|Unusual|Shapes'
+		[[ $m != westmere ]] || some='Unusual|Shapes'
 		commands+="
-		r engine -test.run 'Rows|Unusual|Shapes|RandomGraphs' -test.timeout 60m"
+		r engine -test.run '$some' -test.timeout 60m"
 	fi
 	start=$SECONDS
 	boot "${name[$m]}" "$commands"
