@@ -101,7 +101,7 @@ func openPrepared(ctx context.Context, b []byte, key Key, opt Options) (*Plan, e
 		}
 	}
 	if from := m.constants(); from < int64(len(data)) {
-		_ = syscall.Madvise(data[from:], syscall.MADV_RANDOM) // a hint: single rows are read, not what lies around them
+		_ = syscall.Madvise(data[from:], syscall.MADV_RANDOM) // a hint: single rows are read, so reading ahead is in vain
 	}
 	r := &replay{table: &m.table, data: data, folded: map[string]*model.Tensor{}}
 	mod, err := r.model(m.onnx)

@@ -40,7 +40,7 @@ func available() int64 {
 }
 
 // forgetCode drops this process's mappings of its program's read-only pages: much of what loading used is not used again, and
-// what is comes back page by page from the file. The weights come in while the first inference runs, so the peak is lower by
+// what is comes back from the file. The weights come in while the first inference runs, so the peak is lower by
 // some megabytes.
 func forgetCode() {
 	exe, err := os.Readlink("/proc/self/exe")
@@ -63,9 +63,7 @@ func forgetCode() {
 		if !ok || err1 != nil || err2 != nil || to <= from || to > math.MaxUint>>1 {
 			continue
 		}
-		for _, hint := range []uintptr{syscall.MADV_RANDOM, syscall.MADV_DONTNEED} {
-			_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, uintptr(from), uintptr(to-from), hint)
-		}
+		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, uintptr(from), uintptr(to-from), syscall.MADV_DONTNEED) // a hint
 	}
 }
 
