@@ -361,7 +361,11 @@ func (b *directBound) cut(r region, place func(img, y, x int) tile) chunk {
 					i := slices.IndexFunc(kinds, func(k kind) bool { return k.form == f })
 					if i < 0 {
 						i = len(kinds)
-						kinds = append(kinds, kind{f, make([]tile, 0, (r.y1-r.y0)*max(1, (r.x1-r.x0)/mr))})
+						room := r.y1 - r.y0 // of what a row has left over
+						if mr == shape.maxMR && !f.breaks {
+							room *= max(1, (r.x1-r.x0)/mr)
+						}
+						kinds = append(kinds, kind{f, make([]tile, 0, room)})
 					}
 					kinds[i].tiles = append(kinds[i].tiles, t)
 					x += mr
