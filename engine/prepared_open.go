@@ -150,6 +150,13 @@ func (r *replay) model(b []byte) (*model.Model, error) {
 		}
 	}
 	g.Inits = slices.Clone(g.Inits)
+	place := map[string]bool{} // inputs whose values the file may hold
+	for _, v := range g.Inputs {
+		place[v.Name] = true
+	}
+	for _, in := range g.Inits {
+		delete(place, in.Name)
+	}
 	drop := map[string]bool{}
 	for _, c := range r.table.Consts {
 		t, err := r.tensor(c)
@@ -160,24 +167,17 @@ func (r *replay) model(b []byte) (*model.Model, error) {
 			r.folded[c.Name] = t
 			continue
 		}
-		if g.Input(c.Name) == nil || g.Init(c.Name) != nil || drop[c.Name] {
+		if !place[c.Name] {
 			return nil, fail.New(fail.Corrupt, "its model has no place for %s", c.Name)
 		}
+		delete(place, c.Name)
 		if c.Input {
 			drop[c.Name] = true
 		}
 		g.Inits = append(g.Inits, &model.Init{Name: c.Name, Tensor: t})
 	}
-	in := g.Inputs
-	g = g.Shallow() // its index, made above, does not know the new initializers
-	g.Inputs = nil
-	for _, v := range in {
-		if !drop[v.Name] {
-			g.Inputs = append(g.Inputs, v)
-		}
-	}
-	m = m.WithGraph(g)
-	return m, m.Graph.Check(nil)
+	g.Inputs = slices.DeleteFunc(slices.Clone(g.Inputs), func(v model.Value) bool { return drop[v.Name] })
+	return m.WithGraph(g), nil // the reader checked the graph, and every name is still defined once
 }
 
 func (r *replay) tensor(c preparedConst) (*model.Tensor, error) {
