@@ -1,33 +1,29 @@
 package train
 
 import (
-	"context"
-
 	"fettle/internal/fail"
-	"fettle/internal/task"
+	"fettle/kernels/gemm"
 	"fettle/model"
 )
 
 // geometry of a two-dimensional convolution or pool.
 type geometry struct {
-	n, c, h, w, m, oh, ow int
-	kh, kw, sh, sw        int
-	pt, pl                int
-	group                 int
+	n, c, h, w, m, oh, ow  int
+	kh, kw, sh, sw, dh, dw int
+	pt, pl                 int
+	group                  int
 }
 
 func geometryOf(n *model.Node, x []int, kh, kw, m int) (geometry, error) {
 	if len(x) != 4 {
 		return geometry{}, fail.New(fail.Unsupported, "training knows pictures [N, C, H, W], not shape %v", x)
 	}
-	g := geometry{n: x[0], c: x[1], h: x[2], w: x[3], m: m, kh: kh, kw: kw, sh: 1, sw: 1, group: int(n.Int("group", 1))}
+	g := geometry{n: x[0], c: x[1], h: x[2], w: x[3], m: m, kh: kh, kw: kw, sh: 1, sw: 1, dh: 1, dw: 1, group: int(n.Int("group", 1))}
 	if s := n.Ints("strides"); len(s) == 2 {
 		g.sh, g.sw = int(s[0]), int(s[1])
 	}
-	for _, d := range n.Ints("dilations") {
-		if d != 1 {
-			return g, fail.New(fail.Unsupported, "training knows no dilation")
-		}
+	if d := n.Ints("dilations"); len(d) == 2 {
+		g.dh, g.dw = int(d[0]), int(d[1])
 	}
 	if a := n.Str("auto_pad", "NOTSET"); a != "NOTSET" {
 		return g, fail.New(fail.Unsupported, "training knows no auto_pad %s", a)
@@ -36,47 +32,101 @@ func geometryOf(n *model.Node, x []int, kh, kw, m int) (geometry, error) {
 	if p := n.Ints("pads"); len(p) == 4 {
 		g.pt, g.pl, pb, pr = int(p[0]), int(p[1]), int(p[2]), int(p[3])
 	}
-	g.oh, g.ow = (g.h+g.pt+pb-kh)/g.sh+1, (g.w+g.pl+pr-kw)/g.sw+1
+	g.oh, g.ow = (g.h+g.pt+pb-(kh-1)*g.dh-1)/g.sh+1, (g.w+g.pl+pr-(kw-1)*g.dw-1)/g.sw+1
 	if g.oh < 1 || g.ow < 1 || g.c%g.group != 0 || g.m%g.group != 0 {
 		return g, fail.New(fail.Invalid, "shape %v does not fit the %dx%d window", x, kh, kw)
 	}
 	return g, nil
 }
 
-// span gives the output columns x with 0 <= x*s + k - p < w.
-func span(k, p, s, w, ow int) (int, int) {
-	lo := 0
-	if k < p {
-		lo = (p - k + s - 1) / s
-	}
-	hi := ow
-	if last := w - 1 - k + p; last < 0 {
-		hi = 0
-	} else {
-		hi = min(ow, last/s+1)
-	}
-	return lo, max(lo, hi)
+// columns bounds the numbers of the rows that are gathered at once, so that they stay in the second-level cache.
+const columns = 1 << 15
+
+// tile is how many output positions are worked on at once.
+func (g geometry) tile() int {
+	return max(16, columns/(g.kh*g.kw*g.c/g.group))
 }
 
-// each calls f for every (picture in [from, to), output channel, input channel, kernel position) with the rows that meet: out row offset,
-// in row offset, first and end output column. All three passes of a convolution are this loop with another body.
-func (g geometry) each(from, to int, f func(m, wi, outRow, inRow, lo, hi int)) {
-	cg, mg := g.c/g.group, g.m/g.group
-	for img := from; img < to; img++ {
-		for m := range g.m {
-			for ci := range cg {
-				c := m/mg*cg + ci
-				for ky := range g.kh {
-					for kx := range g.kw {
-						wi := ((m*cg+ci)*g.kh+ky)*g.kw + kx
-						lo, hi := span(kx, g.pl, g.sw, g.w, g.ow)
-						for oy := range g.oh {
-							iy := oy*g.sh + ky - g.pt
-							if iy < 0 || iy >= g.h {
-								continue
-							}
-							f(m, wi, ((img*g.m+m)*g.oh+oy)*g.ow, ((img*g.c+c)*g.h+iy)*g.w+kx-g.pl, lo, hi)
-						}
+// taps calls f for every tap of output positions from..to (over the batch): the place of the row, of the tap in it, and of the
+// pixel in the input, or -1 in the padding.
+func (g geometry) taps(from, to int, f func(row, tap, pixel int)) {
+	for p := from; p < to; p++ {
+		img, oy, ox := p/(g.oh*g.ow), p/g.ow%g.oh, p%g.ow
+		for ky := range g.kh {
+			iy := oy*g.sh + ky*g.dh - g.pt
+			for kx := range g.kw {
+				ix := ox*g.sw + kx*g.dw - g.pl
+				at := -1
+				if iy >= 0 && iy < g.h && ix >= 0 && ix < g.w {
+					at = (img*g.h+iy)*g.w + ix
+				}
+				f(p-from, ky*g.kw+kx, at)
+			}
+		}
+	}
+}
+
+// gather writes what output positions from..to of a group sum over, a row each: taps, then channels.
+func gather[T float](g geometry, dst, x []T, from, to, group int) {
+	cg := g.c / g.group
+	width, run := g.kh*g.kw*cg, g.kw*cg
+	whole := g.group == 1 && g.dw == 1
+	img, oy, ox := from/(g.oh*g.ow), from/g.ow%g.oh, from%g.ow
+	for ; from < to; from++ {
+		row := dst[:width]
+		dst = dst[width:]
+		ix := ox*g.sw - g.pl
+		inside := whole && ix >= 0 && ix+g.kw <= g.w
+		for ky := range g.kh {
+			iy := oy*g.sh + ky*g.dh - g.pt
+			line := row[ky*run:][:run]
+			switch {
+			case iy < 0 || iy >= g.h:
+				clear(line)
+			case inside: // a run of pixels
+				copy(line, x[((img*g.h+iy)*g.w+ix)*g.c:][:run])
+			default:
+				for kx := range g.kw {
+					px := line[kx*cg:][:cg]
+					if at := ix + kx*g.dw; at >= 0 && at < g.w {
+						copy(px, x[((img*g.h+iy)*g.w+at)*g.c+group*cg:])
+					} else {
+						clear(px)
+					}
+				}
+			}
+		}
+		if ox++; ox == g.ow {
+			if ox, oy = 0, oy+1; oy == g.oh {
+				oy, img = 0, img+1
+			}
+		}
+	}
+}
+
+// scatter adds rows as gather makes them back to the pixels.
+func scatter[T float](u *muls, g geometry, dx, rows []T, from, to, group int) {
+	cg := g.c / g.group
+	width := g.kh * g.kw * cg
+	for p := from; p < to; p++ {
+		img, oy, ox := p/(g.oh*g.ow), p/g.ow%g.oh, p%g.ow
+		row := rows[(p-from)*width:][:width]
+		for ky := range g.kh {
+			iy := oy*g.sh + ky*g.dh - g.pt
+			if iy < 0 || iy >= g.h {
+				continue
+			}
+			line, ix := row[ky*g.kw*cg:][:g.kw*cg], ox*g.sw-g.pl
+			if g.group == 1 && g.dw == 1 && ix >= 0 && ix+g.kw <= g.w {
+				d := dx[((img*g.h+iy)*g.w+ix)*g.c:][:len(line)]
+				sum(u, d, d, line)
+				continue
+			}
+			for kx := range g.kw {
+				if at := ix + kx*g.dw; at >= 0 && at < g.w {
+					d := dx[((img*g.h+iy)*g.w+at)*g.c+group*cg:][:cg]
+					for c, v := range line[kx*cg:][:cg] {
+						d[c] += v
 					}
 				}
 			}
@@ -84,23 +134,44 @@ func (g geometry) each(from, to int, f func(m, wi, outRow, inRow, lo, hi int)) {
 	}
 }
 
-// parts is how many shares a batch is cut into; fixed, so that sums do not depend on the number of processors.
-const parts = 4
+// depthwise reports whether each channel has one filter of its own.
+func (g geometry) depthwise() bool { return g.group > 1 && g.group == g.c && g.group == g.m }
 
-// shared runs f over the shares of the batch at the same time.
-func (g geometry) shared(f func(part, from, to int)) error {
-	t := task.NewGroup(context.Background())
-	size := (g.n + parts - 1) / parts
-	for p := range parts {
-		from, to := min(g.n, p*size), min(g.n, (p+1)*size)
-		if from < to {
-			t.Go("convolution", func(context.Context) error { f(p, from, to); return nil })
+// byTap reorders the weights [M, C/group, kh, kw] of a group to [taps, channels, outputs].
+func byTap[T float](g geometry, dst, w []T, group int) {
+	cg, mg, taps := g.c/g.group, g.m/g.group, g.kh*g.kw
+	for m := range mg {
+		for c := range cg {
+			from := w[((group*mg+m)*cg+c)*taps:][:taps]
+			for t, v := range from {
+				dst[(t*cg+c)*mg+m] = v
+			}
 		}
 	}
-	return t.Wait()
 }
 
-func convForward[T float](_ *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
+// addByTap adds a gradient in the order of byTap to one in the order of the weights.
+func addByTap[T float](g geometry, dw, from []T, group int) {
+	cg, mg, taps := g.c/g.group, g.m/g.group, g.kh*g.kw
+	for m := range mg {
+		for c := range cg {
+			to := dw[((group*mg+m)*cg+c)*taps:][:taps]
+			for t := range to {
+				to[t] += from[(t*cg+c)*mg+m]
+			}
+		}
+	}
+}
+
+// part copies the channels of a group of rows from..to out of y, or back.
+func part[T float](g geometry, dst, y []T, from, to, group int) {
+	mg := g.m / g.group
+	for p := from; p < to; p++ {
+		copy(dst[(p-from)*mg:][:mg], y[p*g.m+group*mg:])
+	}
+}
+
+func convForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
 	x, w := in[0], in[1]
 	if len(w.shape) != 4 {
 		return nil, nil, fail.New(fail.Unsupported, "training knows two-dimensional convolutions, not weights %v", w.shape)
@@ -109,81 +180,198 @@ func convForward[T float](_ *tape[T], n *model.Node, in []*array[T]) (*array[T],
 	if err != nil {
 		return nil, nil, err
 	}
-	y := newArray[T](g.n, g.m, g.oh, g.ow)
+	y := t.array(g.n, g.m, g.oh, g.ow)
+	var bias []T
 	if len(in) > 2 && in[2] != nil {
-		size := g.oh * g.ow
-		for i := range g.n * g.m {
-			b := in[2].v[i%g.m]
-			for k := range size {
-				y.v[i*size+k] = b
+		bias = in[2].v
+	}
+	if g.depthwise() {
+		depthwiseForward(g, y.v, x.v, w.v, bias)
+		return y, g, nil
+	}
+	mg, width, rows := g.m/g.group, g.kh*g.kw*g.c/g.group, g.n*g.oh*g.ow
+	defer t.release(t.mark())
+	size := min(g.tile(), rows)
+	col, wt, out := t.take(size*width), t.take(width*mg), y.v
+	if g.group > 1 {
+		out = t.take(size * mg)
+	}
+	for k := range g.group {
+		byTap(g, wt, w.v, k)
+		for from := 0; from < rows; from += size {
+			to := min(rows, from+size)
+			a := col[:(to-from)*width]
+			if g.direct() {
+				a = x.v[from*width : to*width]
+			} else {
+				gather(g, a, x.v, from, to, k)
+			}
+			s := gemm.Shape{M: to - from, N: mg, K: width, Bias: bias != nil}
+			if g.group == 1 {
+				if err := mul(t.muls, s, a, wt, y.v[from*mg:to*mg], bias); err != nil {
+					return nil, nil, err
+				}
+				continue
+			}
+			var b []T
+			if bias != nil {
+				b = bias[k*mg:][:mg]
+			}
+			if err := mul(t.muls, s, a, wt, out[:(to-from)*mg], b); err != nil {
+				return nil, nil, err
+			}
+			for p := from; p < to; p++ {
+				copy(y.v[p*g.m+k*mg:][:mg], out[(p-from)*mg:])
 			}
 		}
 	}
-	err = g.shared(func(_, from, to int) {
-		g.each(from, to, func(_, wi, o, i, lo, hi int) {
-			k := w.v[wi]
-			if g.sw == 1 {
-				out, row := y.v[o+lo:o+hi], x.v[i+lo:i+hi]
-				for j := range out {
-					out[j] += k * row[j]
-				}
-				return
-			}
-			for j := lo; j < hi; j++ {
-				y.v[o+j] += k * x.v[i+j*g.sw]
-			}
-		})
-	})
-	return y, g, err
+	return y, g, nil
 }
 
-func convBackward[T float](_ *tape[T], n *model.Node, in []*array[T], saved any, dy *array[T]) []*array[T] {
+// direct reports whether the rows are the pixels themselves: a 1x1 convolution.
+func (g geometry) direct() bool {
+	return g.kh*g.kw == 1 && g.sh*g.sw == 1 && g.group == 1 && g.pt+g.pl == 0 && g.oh == g.h && g.ow == g.w
+}
+
+func convBackward[T float](t *tape[T], n *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
 	g := saved.(geometry)
 	x, w := in[0], in[1]
-	dx, dw := like(x), like(w)
-	var share [parts][]T
-	err := g.shared(func(part, from, to int) {
-		sums := make([]T, len(dw.v))
-		share[part] = sums
-		g.each(from, to, func(_, wi, o, i, lo, hi int) {
-			k := w.v[wi]
-			var sum T
-			if g.sw == 1 {
-				grad, row, drow := dy.v[o+lo:o+hi], x.v[i+lo:i+hi], dx.v[i+lo:i+hi]
-				for j, d := range grad {
-					sum += d * row[j]
-					drow[j] += k * d
-				}
-			} else {
-				for j := lo; j < hi; j++ {
-					d := dy.v[o+j]
-					sum += d * x.v[i+j*g.sw]
-					dx.v[i+j*g.sw] += k * d
-				}
-			}
-			sums[wi] += sum
-		})
-	})
-	if err != nil {
-		panic(err) // a bug that a goroutine of its own has caught; it must not pass for a gradient
-	}
-	for _, sums := range share {
-		for i, v := range sums {
-			dw.v[i] += v
-		}
+	dw := t.zeros(w.shape...)
+	var dx *array[T] // not for the data itself
+	if t.wants(n.Inputs[0]) {
+		dx = t.zeros(x.shape...)
 	}
 	out := []*array[T]{dx, dw}
 	if len(in) > 2 && in[2] != nil {
-		db := like(in[2])
-		size := g.oh * g.ow
-		for i := range g.n * g.m {
-			var sum T
-			for _, d := range dy.v[i*size : (i+1)*size] {
-				sum += d
-			}
-			db.v[i%g.m] += sum
+		db := t.zeros(in[2].shape...)
+		for p := 0; p < len(dy.v); p += g.m {
+			sum(t.muls, db.v, db.v, dy.v[p:p+g.m])
 		}
 		out = append(out, db)
 	}
-	return out
+	if g.depthwise() {
+		depthwiseBackward(g, dx, dw.v, x.v, w.v, dy.v)
+		return out, nil
+	}
+	if dx != nil && g.group == 1 && g.sh*g.sw == 1 && !g.direct() {
+		if err := backThrough(t, g, dx.v, dy.v, w.v); err != nil {
+			return nil, err
+		}
+		dx = nil // done; out has it
+	}
+	mg, width, rows := g.m/g.group, g.kh*g.kw*g.c/g.group, g.n*g.oh*g.ow
+	defer t.release(t.mark())
+	size := min(g.tile(), rows)
+	col, wt, dwt := t.take(size*width), t.take(width*mg), t.take(width*mg)
+	grad := dy.v
+	if g.group > 1 {
+		grad = t.take(size * mg)
+	}
+	for k := range g.group {
+		byTap(g, wt, w.v, k)
+		clear(dwt)
+		for from := 0; from < rows; from += size {
+			to := min(rows, from+size)
+			d := grad[:(to-from)*mg]
+			if g.group == 1 {
+				d = dy.v[from*mg : to*mg]
+			} else {
+				part(g, d, dy.v, from, to, k)
+			}
+			a := col[:(to-from)*width]
+			if g.direct() {
+				a = x.v[from*width : to*width]
+			} else {
+				gather(g, a, x.v, from, to, k)
+			}
+			if err := mul(t.muls, gemm.Shape{M: width, N: mg, K: to - from, TransA: true, Accumulate: true}, a, d, dwt, nil); err != nil {
+				return nil, err
+			}
+			if dx == nil {
+				continue
+			}
+			s := gemm.Shape{M: to - from, N: width, K: mg, TransB: true}
+			if g.direct() {
+				if err := mul(t.muls, s, d, wt, dx.v[from*width:to*width], nil); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			if err := mul(t.muls, s, d, wt, col[:(to-from)*width], nil); err != nil {
+				return nil, err
+			}
+			scatter(t.muls, g, dx.v, col, from, to, k)
+		}
+		addByTap(g, dw.v, dwt, k)
+	}
+	return out, nil
+}
+
+// backThrough writes the gradient of the input of a convolution of stride 1: the convolution of dy with the weights turned round.
+func backThrough[T float](t *tape[T], g geometry, dx, dy, w []T) error {
+	defer t.release(t.mark())
+	b := g
+	b.c, b.h, b.w, b.m, b.oh, b.ow = g.m, g.oh, g.ow, g.c, g.h, g.w
+	b.pt, b.pl = (g.kh-1)*g.dh-g.pt, (g.kw-1)*g.dw-g.pl
+	taps := g.kh * g.kw
+	width, rows := taps*b.c, b.n*b.oh*b.ow
+	size := min(b.tile(), rows)
+	col, wt := t.take(size*width), t.take(width*b.m)
+	for m := range g.m {
+		for c := range g.c {
+			for k, v := range w[(m*g.c+c)*taps:][:taps] {
+				wt[((taps-1-k)*g.m+m)*g.c+c] = v
+			}
+		}
+	}
+	for from := 0; from < rows; from += size {
+		to := min(rows, from+size)
+		a := col[:(to-from)*width]
+		gather(b, a, dy, from, to, 0)
+		if err := mul(t.muls, gemm.Shape{M: to - from, N: b.m, K: width}, a, wt, dx[from*b.m:to*b.m], nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func depthwiseForward[T float](g geometry, y, x, w, bias []T) {
+	taps := g.kh * g.kw
+	for p := range g.n * g.oh * g.ow {
+		row := y[p*g.m:][:g.m]
+		clear(row)
+		if bias != nil {
+			copy(row, bias)
+		}
+		g.taps(p, p+1, func(_, tap, pixel int) {
+			if pixel < 0 {
+				return
+			}
+			for c, v := range x[pixel*g.c:][:g.c] {
+				row[c] += v * w[c*taps+tap]
+			}
+		})
+	}
+}
+
+func depthwiseBackward[T float](g geometry, dx *array[T], dw, x, w, dy []T) {
+	taps := g.kh * g.kw
+	for p := range g.n * g.oh * g.ow {
+		row := dy[p*g.m:][:g.m]
+		g.taps(p, p+1, func(_, tap, pixel int) {
+			if pixel < 0 {
+				return
+			}
+			for c, v := range x[pixel*g.c:][:g.c] {
+				dw[c*taps+tap] += row[c] * v
+			}
+			if dx == nil {
+				return
+			}
+			d := dx.v[pixel*g.c:][:g.c]
+			for c := range d {
+				d[c] += row[c] * w[c*taps+tap]
+			}
+		})
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"fettle/internal/fail"
+	"fettle/kernels/cpu"
+	"fettle/kernels/gemm"
 	"fettle/model"
 )
 
@@ -14,237 +16,262 @@ type normSaved[T float] struct {
 }
 
 // normForward normalises each channel by the statistics of the batch and moves the running ones towards them
-// (Ioffe and Szegedy 2015, arXiv:1502.03167). The running variance is the unbiased one, as exporters expect.
+// (Ioffe and Szegedy 2015, arXiv:1502.03167). The running variance is the unbiased one, as exporters expect. A frozen tape
+// takes the running statistics and leaves them.
 func normForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
 	x := in[0]
 	if len(x.shape) != 4 {
 		return nil, nil, fail.New(fail.Unsupported, "training knows pictures [N, C, H, W], not shape %v", x.shape)
 	}
-	batch, c, size := x.shape[0], x.shape[1], x.shape[2]*x.shape[3]
+	c := x.shape[1]
 	eps := float64(n.Float("epsilon", 1e-5))
-	const keep = 0.9
-	y := like(x)
-	s := normSaved[T]{like(x), make([]float64, c)}
-	count := float64(batch * size)
-	for ch := range c {
-		var sum, sq float64
-		for b := range batch {
-			for _, v := range x.v[(b*c+ch)*size:][:size] {
-				sum += float64(v)
+	y := t.array(x.shape...)
+	s := normSaved[T]{t.array(x.shape...), make([]float64, c)}
+	mean, sq := make([]float64, c), make([]float64, c)
+	count := float64(len(x.v) / c)
+	if t.frozen {
+		for ch := range c {
+			mean[ch], s.inv[ch] = float64(in[3].v[ch]), 1/math.Sqrt(float64(in[4].v[ch])+eps)
+		}
+	} else {
+		for p := 0; p < len(x.v); p += c {
+			for ch, v := range x.v[p : p+c] {
+				mean[ch] += float64(v)
 			}
 		}
-		mean := sum / count
-		for b := range batch {
-			for _, v := range x.v[(b*c+ch)*size:][:size] {
-				sq += (float64(v) - mean) * (float64(v) - mean)
+		for ch := range mean {
+			mean[ch] /= count
+		}
+		for p := 0; p < len(x.v); p += c {
+			for ch, v := range x.v[p : p+c] {
+				d := float64(v) - mean[ch]
+				sq[ch] += d * d
 			}
 		}
-		variance := sq / count
-		s.inv[ch] = 1 / math.Sqrt(variance+eps)
-		scale, shift := float64(in[1].v[ch]), float64(in[2].v[ch])
-		for b := range batch {
-			at := (b*c + ch) * size
-			for i := at; i < at+size; i++ {
-				h := (float64(x.v[i]) - mean) * s.inv[ch]
-				s.hat.v[i] = T(h)
-				y.v[i] = T(h*scale + shift)
-			}
+		for ch := range c {
+			s.inv[ch] = 1 / math.Sqrt(sq[ch]/count+eps)
+			in[3].v[ch] = T(keep*float64(in[3].v[ch]) + (1-keep)*mean[ch])
+			in[4].v[ch] = T(keep*float64(in[4].v[ch]) + (1-keep)*sq[ch]/max(1, count-1))
 		}
-		in[3].v[ch] = T(keep*float64(in[3].v[ch]) + (1-keep)*mean)
-		in[4].v[ch] = T(keep*float64(in[4].v[ch]) + (1-keep)*sq/max(1, count-1))
+	}
+	for p := 0; p < len(x.v); p += c {
+		for ch, v := range x.v[p : p+c] {
+			h := T((float64(v) - mean[ch]) * s.inv[ch])
+			s.hat.v[p+ch] = h
+			y.v[p+ch] = h*in[1].v[ch] + in[2].v[ch]
+		}
 	}
 	return y, s, nil
 }
 
-func normBackward[T float](_ *tape[T], _ *model.Node, in []*array[T], saved any, dy *array[T]) []*array[T] {
+// keep is the share of the running statistics that a step keeps.
+const keep = 0.9
+
+func normBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
 	s := saved.(normSaved[T])
 	x := in[0]
-	batch, c, size := x.shape[0], x.shape[1], x.shape[2]*x.shape[3]
-	dx, dscale, dshift := like(x), like(in[1]), like(in[2])
-	count := float64(batch * size)
-	for ch := range c {
-		var sum, dot float64
-		for b := range batch {
-			at := (b*c + ch) * size
-			for i := at; i < at+size; i++ {
-				sum += float64(dy.v[i])
-				dot += float64(dy.v[i]) * float64(s.hat.v[i])
-			}
-		}
-		dscale.v[ch], dshift.v[ch] = T(dot), T(sum)
-		k := float64(in[1].v[ch]) * s.inv[ch]
-		for b := range batch {
-			at := (b*c + ch) * size
-			for i := at; i < at+size; i++ {
-				dx.v[i] = T(k * (float64(dy.v[i]) - sum/count - float64(s.hat.v[i])*dot/count))
-			}
+	c := x.shape[1]
+	dx, dscale, dshift := t.array(x.shape...), t.array(c), t.array(c)
+	count := float64(len(x.v) / c)
+	sum, dot := make([]float64, c), make([]float64, c)
+	for p := 0; p < len(x.v); p += c {
+		for ch, d := range dy.v[p : p+c] {
+			sum[ch] += float64(d)
+			dot[ch] += float64(d) * float64(s.hat.v[p+ch])
 		}
 	}
-	return []*array[T]{dx, dscale, dshift}
+	for ch := range c {
+		dscale.v[ch], dshift.v[ch] = T(dot[ch]), T(sum[ch])
+	}
+	for p := 0; p < len(x.v); p += c {
+		for ch, d := range dy.v[p : p+c] {
+			k, v := float64(in[1].v[ch])*s.inv[ch], float64(d)
+			if !t.frozen {
+				v -= sum[ch]/count + float64(s.hat.v[p+ch])*dot[ch]/count
+			}
+			dx.v[p+ch] = T(k * v)
+		}
+	}
+	return []*array[T]{dx, dscale, dshift}, nil
 }
 
-func reluForward[T float](_ *tape[T], _ *model.Node, in []*array[T]) (*array[T], any, error) {
-	y := like(in[0])
+func reluForward[T float](t *tape[T], _ *model.Node, in []*array[T]) (*array[T], any, error) {
+	y := t.array(in[0].shape...)
+	if d, fast := any(y.v).([]float32); fast {
+		t.vec.Act(cpu.Act{Kind: cpu.ReLU}, d, any(in[0].v).([]float32))
+		return y, y, nil
+	}
 	for i, v := range in[0].v {
 		y.v[i] = max(v, 0)
 	}
-	return y, nil, nil
+	return y, y, nil
 }
 
-func reluBackward[T float](_ *tape[T], _ *model.Node, in []*array[T], _ any, dy *array[T]) []*array[T] {
-	dx := like(dy)
-	for i, v := range in[0].v {
+func reluBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
+	y, dx := saved.(*array[T]), t.array(dy.shape...)
+	if fy, fast := any(y.v).([]float32); fast {
+		maskPositive(any(dx.v).([]float32), any(dy.v).([]float32), fy)
+		return []*array[T]{dx}, nil
+	}
+	for i, v := range y.v {
+		dx.v[i] = 0
 		if v > 0 {
 			dx.v[i] = dy.v[i]
 		}
 	}
-	return []*array[T]{dx}
+	return []*array[T]{dx}, nil
 }
 
-func addForward[T float](_ *tape[T], _ *model.Node, in []*array[T]) (*array[T], any, error) {
-	if len(in[0].v) != len(in[1].v) {
-		return nil, nil, fail.New(fail.Unsupported, "training knows no broadcast of %v and %v", in[0].shape, in[1].shape)
+// maskPositive writes d where y > 0 and 0 elsewhere, without branches: the signs of y cannot be foretold. y is not negative.
+func maskPositive(dst, d, y []float32) {
+	d, y = d[:len(dst)], y[:len(dst)]
+	for i := range dst {
+		b := int32(math.Float32bits(y[i]) &^ (1 << 31))
+		dst[i] = math.Float32frombits(math.Float32bits(d[i]) & uint32(-b>>31))
 	}
-	return plus(in[0], in[1]), nil, nil
 }
 
-func addBackward[T float](_ *tape[T], _ *model.Node, _ []*array[T], _ any, dy *array[T]) []*array[T] {
-	return []*array[T]{dy, dy}
-}
-
-func maxPoolForward[T float](_ *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
-	k := n.Ints("kernel_shape")
-	if len(k) != 2 {
-		return nil, nil, fail.New(fail.Unsupported, "training knows two-dimensional pools, not a window %v", k)
-	}
-	if n.Int("ceil_mode", 0) != 0 {
-		return nil, nil, fail.New(fail.Unsupported, "training knows no ceil_mode")
-	}
-	x := in[0]
-	g, err := geometryOf(n, x.shape, int(k[0]), int(k[1]), 1)
-	if err != nil {
-		return nil, nil, err
-	}
-	y := newArray[T](g.n, g.c, g.oh, g.ow)
-	from := make([]int, len(y.v)) // where each maximum came from
-	for p := range g.n * g.c {
-		for oy := range g.oh {
-			for ox := range g.ow {
-				best, at := T(math.Inf(-1)), -1
-				for ky := range g.kh {
-					for kx := range g.kw {
-						iy, ix := oy*g.sh+ky-g.pt, ox*g.sw+kx-g.pl
-						if iy < 0 || ix < 0 || iy >= g.h || ix >= g.w {
-							continue
-						}
-						if i := (p*g.h+iy)*g.w + ix; at < 0 || x.v[i] > best {
-							best, at = x.v[i], i
-						}
-					}
-				}
-				if at < 0 {
-					return nil, nil, fail.New(fail.Invalid, "a pool window lies in the padding only")
-				}
-				o := (p*g.oh+oy)*g.ow + ox
-				y.v[o], from[o] = best, at
+// clipForward bounds by constants.
+func clipForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
+	bounds := [2]T{T(n.Float("min", -math.MaxFloat32)), T(n.Float("max", math.MaxFloat32))}
+	for i := range bounds {
+		if name := inputOf(n, 1+i); name != "" {
+			c := t.consts[name]
+			if c == nil {
+				return nil, nil, fail.New(fail.Unsupported, "training knows bounds that are constants only")
 			}
+			bounds[i] = T(c.Float64At(0))
 		}
 	}
-	return y, from, nil
-}
-
-func maxPoolBackward[T float](_ *tape[T], _ *model.Node, in []*array[T], saved any, dy *array[T]) []*array[T] {
-	dx := like(in[0])
-	for o, i := range saved.([]int) {
-		dx.v[i] += dy.v[o]
+	y := t.array(in[0].shape...)
+	for i, v := range in[0].v {
+		y.v[i] = min(max(v, bounds[0]), bounds[1])
 	}
-	return []*array[T]{dx}
+	return y, bounds, nil
 }
 
-func gapForward[T float](_ *tape[T], _ *model.Node, in []*array[T]) (*array[T], any, error) {
+func clipBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
+	b, dx := saved.([2]T), t.zeros(dy.shape...)
+	for i, v := range in[0].v {
+		if v > b[0] && v < b[1] {
+			dx.v[i] = dy.v[i]
+		}
+	}
+	return []*array[T]{dx}, nil
+}
+
+func identityForward[T float](_ *tape[T], _ *model.Node, in []*array[T]) (*array[T], any, error) {
+	return in[0], nil, nil
+}
+
+func identityBackward[T float](_ *tape[T], _ *model.Node, _ []*array[T], _ any, dy *array[T]) ([]*array[T], error) {
+	return []*array[T]{dy}, nil
+}
+
+func addForward[T float](t *tape[T], _ *model.Node, in []*array[T]) (*array[T], any, error) {
+	if in[0] == nil || in[1] == nil || len(in[0].v) != len(in[1].v) {
+		return nil, nil, fail.New(fail.Unsupported, "training knows sums of two values of one shape only")
+	}
+	return t.plus(in[0], in[1]), nil, nil
+}
+
+func addBackward[T float](_ *tape[T], _ *model.Node, _ []*array[T], _ any, dy *array[T]) ([]*array[T], error) {
+	return []*array[T]{dy, dy}, nil
+}
+
+// flattenForward is Flatten, and Reshape to two dimensions that keeps the first.
+func flattenForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
 	x := in[0]
-	if len(x.shape) != 4 {
-		return nil, nil, fail.New(fail.Unsupported, "training knows pictures [N, C, H, W], not shape %v", x.shape)
-	}
-	size := x.shape[2] * x.shape[3]
-	y := newArray[T](x.shape[0], x.shape[1], 1, 1)
-	for p := range y.v {
-		sum := 0.0
-		for _, v := range x.v[p*size:][:size] {
-			sum += float64(v)
-		}
-		y.v[p] = T(sum / float64(size))
-	}
-	return y, nil, nil
-}
-
-func gapBackward[T float](_ *tape[T], _ *model.Node, in []*array[T], _ any, dy *array[T]) []*array[T] {
-	dx := like(in[0])
-	size := len(dx.v) / len(dy.v)
-	for p, d := range dy.v {
-		for i := range size {
-			dx.v[p*size+i] = d / T(size)
-		}
-	}
-	return []*array[T]{dx}
-}
-
-func flattenForward[T float](_ *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
-	if n.Int("axis", 1) != 1 {
+	if n.Op == "Flatten" && n.Int("axis", 1) != 1 {
 		return nil, nil, fail.New(fail.Unsupported, "training flattens from axis 1 only")
 	}
-	x := in[0]
-	return &array[T]{[]int{x.shape[0], len(x.v) / x.shape[0]}, x.v}, nil, nil
-}
-
-func flattenBackward[T float](_ *tape[T], _ *model.Node, in []*array[T], _ any, dy *array[T]) []*array[T] {
-	return []*array[T]{{in[0].shape, dy.v}}
-}
-
-// gemmForward is y = x·wᵀ + b: the form that classifiers have (transB = 1, alpha = beta = 1).
-func gemmForward[T float](_ *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
-	if n.Int("transB", 0) != 1 || n.Int("transA", 0) != 0 || n.Float("alpha", 1) != 1 || n.Float("beta", 1) != 1 {
-		return nil, nil, fail.New(fail.Unsupported, "training knows Gemm with transB = 1 and no factors")
+	if to := t.consts[inputOf(n, 1)]; n.Op == "Reshape" && (to == nil || to.Len() != 2 || to.Int64At(0) > 1 || to.Int64At(1) != -1 && int(to.Int64At(1)) != len(x.v)/x.shape[0]) {
+		return nil, nil, fail.New(fail.Unsupported, "training knows Reshape to [N, rest] only")
 	}
-	x, w := in[0], in[1]
-	rows, k, cols := x.shape[0], w.shape[1], w.shape[0]
-	y := newArray[T](rows, cols)
-	for r := range rows {
-		for c := range cols {
-			sum := 0.0
-			for i, v := range x.v[r*k:][:k] {
-				sum += float64(v) * float64(w.v[c*k+i])
-			}
-			if len(in) > 2 && in[2] != nil {
-				sum += float64(in[2].v[c])
-			}
-			y.v[r*cols+c] = T(sum)
-		}
-	}
+	y := t.array(x.shape[0], len(x.v)/x.shape[0])
+	toPlanes(y.v, x.v, x.shape)
 	return y, nil, nil
 }
 
-func gemmBackward[T float](_ *tape[T], _ *model.Node, in []*array[T], _ any, dy *array[T]) []*array[T] {
+func flattenBackward[T float](t *tape[T], _ *model.Node, in []*array[T], _ any, dy *array[T]) ([]*array[T], error) {
+	dx := t.array(in[0].shape...)
+	toPixels(dx.v, dy.v, in[0].shape)
+	return []*array[T]{dx}, nil
+}
+
+// toPlanes copies what lies as [N, H, W, C] to [N, C, H, W]; other ranks as they are.
+func toPlanes[T float](dst, src []T, shape []int) {
+	if len(shape) != 4 || shape[2]*shape[3] == 1 {
+		copy(dst, src)
+		return
+	}
+	c, size := shape[1], shape[2]*shape[3]
+	for i, v := range src {
+		dst[(i/(c*size)*c+i%c)*size+i/c%size] = v
+	}
+}
+
+// toPixels is the other way.
+func toPixels[T float](dst, src []T, shape []int) {
+	if len(shape) != 4 || shape[2]*shape[3] == 1 {
+		copy(dst, src)
+		return
+	}
+	c, size := shape[1], shape[2]*shape[3]
+	for i := range dst {
+		dst[i] = src[(i/(c*size)*c+i%c)*size+i/c%size]
+	}
+}
+
+// gemmForward is y = x·w + b or x·wᵀ + b: the forms that classifiers have.
+func gemmForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
+	if n.Int("transA", 0) != 0 || n.Float("alpha", 1) != 1 || n.Float("beta", 1) != 1 {
+		return nil, nil, fail.New(fail.Unsupported, "training knows Gemm without transA and factors")
+	}
 	x, w := in[0], in[1]
-	rows, k, cols := x.shape[0], w.shape[1], w.shape[0]
-	dx, dw := like(x), like(w)
-	out := []*array[T]{dx, dw}
-	var db *array[T]
+	s := gemm.Shape{M: x.shape[0], N: w.shape[1], K: w.shape[0]}
+	if n.Int("transB", 0) == 1 {
+		s.N, s.K, s.TransB = w.shape[0], w.shape[1], true
+	}
+	if len(x.shape) != 2 || x.shape[1] != s.K {
+		return nil, nil, fail.New(fail.Invalid, "shape %v does not meet the matrix %v", x.shape, w.shape)
+	}
+	var bias []T
 	if len(in) > 2 && in[2] != nil {
-		db = like(in[2])
+		if bias = in[2].v; len(bias) != s.N {
+			return nil, nil, fail.New(fail.Unsupported, "training knows a bias of one number an output only")
+		}
+		s.Bias = true
+	}
+	y := t.array(s.M, s.N)
+	return y, s, mul(t.muls, s, x.v, w.v, y.v, bias)
+}
+
+func gemmBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
+	x, w, s := in[0], in[1], saved.(gemm.Shape)
+	dx, dw := t.array(x.shape...), t.array(w.shape...)
+	out := []*array[T]{dx, dw}
+	if s.Bias {
+		db := t.zeros(in[2].shape...)
+		for p := 0; p < len(dy.v); p += s.N {
+			sum(t.muls, db.v, db.v, dy.v[p:p+s.N])
+		}
 		out = append(out, db)
 	}
-	for r := range rows {
-		for c := range cols {
-			d := dy.v[r*cols+c]
-			if db != nil {
-				db.v[c] += d
-			}
-			for i := range k {
-				dx.v[r*k+i] += d * w.v[c*k+i]
-				dw.v[c*k+i] += d * x.v[r*k+i]
-			}
-		}
+	if err := mul(t.muls, gemm.Shape{M: s.M, N: s.K, K: s.N, TransB: !s.TransB}, dy.v, w.v, dx.v, nil); err != nil {
+		return nil, err
 	}
-	return out
+	a, b := x.v, dy.v
+	k := gemm.Shape{M: s.K, N: s.N, K: s.M, TransA: true}
+	if s.TransB {
+		a, b, k.M, k.N = dy.v, x.v, s.N, s.K
+	}
+	return out, mul(t.muls, k, a, b, dw.v, nil)
+}
+
+func inputOf(n *model.Node, i int) string {
+	if i < len(n.Inputs) {
+		return n.Inputs[i]
+	}
+	return ""
 }

@@ -3,10 +3,16 @@ package train
 import (
 	"fettle/internal/fail"
 	"fettle/model"
+	"fettle/ops"
 )
 
-// tape runs a model forward, keeping what the backward pass needs, and backward, adding up gradients.
+// tape runs a model forward, keeping what the backward pass needs, and backward, adding up gradients. Values of four dimensions
+// lie in memory as [N, H, W, C], whatever order their shape is told in: [N, C, H, W].
 type tape[T float] struct {
+	*muls
+	memory[T]
+	frozen bool                     // BatchNormalization uses and keeps its running statistics
+	consts map[string]*model.Tensor // what follows from constants alone
 	g      *model.Graph
 	nodes  []applied[T]
 	params []*param[T]
@@ -16,6 +22,8 @@ type tape[T float] struct {
 	saved  []any
 	input  string
 	output string
+
+	keepInput bool // the gradient of the input is wanted too: for checks
 }
 
 // param is an initializer: learned, or the running statistics that BatchNormalization estimates.
@@ -36,7 +44,7 @@ type applied[T float] struct {
 // gets the gradient of the output and gives those of the inputs (nil: none).
 type rule[T float] struct {
 	forward  func(t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error)
-	backward func(t *tape[T], n *model.Node, in []*array[T], saved any, dy *array[T]) []*array[T]
+	backward func(t *tape[T], n *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error)
 }
 
 // rules is the table of operators that can be trained through.
@@ -47,8 +55,15 @@ func rules[T float]() map[string]rule[T] {
 		"Relu":               {reluForward[T], reluBackward[T]},
 		"Add":                {addForward[T], addBackward[T]},
 		"MaxPool":            {maxPoolForward[T], maxPoolBackward[T]},
+		"AveragePool":        {avgPoolForward[T], avgPoolBackward[T]},
 		"GlobalAveragePool":  {gapForward[T], gapBackward[T]},
 		"Flatten":            {flattenForward[T], flattenBackward[T]},
+		"Reshape":            {flattenForward[T], flattenBackward[T]},
+		"Identity":           {identityForward[T], identityBackward[T]},
+		"Clip":               {clipForward[T], clipBackward[T]},
+		"Slice":              {sliceForward[T], windowBackward[T]},
+		"Pad":                {padForward[T], windowBackward[T]},
+		"Concat":             {concatForward[T], concatBackward[T]},
 		"Gemm":               {gemmForward[T], gemmBackward[T]},
 	}
 }
@@ -59,7 +74,24 @@ func newTape[T float](m *model.Model) (*tape[T], error) {
 	if len(free) != 1 || len(g.Outputs) != 1 {
 		return nil, fail.New(fail.Unsupported, "training needs one input and one output, the model has %d and %d", len(free), len(g.Outputs))
 	}
-	t := &tape[T]{g: g, byName: map[string]*param[T]{}, input: free[0].Name, output: g.Outputs[0].Name}
+	one := map[string]model.Type{}
+	for _, v := range free {
+		if v.Type.Ranked {
+			c := v.Type
+			c.Shape = append(model.Shape(nil), c.Shape...)
+			for i := range c.Shape {
+				if !c.Shape[i].Known() {
+					c.Shape[i] = model.Fixed(1)
+				}
+			}
+			one[v.Name] = c
+		}
+	}
+	inf, _, err := ops.Infer(m, one)
+	if err != nil {
+		return nil, err
+	}
+	t := &tape[T]{muls: newMuls(), consts: inf.Consts, g: g, byName: map[string]*param[T]{}, input: free[0].Name, output: g.Outputs[0].Name}
 	for _, in := range g.Inits {
 		if in.Tensor.DType != model.Float32 {
 			continue
@@ -72,7 +104,22 @@ func newTape[T float](m *model.Model) (*tape[T], error) {
 		t.byName[in.Name] = p
 	}
 	table := rules[T]()
+	moving := map[string]bool{t.input: true} // values that depend on the data
 	for _, n := range g.Nodes {
+		live := false
+		for _, r := range model.Reads(n) {
+			live = live || moving[r]
+		}
+		known := true
+		for _, o := range n.Outputs {
+			known = known && (o == "" || inf.Consts[o] != nil)
+		}
+		if !live || known || n.Op == "Shape" || t.onlyShapes(n, moving) { // constants, and shapes that depend on the size of the batch
+			continue
+		}
+		for _, o := range n.Outputs {
+			moving[o] = true
+		}
 		r, ok := table[n.Op]
 		if !ok || n.Domain != "" {
 			return nil, fail.New(fail.Unsupported, "no gradient for this operator").At(fail.Where{Node: string(n.ID), Op: n.Op})
@@ -88,6 +135,19 @@ func newTape[T float](m *model.Model) (*tape[T], error) {
 	}
 	return t, nil
 }
+
+// onlyShapes reports whether everything that n reads is integer arithmetic on shapes, which no rule needs.
+func (t *tape[T]) onlyShapes(n *model.Node, moving map[string]bool) bool {
+	for _, r := range model.Reads(n) {
+		if moving[r] {
+			return false
+		}
+	}
+	return true
+}
+
+// wants reports whether the gradient of a value is asked for: not of the data, nor of what follows from constants.
+func (t *tape[T]) wants(name string) bool { return name != t.input || t.keepInput }
 
 func (t *tape[T]) value(name string) *array[T] {
 	if name == "" {
@@ -108,6 +168,7 @@ func (t *tape[T]) inputs(n *model.Node) []*array[T] {
 }
 
 func (t *tape[T]) forward(x *array[T]) (*array[T], error) {
+	t.reset()
 	t.values = map[string]*array[T]{t.input: x}
 	t.saved = t.saved[:0]
 	for _, a := range t.nodes {
@@ -121,44 +182,51 @@ func (t *tape[T]) forward(x *array[T]) (*array[T], error) {
 	return t.values[t.output], nil
 }
 
-// backward fills the gradients of all parameters from that of the output.
-func (t *tape[T]) backward(dy *array[T]) {
+// backward fills the gradients of all parameters from those of values: at least of the output.
+func (t *tape[T]) backward(seeds map[string]*array[T]) error {
 	for _, p := range t.params {
 		p.grad = nil
 	}
-	t.grads = map[string]*array[T]{t.output: dy}
+	t.grads = map[string]*array[T]{}
+	for name, d := range seeds {
+		t.grads[name] = d
+	}
 	for i := len(t.nodes) - 1; i >= 0; i-- {
 		a := t.nodes[i]
 		g := t.grads[a.n.Outputs[0]]
 		if g == nil {
 			continue
 		}
-		for k, d := range a.backward(t, a.n, t.inputs(a.n), t.saved[i], g) {
+		ds, err := a.backward(t, a.n, t.inputs(a.n), t.saved[i], g)
+		if err != nil {
+			return fail.In(err, "train", fail.Where{Node: string(a.n.ID), Op: a.n.Op})
+		}
+		for k, d := range ds {
 			if d != nil && a.n.Inputs[k] != "" {
 				t.accumulate(a.n.Inputs[k], d)
 			}
 		}
 	}
+	return nil
 }
 
 func (t *tape[T]) accumulate(name string, d *array[T]) {
 	if p := t.byName[name]; p != nil {
 		if p.learn {
-			p.grad = plus(p.grad, d)
+			p.grad = t.plus(p.grad, d)
 		}
 		return
 	}
-	t.grads[name] = plus(t.grads[name], d)
+	t.grads[name] = t.plus(t.grads[name], d)
 }
 
-func plus[T float](a, b *array[T]) *array[T] {
+// plus is a + b as a new value: both may be those of others too.
+func (t *tape[T]) plus(a, b *array[T]) *array[T] {
 	if a == nil {
 		return b
 	}
-	c := like(a)
-	for i := range c.v {
-		c.v[i] = a.v[i] + b.v[i]
-	}
+	c := t.array(a.shape...)
+	sum(t.muls, c.v, a.v, b.v)
 	return c
 }
 

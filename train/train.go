@@ -75,7 +75,7 @@ func Fit(ctx context.Context, m *model.Model, d Data, o Options, progress task.P
 			x := newArray[float32](append([]int{len(part)}, d.Shape...)...)
 			labels := make([]int, len(part))
 			for i, k := range part {
-				copy(x.v[i*size:(i+1)*size], d.Items[k*size:(k+1)*size])
+				toPixels(x.v[i*size:(i+1)*size], d.Items[k*size:(k+1)*size], append([]int{1}, d.Shape...))
 				labels[i] = d.Labels[k]
 			}
 			y, err := t.forward(x)
@@ -91,7 +91,9 @@ func Fit(ctx context.Context, m *model.Model, d Data, o Options, progress task.P
 			}
 			loss += l * float64(len(part))
 			right += ok
-			t.backward(dy)
+			if err := t.backward(map[string]*array[float32]{t.output: dy}); err != nil {
+				return nil, err
+			}
 			sgd.step(o.Rate * 0.5 * (1 + math.Cos(math.Pi*float64(step)/float64(steps))))
 			step++
 			progress.Report(int64(step), int64(steps), "training")

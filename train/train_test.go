@@ -49,17 +49,51 @@ func build(t *testing.T, group int64, stride int64) *model.Model {
 	return m
 }
 
+// other makes a small network of the operators that build leaves out.
+func other(t *testing.T) *model.Model {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(4, 4))
+	b := model.NewBuilder("net", 17)
+	w := func(name string, shift float64, dims ...int) string {
+		x := model.NewTensor(model.Float32, dims...)
+		for i := range model.Data[float32](x) {
+			model.Data[float32](x)[i] = float32(rng.NormFloat64()*0.4 + shift)
+		}
+		return b.Const(name, x)
+	}
+	x := b.Input("x", model.Float32, model.Shape{model.Sym("n"), model.Fixed(2), model.Fixed(7), model.Fixed(6)})
+	y := b.Node("Conv", "dilated", []string{x, w("w1", 0, 4, 2, 3, 2), w("b1", 0, 4)}, model.IntsAttr("pads", 2, 1, 2, 0), model.IntsAttr("dilations", 2, 1), model.IntsAttr("kernel_shape", 3, 2))
+	y = b.Node("BatchNormalization", "bn", []string{y, w("s", 1, 4), w("h", 0, 4), w("m", 0, 4), b.Const("v", model.Float32s([]float32{0.5, 1, 1.5, 2}, 4))})
+	y = b.Node("Clip", "clip", []string{y, b.Const("lo", model.Scalar32(-0.5)), b.Const("hi", model.Scalar32(0.9))})
+	z := b.Node("Conv", "point", []string{y, w("w2", 0, 6, 4, 1, 1)}, model.IntsAttr("kernel_shape", 1, 1))
+	y = b.Node("Concat", "cat", []string{y, b.Node("Identity", "same", []string{z})}, model.IntAttr("axis", 1))
+	y = b.Node("Slice", "slice", []string{y, b.Const("from", model.Int64s(1, 0)), b.Const("to", model.Int64s(8, 1000)), b.Const("axes", model.Int64s(1, 2)), b.Const("step", model.Int64s(1, 2))})
+	y = b.Node("Pad", "pad", []string{y, b.Const("pads", model.Int64s(0, 1, 0, 1, 0, 0, 1, 0))})
+	y = b.Node("AveragePool", "avg", []string{y}, model.IntsAttr("kernel_shape", 2, 3), model.IntsAttr("strides", 2, 2), model.IntsAttr("pads", 0, 1, 1, 1))
+	y = b.Node("Flatten", "f", []string{y})
+	y = b.Node("Gemm", "fc", []string{y, w("wf", 0, 96, 3), w("bf", 0, 3)})
+	b.Output(y, model.Float32, model.Shape{model.Sym("n"), model.Fixed(3)})
+	m, err := b.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // TestGradients holds every parameter's gradient against central differences in float64.
 func TestGradients(t *testing.T) {
 	for _, c := range []struct {
-		name          string
-		group, stride int64
-	}{{"plain", 1, 1}, {"depthwise, stride 2", 4, 2}, {"two groups", 2, 1}} {
+		name   string
+		m      *model.Model
+		frozen bool
+	}{{"plain", build(t, 1, 1), false}, {"depthwise, stride 2", build(t, 4, 2), false}, {"two groups", build(t, 2, 1), false},
+		{"frozen statistics", build(t, 1, 1), true}, {"other operators", other(t), false}, {"other operators, frozen", other(t), true}} {
 		t.Run(c.name, func(t *testing.T) {
-			tp, err := newTape[float64](build(t, c.group, c.stride))
+			tp, err := newTape[float64](c.m)
 			if err != nil {
 				t.Fatal(err)
 			}
+			tp.frozen = c.frozen
 			rng := rand.New(rand.NewPCG(5, 5))
 			x := newArray[float64](3, 2, 7, 6)
 			for i := range x.v {
@@ -79,8 +113,11 @@ func TestGradients(t *testing.T) {
 			}
 			y, _ := tp.forward(x)
 			_, _, dy, _ := crossEntropy(y, labels)
-			tp.backward(dy)
-			dx := tp.grads["x"]
+			tp.keepInput = true
+			if err := tp.backward(map[string]*array[float64]{tp.output: dy}); err != nil {
+				t.Fatal(err)
+			}
+			dx := &array[float64]{x.shape, append([]float64(nil), tp.grads["x"].v...)}
 			check := func(name string, v []float64, grad []float64) {
 				const h = 1e-7 // small, so that few maxima and kinks lie between the two points
 				for i := range v {
@@ -96,10 +133,15 @@ func TestGradients(t *testing.T) {
 					}
 				}
 			}
+			for _, p := range tp.params { // the memory of gradients is taken back by the next pass
+				if p.grad != nil {
+					p.grad = &array[float64]{p.grad.shape, append([]float64(nil), p.grad.v...)}
+				}
+			}
 			check("x", x.v, dx.v)
 			for _, p := range tp.params {
-				if p.learn {
-					check(p.name, p.v.v, append([]float64(nil), p.grad.v...))
+				if p.learn && p.grad != nil {
+					check(p.name, p.v.v, p.grad.v)
 				}
 			}
 		})
