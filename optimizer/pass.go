@@ -110,10 +110,11 @@ type Cost interface {
 // Env is what a pass may use. The zero value works for passes that need no data.
 type Env struct {
 	Passes   Table
-	Data     Data   // calibration; nil: none given
-	Score    Scorer // nil: none given
-	Cost     Cost   // nil: none given
-	Runner   Runner // nil: Reference
+	Base     *model.Model // what the recipe began with, for passes that learn from it; set by Run
+	Data     Data         // calibration; nil: none given
+	Score    Scorer       // nil: none given
+	Cost     Cost         // nil: none given
+	Runner   Runner       // nil: Reference
 	Seed     int64
 	Budget   time.Duration // 0: no limit
 	Progress task.Progress

@@ -44,7 +44,7 @@ func Run(ctx context.Context, base *model.Model, recipe *Recipe, env Env) ([]Ste
 	if _, _, err := ops.Infer(base, nil); err != nil {
 		return nil, fail.In(err, "check the model before the recipe", fail.Where{})
 	}
-	env.Seed = recipe.Seed
+	env.Seed, env.Base = recipe.Seed, base
 	names := originals(base)
 	m := base
 	var steps []Step

@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"fettle/optimizer"
+	"fettle/optimizer/distill"
 	"fettle/optimizer/prune"
 	"fettle/optimizer/quantize"
 	"fettle/optimizer/rewrite"
@@ -21,12 +22,17 @@ func Passes() optimizer.Table {
 			{Pass: "eliminate-dead", Why: "weights that are listed as inputs are constants only once they are unlisted"},
 			{Pass: "fold-constants", Why: "weights and shapes that are computed from constants lock channels"},
 		}},
+		{New: distill.New, After: []optimizer.Order{
+			{Pass: "fold-constants", Why: "shapes that are computed have no gradient"},
+			{Pass: "prune-channels", Why: "it learns back what the removal lost"},
+		}},
 		{New: rewrite.NewFoldBatchNorm, After: []optimizer.Order{
 			{Pass: "eliminate-dead", Why: "an Identity or Dropout between convolution and normalisation hides the pattern"},
 			{Pass: "fold-constants", Why: "weights that are computed from constants can only be folded into once they are constants"},
 		}},
 		{New: rewrite.NewFuseResidual, After: []optimizer.Order{
 			{Pass: "prune-channels", Why: "fused operators hide the sums that channels go through"},
+			{Pass: "distill", Why: "fused operators have no gradient"},
 			{Pass: "fold-batchnorm", Why: "a normalisation between convolution and sum hides the pattern"},
 		}},
 		{New: rewrite.NewFuseBias, After: []optimizer.Order{

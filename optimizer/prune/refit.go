@@ -338,7 +338,6 @@ func (e *equations) add(x, y []float32) {
 
 func (e *equations) meanY(c int) float64 { return e.yy[c] / float64(max(e.n, 1)) }
 
-
 // ridge is the pull towards the weights that there were, as a share of the mean diagonal.
 const ridge = 1e-3
 

@@ -1,0 +1,115 @@
+// Package distill owns the pass distill: it trains the weights of the model as it is now to give what the model at the start of
+// the recipe gives, on data without labels, and keeps the best weights by held-out items.
+//
+// The gradients are those of train; the teacher runs with the runner of the environment. Start reading at Options, then at
+// course.run; fold.go trains a convolution and its normalisation as one.
+package distill
+
+import (
+	"context"
+
+	"fettle/internal/fail"
+	"fettle/model"
+	"fettle/optimizer"
+	"fettle/train"
+)
+
+// distill
+//
+//	Before:     weights W after steps that changed the function
+//	After:      weights W' that minimise the distance to the outputs of the first model of the recipe
+//	Conditions: every operator between the input and the output has a gradient; one input, one output; data.
+//	Formula:    T² KL(softmax(t/T) || softmax(s/T)) + f * sum over stages of |s_k - t_k|² / |t_k|², AdamW or SGD with momentum, the rate
+//	            along a cosine; normalisations keep their statistics.
+//	Exactness:  scored: only data says how good it is.
+//	Paper:      Hinton et al. 2015, arXiv:1503.02531; Romero et al. 2015, arXiv:1412.6550 (inner values).
+
+// Options are the options of distill.
+type Options struct {
+	Samples     int     `opt:"samples" min:"16" max:"1000000" help:"data items to learn from; a tenth of them judges"`
+	Minutes     float64 `opt:"minutes" min:"0.01" max:"10000" step:"0.5" unit:"min" help:"time after which it stops at the latest"`
+	Epochs      int     `opt:"epochs" min:"1" max:"10000" help:"passes over the data, where the time allows"`
+	Temperature float64 `opt:"temperature" min:"0.5" max:"50" help:"softens the answers of both models, so that small ones count too" paper:"Hinton et al. 2015, arXiv:1503.02531"`
+	Features    float64 `opt:"features" min:"0" max:"100" help:"weight of the values between stages beside the answers; 0: the answers alone" paper:"Romero et al. 2015, arXiv:1412.6550"`
+	Optimizer   string  `opt:"optimizer" enum:"adamw sgd" help:"how steps follow from gradients"`
+	Rate        float64 `opt:"rate" min:"0.0000001" max:"10" help:"learning rate at the start; it falls to zero along a cosine. SGD wants about ten times that of AdamW"`
+	Decay       float64 `opt:"decay" min:"0" max:"1" help:"pull of weights towards zero"`
+	Batch       int     `opt:"batch" min:"1" max:"4096" help:"items a step"`
+	Augment     string  `opt:"augment" enum:"flip-shift shift none" help:"pictures are mirrored and moved by an eighth at random: the teacher answers for each anew"`
+	Seed        int     `opt:"seed" min:"0" max:"1000000000" help:"order of the data, beside the seed of the recipe"`
+}
+
+// New makes the pass with its defaults.
+func New() optimizer.Pass {
+	return &pass{o: Options{Samples: 2000, Minutes: 3, Epochs: 20, Temperature: 4, Features: 1, Optimizer: "adamw", Rate: 0.001, Batch: 64, Augment: "flip-shift"}}
+}
+
+type pass struct{ o Options }
+
+const name = "distill"
+
+// Info describes the pass.
+func (p *pass) Info() optimizer.Info {
+	return optimizer.Info{Name: name, Title: "Distill", Exactness: optimizer.Scored, NeedsData: true,
+		Promise: "Trains what earlier steps left to answer as the original model does, on data without labels.",
+		Paper:   "Hinton et al. 2015, arXiv:1503.02531", Undo: "the weights before the training"}
+}
+
+// Options is the struct of options.
+func (p *pass) Options() any { return &p.o }
+
+// Check says whether the model can be trained; it needs no data.
+func (p *pass) Check(_ *optimizer.Env, m *model.Model) ([]optimizer.Finding, error) {
+	twin, _, err := fold(m)
+	if err != nil {
+		return nil, err
+	}
+	f := finding(m)
+	f.Outcome = optimizer.Applied
+	if _, err := train.NewPupil(twin, 1, p.o.Optimizer, p.o.Decay); err != nil {
+		f.Outcome, f.Reason = optimizer.Refused, fail.From(err).Error()
+	}
+	return []optimizer.Finding{f}, nil
+}
+
+// Apply trains. fail.Usage without data, fail.Unsupported naming the operator that has no gradient.
+func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*model.Model, []optimizer.Finding, error) {
+	f := finding(m)
+	if env.Base == nil || env.Base.Hash() == m.Hash() {
+		f.Outcome, f.Reason = optimizer.Refused, "the model is the one to learn from: no step before this one changed it"
+		return m, []optimizer.Finding{f}, nil
+	}
+	if env.Data == nil || env.Data.Len() == 0 {
+		return nil, nil, fail.New(fail.Usage, "distillation needs data").Doing("distill").Try("give a folder of typical inputs with --data; labels are not needed")
+	}
+	c, err := newCourse(ctx, env, p.o, m)
+	if err != nil {
+		return nil, nil, fail.In(err, "distill", fail.Where{})
+	}
+	defer c.close()
+	out, reason, err := c.run(ctx)
+	if err != nil {
+		return nil, nil, fail.In(err, "distill", fail.Where{})
+	}
+	f.Outcome, f.Reason = optimizer.Applied, reason
+	if out == m {
+		f.Outcome = optimizer.Refused
+	}
+	return out, []optimizer.Finding{f}, nil
+}
+
+// finding starts the line of the ledger: it names every layer with weights.
+func finding(m *model.Model) optimizer.Finding {
+	var layers []*model.Node
+	for _, n := range m.Graph.Nodes {
+		for _, in := range n.Inputs {
+			if t := m.Graph.Init(in); t != nil && t.DType == model.Float32 && t.Rank() > 1 {
+				layers = append(layers, n)
+				break
+			}
+		}
+	}
+	f := optimizer.Describe(name, layers...)
+	f.Label = "distillation"
+	return f
+}

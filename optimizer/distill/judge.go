@@ -1,0 +1,99 @@
+package distill
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"fettle/internal/fail"
+	"fettle/model"
+)
+
+// distance is how far outputs are from those of the original on held-out items.
+type distance struct {
+	classes bool
+	kl      float64 // mean KL(original || model) of outputs that are one number a class
+	same    float64 // share of items with the same answer
+	noise   float64 // squared difference as a share of the squared outputs
+}
+
+func (d distance) better(e distance) bool {
+	if d.classes {
+		return d.kl < e.kl
+	}
+	return d.noise < e.noise
+}
+
+func (d distance) String() string {
+	if d.classes {
+		return fmt.Sprintf("KL %.3g, %.1f %% the same answer", d.kl, 100*d.same)
+	}
+	return fmt.Sprintf("%.3g of the squared size of the outputs", d.noise)
+}
+
+// judge runs m on the held-out items.
+func (c *course) judge(ctx context.Context, m *model.Model) (distance, error) {
+	s, err := c.env.Open(ctx, m)
+	if err != nil {
+		return distance{}, err
+	}
+	defer s.Close()
+	d := distance{}
+	signal, noise := 0.0, 0.0
+	for i, x := range c.held {
+		out, err := s.Run(ctx, map[string]*model.Tensor{c.input: model.Float32s(x, append([]int{1}, c.shape...)...)})
+		if err != nil {
+			return d, err
+		}
+		got, want := model.Data[float32](out[0]), c.want[i]
+		if len(got) != len(want) {
+			return d, fail.New(fail.Invalid, "%d numbers, the original gives %d", len(got), len(want))
+		}
+		d.classes = len(want) > 1 && len(out[0].Shape) == 2
+		for k, v := range want {
+			e := float64(v) - float64(got[k])
+			signal, noise = signal+float64(v)*float64(v), noise+e*e
+		}
+		kl, same := compare(want, got)
+		d.kl += kl / float64(len(c.held))
+		if same {
+			d.same += 1 / float64(len(c.held))
+		}
+	}
+	d.noise = noise / math.Max(signal, 1e-30)
+	if math.IsNaN(d.noise) || math.IsNaN(d.kl) {
+		d.noise, d.kl = math.Inf(1), math.Inf(1)
+	}
+	return d, nil
+}
+
+// compare gives KL(softmax(a) || softmax(b)) and whether the largest stands at the same place.
+func compare(a, b []float32) (float64, bool) {
+	p, q := logs(a), logs(b)
+	sum, ta, tb := 0.0, 0, 0
+	for i := range p {
+		sum += math.Exp(p[i]) * (p[i] - q[i])
+		if a[i] > a[ta] {
+			ta = i
+		}
+		if b[i] > b[tb] {
+			tb = i
+		}
+	}
+	return sum, ta == tb
+}
+
+func logs(v []float32) []float64 {
+	out := make([]float64, len(v))
+	top, sum := math.Inf(-1), 0.0
+	for _, x := range v {
+		top = math.Max(top, float64(x))
+	}
+	for _, x := range v {
+		sum += math.Exp(float64(x) - top)
+	}
+	for i, x := range v {
+		out[i] = float64(x) - top - math.Log(sum)
+	}
+	return out
+}
