@@ -25,14 +25,14 @@ func TestStudioDoesTheMainJob(t *testing.T) {
 
 	t.Log("rewrite, undo, redo")
 	d.screen("Rewrites", d.shows("Apply the standard rewrites", where{y1: 110}))
-	d.press("Apply the standard rewrites", where{y1: 110}, d.shows("Fuse activation functions", where{y1: 500}))
+	d.press("Apply the standard rewrites", where{y1: 110}, d.shows("Fuse activation functions", where{y1: 760}))
 	d.wait("12", where{y1: 170}, patience) // nodes
 	d.chord("ctrl+z", d.shows("31", where{y1: 170}))
 	d.chord("ctrl+shift+z", d.shows("12", where{y1: 170}))
 
 	t.Log("quantize with the sample's own pictures")
 	d.press("Add a rewrite", where{}, d.overlay)
-	d.press("Quantize", where{part: true, last: true}, d.shows("10 applied", where{part: true}))
+	d.press("Quantize", where{part: true, last: true}, d.shows("11 applied", where{part: true}))
 	d.press("Measure the accuracy", where{}, d.shows("±", where{part: true, x0: 700, x1: 900, y1: 50}))
 	d.shot("rewrites")
 
