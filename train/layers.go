@@ -50,8 +50,8 @@ func normForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T],
 		}
 		for ch := range c {
 			s.inv[ch] = 1 / math.Sqrt(sq[ch]/count+eps)
-			in[3].v[ch] = T(keep*float64(in[3].v[ch]) + (1-keep)*mean[ch])
-			in[4].v[ch] = T(keep*float64(in[4].v[ch]) + (1-keep)*sq[ch]/max(1, count-1))
+			in[3].v[ch] = T(t.keep*float64(in[3].v[ch]) + (1-t.keep)*mean[ch])
+			in[4].v[ch] = T(t.keep*float64(in[4].v[ch]) + (1-t.keep)*sq[ch]/max(1, count-1))
 		}
 	}
 	for p := 0; p < len(x.v); p += c {
@@ -63,9 +63,6 @@ func normForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T],
 	}
 	return y, s, nil
 }
-
-// keep is the share of the running statistics that a step keeps.
-const keep = 0.9
 
 func normBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
 	s := saved.(normSaved[T])

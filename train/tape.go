@@ -12,6 +12,7 @@ type tape[T float] struct {
 	*muls
 	memory[T]
 	frozen bool                     // BatchNormalization uses and keeps its running statistics
+	keep   float64                  // share of the running statistics that a step keeps
 	consts map[string]*model.Tensor // what follows from constants alone
 	g      *model.Graph
 	nodes  []applied[T]
@@ -91,7 +92,7 @@ func newTape[T float](m *model.Model) (*tape[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tape[T]{muls: newMuls(), consts: inf.Consts, g: g, byName: map[string]*param[T]{}, input: free[0].Name, output: g.Outputs[0].Name}
+	t := &tape[T]{muls: newMuls(), keep: 0.9, consts: inf.Consts, g: g, byName: map[string]*param[T]{}, input: free[0].Name, output: g.Outputs[0].Name}
 	for _, in := range g.Inits {
 		if in.Tensor.DType != model.Float32 {
 			continue

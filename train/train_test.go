@@ -192,3 +192,39 @@ func TestUnsupportedIsNamed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestEstimate: the statistics are those of the data, whatever they were.
+func TestEstimate(t *testing.T) {
+	m := build(t, 1, 1)
+	rng := rand.New(rand.NewPCG(9, 9))
+	var items [][]float32
+	for range 64 {
+		x := make([]float32, 84)
+		for i := range x {
+			x[i] = float32(rng.NormFloat64())
+		}
+		items = append(items, x)
+	}
+	a, err := Estimate(context.Background(), m, items, []int{2, 7, 6}, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Estimate(context.Background(), m, items, []int{2, 7, 6}, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, bias := model.Data[float32](m.Graph.Init("w1")), model.Data[float32](m.Graph.Init("b1"))
+	for c := range 4 { // the input has mean 0 and variance 1; a window in the middle sums over all weights, one at the border over fewer
+		all := 0.0
+		for _, v := range w[c*18 : (c+1)*18] {
+			all += float64(v) * float64(v)
+		}
+		mean, variance := a.Graph.Init("m").Float64At(c), a.Graph.Init("v").Float64At(c)
+		if math.Abs(mean-float64(bias[c])) > 0.15 || variance < 0.6*all || variance > 1.1*all {
+			t.Errorf("channel %d: mean %g, variance %g; the bias is %g, the weights squared are %g", c, mean, variance, bias[c], all)
+		}
+		if math.Abs(mean-b.Graph.Init("m").Float64At(c)) > 1e-4 {
+			t.Errorf("channel %d: the mean depends on the size of the batch", c)
+		}
+	}
+}

@@ -38,7 +38,8 @@ type Options struct {
 	Sums       bool               `opt:"sums" help:"also cut channels that go through sums, in all layers at once"`
 	Skip       []string           `opt:"skip" help:"layers whose channels stay; first and last stand for the first and the last layer"`
 	Refit      string             `opt:"refit" enum:"none least-squares" help:"fits the layers that read the channels left to the outputs that they had, on unlabelled data" paper:"He et al. 2017, arXiv:1707.06168"`
-	Samples    int                `opt:"samples" min:"8" max:"100000" help:"data items to fit on" when:"refit=least-squares"`
+	Statistics bool               `opt:"statistics" help:"takes the statistics of normalisations anew from the data, where that brings held-out outputs closer: it helps what was not refitted"`
+	Samples    int                `opt:"samples" min:"8" max:"100000" help:"data items to fit on"`
 }
 
 // New makes the pass with its defaults.
@@ -80,10 +81,10 @@ func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*
 	if len(gone) == 0 {
 		return m, found, nil
 	}
-	refits := p.o.Refit == "least-squares"
-	if refits && (env.Data == nil || env.Data.Len() == 0) {
-		return nil, nil, fail.New(fail.Usage, "the refit needs data").Doing("prune channels").
-			Try("give a folder of typical inputs with --data, or set refit = \"none\"")
+	fits := p.o.Refit == "least-squares" || p.o.Statistics
+	if fits && (env.Data == nil || env.Data.Len() == 0) {
+		return nil, nil, fail.New(fail.Usage, "fitting what is left needs data").Doing("prune channels").
+			Try("give a folder of typical inputs with --data, or set refit = \"none\" and statistics = false")
 	}
 	env.Progress.Report(0, 0, "cutting channels")
 	out, err := s.cut(gone)
@@ -95,12 +96,26 @@ func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*
 			found[i].Gain.Bytes = s.saved(gone, found[i].Nodes)
 		}
 	}
-	if refits {
+	if !fits {
+		return out, found, nil
+	}
+	items, err := load(ctx, env.Data, p.o.Samples)
+	if err != nil {
+		return nil, nil, err
+	}
+	if p.o.Refit == "least-squares" {
 		var more []optimizer.Finding
-		if out, more, err = s.refit(ctx, env, p.o, out, gone); err != nil {
+		if out, more, err = s.refit(ctx, env, items, out, gone); err != nil {
 			return nil, nil, err
 		}
 		found = append(found, more...)
+	}
+	if p.o.Statistics {
+		var f optimizer.Finding
+		if out, f, err = s.statistics(ctx, env, items, out); err != nil {
+			return nil, nil, err
+		}
+		found = append(found, f)
 	}
 	return out, found, nil
 }

@@ -271,6 +271,12 @@ func TestRefitBringsOutputsCloser(t *testing.T) {
 	if p.Graph.Init("right.w").Shape[0] != 3 || p.Graph.Init("left.w").Shape[0] != 4 {
 		t.Error("the list of ratios is not followed")
 	}
+	anew, ledger := run(func(o *Options) { o.Refit, o.Statistics = "none", true })
+	if f := ledger[len(ledger)-1]; f.Rule != "statistics" || !strings.Contains(f.Reason, "held-out") {
+		t.Errorf("the ledger says %q of the statistics", f.Reason)
+	} else if changed := anew.Hash() != plain.Hash(); changed != (f.Outcome == optimizer.Applied) {
+		t.Errorf("statistics %s, the model changed: %v", f.Outcome, changed)
+	}
 	told := false
 	for _, f := range found {
 		told = told || f.Rule == "refit" && strings.Contains(f.Reason, "held-out")

@@ -27,11 +27,7 @@ type target struct {
 const mostHeld, rowsPerItem = 32, 64
 
 // refit fits every layer that lost inputs, front to back, each on what the layers before it give now.
-func (s *space) refit(ctx context.Context, env *optimizer.Env, o Options, m *model.Model, gone map[int]bool) (*model.Model, []optimizer.Finding, error) {
-	items, err := load(ctx, env.Data, o.Samples)
-	if err != nil {
-		return nil, nil, err
-	}
+func (s *space) refit(ctx context.Context, env *optimizer.Env, items []map[string]*model.Tensor, m *model.Model, gone map[int]bool) (*model.Model, []optimizer.Finding, error) {
 	var targets []*target
 	for _, r := range s.reads {
 		if len(s.kept(r.atoms, gone)) < len(r.atoms) && m.Graph.Node(r.node.ID) != nil {
