@@ -4,12 +4,14 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"fettle/internal/fail"
 	"fettle/model"
+	"fettle/model/onnx"
 	"fettle/ops"
 	"fettle/optimizer"
 )
@@ -132,13 +134,26 @@ func TestLocks(t *testing.T) {
 
 // TestMaskEquivalence cuts random channels and compares with the original whose cut channels give and take nothing.
 func TestMaskEquivalence(t *testing.T) {
-	m := residual(t)
-	in, err := optimizer.RandomInputs(m, 2, 3)
+	maskEquivalent(t, residual(t), 30)
+	for _, name := range []string{"resnet20_cifar10", "mlperf_tiny_vww_mobilenetv1_025_96"} {
+		t.Run(name, func(t *testing.T) {
+			m, err := onnx.ReadFile(context.Background(), filepath.Join("../../../shared/data/models", name+".onnx"), onnx.DefaultBudget())
+			if err != nil {
+				t.Skipf("no trained network at hand: %v", err)
+			}
+			maskEquivalent(t, m, 2)
+		})
+	}
+}
+
+func maskEquivalent(t *testing.T, m *model.Model, rounds int) {
+	t.Helper()
+	in, err := optimizer.RandomInputs(m, 1, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(9, 9))
-	for range 30 {
+	for range rounds {
 		s, err := newSpace(m)
 		if err != nil {
 			t.Fatal(err)
