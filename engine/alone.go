@@ -3,14 +3,14 @@ package engine
 import "fettle/kernels/team"
 
 // alone is the work below which one worker does a step by itself: handing out pieces and waiting for each other costs all
-// workers more than the others would save. A pair of a few microseconds of products and of memory traffic for each type.
+// workers more than the others would save. About two microseconds of products and of memory traffic for each type.
 var alone = []struct {
 	dtype string
 	macs  int64 // multiply-accumulates
 	bytes int64 // read and written
 }{
-	{"int8", 96 << 10, 24 << 10},
-	{"", 48 << 10, 24 << 10}, // any other
+	{"int8", 32 << 10, 8 << 10},
+	{"", 24 << 10, 8 << 10}, // any other
 }
 
 // lonely reports whether one worker does the step.

@@ -13,7 +13,7 @@ import (
 func TestAlone(t *testing.T) {
 	ctx := context.Background()
 	m, err := text.Parse(`<ir_version: 8, opset_import: ["": 17]>
-g (float[1, 16, 8, 8] x) => (float[1, 16, 8, 8] y) <float[16, 16, 1, 1] w = random(1), float[64, 16, 3, 3] v = random(2), float[16, 64, 3, 3] u = random(3)>
+g (float[1, 16, 4, 4] x) => (float[1, 16, 4, 4] y) <float[16, 16, 1, 1] w = random(1), float[64, 16, 3, 3] v = random(2), float[16, 64, 3, 3] u = random(3)>
 {
   a = Conv (x, w)
   b = Sigmoid (a)
@@ -26,7 +26,7 @@ g (float[1, 16, 8, 8] x) => (float[1, 16, 8, 8] y) <float[16, 16, 1, 1] w = rand
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := model.NewTensor(model.Float32, 1, 16, 8, 8)
+	x := model.NewTensor(model.Float32, 1, 16, 4, 4)
 	for i := range x.Len() {
 		x.SetFloat64(i, float64(i%7)/7)
 	}
@@ -46,7 +46,7 @@ g (float[1, 16, 8, 8] x) => (float[1, 16, 8, 8] y) <float[16, 16, 1, 1] w = rand
 			t.Errorf("%d threads: %d groups of %d tasks", threads, len(part.groups), len(part.tasks))
 		}
 		for i, st := range p.steps {
-			if big := st.MACs > 1<<19; big && st.lonely() || !big && st.Bytes < 20<<10 && !st.lonely() {
+			if big := st.MACs > 1<<16; big && st.lonely() || !big && st.Bytes < 6<<10 && !st.lonely() {
 				t.Errorf("step %d (%s, %d MACs, %d bytes): one worker %t", i, st.Name, st.MACs, st.Bytes, st.lonely())
 			}
 		}
