@@ -90,7 +90,7 @@ func (c *course) close() {
 // mostHeld bounds the items that judge.
 const mostHeld = 200
 
-// load reads the items; the last tenth judges.
+// load reads the items; a tenth of them judges.
 func (c *course) load(ctx context.Context) error {
 	err := c.env.Data.Each(ctx, min(c.o.Samples, c.env.Data.Len()), func(_ int, in map[string]*model.Tensor) error {
 		t := in[c.input]
@@ -112,8 +112,15 @@ func (c *course) load(ctx context.Context) error {
 	if len(c.items) < 16 {
 		return fail.New(fail.Usage, "%d data items are too few to learn from, at least 16 are needed", len(c.items)).Try("give more data")
 	}
-	n := len(c.items) - min(max(len(c.items)/10, 4), mostHeld)
-	c.items, c.held = c.items[:n], c.items[n:]
+	all, n := c.items, min(max(len(c.items)/10, 4), mostHeld)
+	c.items = nil
+	for i, x := range all { // folders come class by class: those that judge are spread over all
+		if i*n/len(all) != (i+1)*n/len(all) {
+			c.held = append(c.held, x)
+		} else {
+			c.items = append(c.items, x)
+		}
+	}
 	return nil
 }
 

@@ -266,3 +266,25 @@ func TestStopsInTime(t *testing.T) {
 		t.Fatalf("0.6 seconds were allowed, it took %v (%v)", took, err)
 	}
 }
+
+// TestJudgesAreSpread: folders come class by class, so the items that judge must not be the last ones.
+func TestJudgesAreSpread(t *testing.T) {
+	base, m, env, _ := setup(t)
+	c, err := newCourse(context.Background(), &optimizer.Env{Base: base, Data: env.Data}, New().(*pass).o, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	data := env.Data.(items)
+	quarter := map[int]bool{}
+	for _, h := range c.held {
+		for i, x := range data {
+			if model.Data[float32](x["x"])[0] == h[0] {
+				quarter[4*i/len(data)] = true
+			}
+		}
+	}
+	if len(c.held) != 12 || len(c.items) != 108 || len(quarter) != 4 {
+		t.Errorf("%d judge, %d teach; the judges stand in %d of four quarters", len(c.held), len(c.items), len(quarter))
+	}
+}

@@ -49,7 +49,7 @@ func (s *space) refit(ctx context.Context, env *optimizer.Env, items []map[strin
 	return m, found, nil
 }
 
-// load reads items to fit on; the last eighth judges.
+// load reads items to fit on and, at the end, an eighth to judge by.
 func load(ctx context.Context, data optimizer.Data, n int) ([]map[string]*model.Tensor, error) {
 	var out []map[string]*model.Tensor
 	err := data.Each(ctx, min(n, data.Len()), func(_ int, in map[string]*model.Tensor) error {
@@ -60,6 +60,17 @@ func load(ctx context.Context, data optimizer.Data, n int) ([]map[string]*model.
 		out = append(out, c)
 		return nil
 	})
+	if n := len(out); n >= 8 { // folders come class by class: those that judge are spread over all
+		var fit, judge []map[string]*model.Tensor
+		for i, x := range out {
+			if k := held(n); i*k/n != (i+1)*k/n {
+				judge = append(judge, x)
+			} else {
+				fit = append(fit, x)
+			}
+		}
+		out = append(fit, judge...)
+	}
 	if err == nil && len(out) < 8 {
 		err = fail.New(fail.Usage, "%d data items are too few to fit weights on, at least 8 are needed", len(out)).Doing("refit").
 			Try("give more data, or set refit = \"none\"")
