@@ -197,7 +197,7 @@ func (k *Call) early() error {
 		select {
 		case f := <-k.in:
 			if f.Type == TypeError {
-				return decodeError(f.Payload)
+				return k.told(decodeError(f.Payload))
 			}
 		default:
 			return nil
@@ -250,9 +250,19 @@ func (k *Call) Next() (Type, []byte, error) {
 	}
 	if err != nil {
 		k.Close()
-		return 0, nil, err
+		return 0, nil, k.told(err)
 	}
 	return f.Type, p, nil
+}
+
+// told is what an error of the agent means here. An agent that lost this side stops what it does and may still say so: nobody asked
+// for that.
+func (k *Call) told(err error) error {
+	e := fail.From(err)
+	if e != nil && e.Kind == fail.Cancelled && e.Why == fail.From(context.Canceled).Why && k.ctx.Err() == nil {
+		return fail.New(fail.Unreachable, "the connection to the agent was cut").Try("connect again: what arrived is kept, a run is interrupted")
+	}
+	return err
 }
 
 // Result decodes the result that came with the end mark.
