@@ -2,7 +2,9 @@
 # Times our engine against ONNX Runtime on the built-in networks: both are loaded, and take turns in short bursts. Prints a
 # table in Markdown: the tenth percentile of each side, the ratio, above 1 where ours is faster, and ours as a share of what the
 # multipliers of so many cores give (direct multiply-adds, so that Winograd can pass 100 %).
-#   scripts/bench.sh [-t THREADS] [-r ROUNDS] [-i ISA] [NETWORK[:int8] …]
+#   scripts/bench.sh [-t THREADS] [-r ROUNDS] [-i ISA] [NETWORK[:int8|:fast] …]
+# ":fast" lets ours err by 1e-5 of a layer's largest output (bf16 products on AMX); ONNX Runtime runs the same float32 file.
+# FETTLE_BENCH names a built cmd/fettle-bench (a computer without Go); without Node.js, Python's package onnxruntime is the peer.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 threads=1 rounds=8 isa=
@@ -13,10 +15,19 @@ shift $((OPTIND - 1))
 [ $# -gt 0 ] || set -- resnet50 mobilenetv2 squeezenet11 efficientnet-b0 efficientnet-lite0 resnet18 mobilenetv1 resnet20 yolov8n bert-mini \
   resnet50:int8 mobilenetv2:int8 squeezenet11:int8 efficientnet-lite0:int8 resnet20:int8
 export ORT_DISABLE_TELEMETRY=1 NODE_PATH=$root/.cache/ort/node_modules
-[ -d "$NODE_PATH/onnxruntime-node" ] || { echo "ONNX Runtime is not installed: run scripts/ort/install.sh" >&2; exit 1; }
+if [ -d "$NODE_PATH/onnxruntime-node" ]; then
+  peer=(node "$root/scripts/ort/bench.js")
+  version=$(node -p "require('onnxruntime-node/package.json').version")
+elif version=$(python3 -c 'import onnxruntime; print(onnxruntime.__version__)' 2>/dev/null); then
+  peer=(python3 "$root/scripts/ort/bench.py")
+else
+  echo "ONNX Runtime is not installed: run scripts/ort/install.sh" >&2
+  exit 1
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-(cd "$root" && CGO_ENABLED=0 "${GO:-go}" build -o "$work/fettle-bench" ./cmd/fettle-bench)
+ours_bin=${FETTLE_BENCH:-$work/fettle-bench}
+[ -n "${FETTLE_BENCH:-}" ] || (cd "$root" && CGO_ENABLED=0 "${GO:-go}" build -o "$work/fettle-bench" ./cmd/fettle-bench)
 
 # p10 FILE: tenth percentile of the numbers in FILE.
 p10() { tr ' ' '\n' <"$1" | grep . | sort -n | awk '{v[NR]=$1} END {i=int((NR-1)/10)+1; print v[i]}'; }
@@ -36,17 +47,17 @@ cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n1)
 flags=$(grep -m1 -E '^(flags|Features)' /proc/cpuinfo || true)
 vector=""
 for f in amx_int8 avx512_vnni avx512f avx2 asimddp asimd; do case " $flags " in *" $f "*) vector="$vector $f" ;; esac; done
-echo "CPU: ${cpu:-unknown} (instructions:${vector:- none known}), $threads thread(s), ONNX Runtime $(node -p "require('onnxruntime-node/package.json').version"), $(date -u +%F)"
+echo "CPU: ${cpu:-unknown} (instructions:${vector:- none known}), $threads thread(s), ONNX Runtime $version, $(date -u +%F)"
 echo
 echo "| network | type | ours, ms | ONNX Runtime, ms | ratio | of the peak |"
 echo "|---|---|---|---|---|---|"
 for entry in "$@"; do
   name=${entry%%:*} type=float32 flag=
-  [ "$entry" = "$name" ] || { type=int8; flag=-int8; }
+  case $entry in *:int8) type=int8 flag=-int8 ;; *:fast) type="float32, fast" flag=-fast ;; esac
   mkfifo "$work/ours.in" "$work/ort.in"
   : >"$work/ours.out" >"$work/ort.out"
   # shellcheck disable=SC2086
-  "$work/fettle-bench" -network "$name" $flag -threads "$threads" -isa "$isa" -write "$work/net.onnx" <"$work/ours.in" >"$work/ours.out" 2>"$work/ours.log" &
+  "$ours_bin" -network "$name" $flag -threads "$threads" -isa "$isa" -write "$work/net.onnx" <"$work/ours.in" >"$work/ours.out" 2>"$work/ours.log" &
   ours=$!
   exec 3>"$work/ours.in"
   if ! burst "$work/ours.out" "$ours" 3 1; then
@@ -55,7 +66,7 @@ for entry in "$@"; do
   fi
   # Bursts of about 150 ms, at least 4 runs.
   count=$(awk '{n=int(150/($1+0.01)); print (n<4 ? 4 : n>200 ? 200 : n)}' "$work/ours.out")
-  node "$root/scripts/ort/bench.js" "$work/net.onnx" "$threads" <"$work/ort.in" >"$work/ort.out" 2>"$work/ort.log" &
+  "${peer[@]}" "$work/net.onnx" "$threads" <"$work/ort.in" >"$work/ort.out" 2>"$work/ort.log" &
   ort=$!
   exec 4>"$work/ort.in"
   failed=

@@ -35,11 +35,12 @@ func main() {
 	threads := flag.Int("threads", 1, "workers")
 	write := flag.String("write", "", "file for the other engine")
 	limit := flag.String("isa", "", "poorer instruction set")
+	fast := flag.Bool("fast", false, "products of bf16 parts where the processor has them")
 	steps := flag.Bool("steps", false, "print the steps with their times instead of waiting for numbers")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := bench(ctx, options{*name, *int8, *threads, *write, *limit, *steps})
+	err := bench(ctx, options{*name, *int8, *threads, *write, *limit, *fast, *steps})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "fettle-bench:", err)
 		os.Exit(1)
@@ -52,6 +53,7 @@ type options struct {
 	threads int
 	write   string
 	isa     string
+	fast    bool
 	steps   bool
 }
 
@@ -70,7 +72,7 @@ func bench(ctx context.Context, o options) error {
 		return err
 	}
 	begin := time.Now()
-	plan, err := engine.Compile(ctx, ours, engine.Options{Threads: o.threads, Features: feat})
+	plan, err := engine.Compile(ctx, ours, engine.Options{Threads: o.threads, Features: feat, Fast: o.fast})
 	if err != nil {
 		return err
 	}
