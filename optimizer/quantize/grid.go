@@ -17,12 +17,14 @@ type precision struct {
 	ir     int64   // what that opset came with
 }
 
-// precisions by the value of the option weights. ONNX has no type of 3 bits: such weights are the middle half of int4.
+// precisions by the value of the option weights. Weights of 3 and 2 bits are the middle half and quarter of int4, which every
+// reader of opset 21 takes.
 // The narrow types use the number without a positive counterpart, as one of 16 or 8 steps is much to give away.
 var precisions = map[string]precision{
 	"int8": {dtype: model.Int8, lo: -127, hi: 127, scaled: true, opset: minOpset, ir: minIR},
 	"int4": {dtype: model.Int4, lo: -8, hi: 7, scaled: true, opset: 21, ir: 10},
 	"int3": {dtype: model.Int4, lo: -4, hi: 3, scaled: true, opset: 21, ir: 10},
+	"int2": {dtype: model.Int4, lo: -2, hi: 1, scaled: true, opset: 21, ir: 10},
 	"fp8":  {dtype: model.Float8E4M3FN, lo: -448, hi: 448, scaled: true, opset: 19, ir: 9},
 	"fp16": {dtype: model.Float16, most: 65504, opset: minOpset, ir: minIR},
 	"bf16": {dtype: model.BFloat16, most: math.MaxFloat32, opset: minOpset, ir: minIR},

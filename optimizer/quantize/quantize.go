@@ -27,16 +27,18 @@ import (
 //	            with scale sx*sw[o].
 //	            Without integer values (activations none) weights may also be int4 or int3, per channel or per block of the
 //	            axis that sums run over, fp8 (E4M3FN, scaled to 448), or fp16 and bf16 behind a Cast.
-//	Rounding:   nearest, or gptq: with H = XᵀX of the rows X that a layer gets from the quantized layers before it, integers,
+//	Rounding:   nearest; adaround (adaround.go); gptq: with H = XᵀX of the rows X that a layer gets from the quantized layers before it, integers,
 //	            scale and zero of each channel that make (w-ŵ)·H·(w-ŵ)ᵀ small, column after column; the bias keeps the mean.
 //	Exactness:  scored: only data says how good it is.
 //	Paper:      Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295; Frantar et al. 2023, arXiv:2210.17323.
 
 // Options are the options of quantize.
 type Options struct {
-	Weights     string  `opt:"weights" enum:"int8 int4 int3 fp16 bf16 fp8 mixed" help:"type of the weights in the file; mixed: one for each layer, by what it costs and saves"`
+	Weights     string  `opt:"weights" enum:"int8 int4 int3 int2 fp16 bf16 fp8 mixed" help:"type of the weights in the file; mixed: one for each layer, by what it costs and saves"`
 	Activations string  `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; none: weights only; dynamic: bytes with the scale of each run"`
-	Rounding    string  `opt:"rounding" enum:"nearest gptq adaround" help:"how a weight chooses between two steps; gptq makes up for the errors of a layer's other weights on calibration data" paper:"Frantar et al. 2023, arXiv:2210.17323"`
+	Rounding    string  `opt:"rounding" enum:"nearest gptq adaround auto" help:"how a weight chooses between two steps; gptq makes up for the errors of a layer's other weights on calibration data, adaround decides for all weights of a layer together by descent, auto takes for each layer what held-out items favour" paper:"Frantar et al. 2023, arXiv:2210.17323; Nagel et al. 2020, arXiv:2004.10568"`
+	Rounds      int     `opt:"rounds" min:"50" max:"20000" help:"steps of the descent of rounding adaround and auto"`
+	Minutes     float64 `opt:"minutes" min:"0" max:"1440" help:"time for rounding adaround and auto, after which layers are rounded by gptq; 0: no limit"`
 	Calibration string  `opt:"calibration" enum:"minmax percentile mse entropy" help:"how the range of a value is chosen from calibration data" paper:"Nagel et al. 2021, arXiv:2106.08295, section 3.1"`
 	Percentile  float64 `opt:"percentile" min:"90" max:"100" unit:"%" help:"share of a value's elements that its range holds" when:"calibration=percentile"`
 	Export      string  `opt:"export" enum:"qdq qoperator" help:"how the file spells integer operators"`
@@ -52,7 +54,7 @@ type Options struct {
 
 // New makes the pass with its defaults.
 func New() optimizer.Pass {
-	return &pass{o: Options{Weights: "int8", Activations: "int8", Rounding: "nearest", Calibration: "mse", Export: "qdq", PerChannel: true, Asymmetric: true, Percentile: 99.99, CorrectBias: true, Size: 20, MaxDrop: 100, Samples: 128}}
+	return &pass{o: Options{Weights: "int8", Activations: "int8", Rounding: "nearest", Rounds: 1000, Minutes: 10, Calibration: "mse", Export: "qdq", PerChannel: true, Asymmetric: true, Percentile: 99.99, CorrectBias: true, Size: 20, MaxDrop: 100, Samples: 128}}
 }
 
 type pass struct{ o Options }
@@ -76,7 +78,7 @@ func (p *pass) supported() error {
 		option, value string
 		does          []string
 	}{
-		{"rounding", p.o.Rounding, []string{"nearest", "gptq"}}, {"export", p.o.Export, []string{"qdq", "qoperator"}},
+		{"rounding", p.o.Rounding, []string{"nearest", "gptq", "adaround", "auto"}}, {"export", p.o.Export, []string{"qdq", "qoperator"}},
 		{"activations", p.o.Activations, []string{"int8", "uint8", "int16", "none", "dynamic"}}, {"calibration", p.o.Calibration, []string{"minmax", "percentile", "mse", "entropy"}},
 	} {
 		if c.option == "calibration" && !p.o.static() || slices.Contains(c.does, c.value) {

@@ -333,7 +333,7 @@ func TestAccuracy(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	m := parse(t, net)
-	for k, v := range map[string]any{"weights": "int4", "rounding": "adaround"} {
+	for k, v := range map[string]any{"weights": "int4"} {
 		p := New()
 		if err := spec.Decode(p.Options(), map[string]any{k: v}); err != nil {
 			t.Fatal(err)

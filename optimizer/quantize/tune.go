@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"runtime"
+	"time"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
@@ -29,6 +29,7 @@ type tuner struct {
 	edit  edits
 	team  *team.Team
 	notes map[model.NodeID]string
+	until time.Time // when adaround gives way to gptq; zero: never
 }
 
 // rowsOf bounds the rows of a layer that its Hessian is made of: enough to know every direction of the widest layers. A quarter
@@ -43,6 +44,9 @@ const toNearest = "rounded to nearest: "
 
 // run tunes every layer that was placed and gives the new model.
 func (t *tuner) run(ctx context.Context) (*model.Model, error) {
+	if t.o.Minutes > 0 {
+		t.until = time.Now().Add(time.Duration(t.o.Minutes * float64(time.Minute)))
+	}
 	t.team = newTeam()
 	defer t.team.Close()
 	t.edit = edits{inits: map[string]*model.Tensor{}, nodes: map[model.NodeID]*model.Node{}}
@@ -137,7 +141,8 @@ func (t *tuner) layer(ctx context.Context, p *placed, qs, fs *walk) (string, err
 	if t.items.held == 0 {
 		held = tune
 	}
-	l := &lot{p: p, o: t.o, weight: weight, node: n, tune: tune, held: held, group: weight.Shape[p.l.axis] / pt.groups, width: pt.width}
+	l := &lot{p: p, o: t.o, weight: weight, node: n, tune: tune, held: held, group: weight.Shape[p.l.axis] / pt.groups, width: pt.width,
+		workers: t.team.Size(), until: t.until}
 	l.bias, l.free = t.bias(n, p)
 	if why := l.solve(ctx); why != "" {
 		return why, ctx.Err()
@@ -228,8 +233,12 @@ type lot struct {
 	rows          []row
 	offset        []float64  // new bias - bias, of each output channel
 	before, after [2]float64 // error of all rows with nearest rounding and now: where it was tuned, held out
+	by            string     // how most of the error went
 	refit         bool
 	nearest       int // channels that stay as they were
+
+	workers int
+	until   time.Time
 }
 
 // at is the element of weight k of output channel c.
@@ -254,19 +263,22 @@ func (l *lot) solve(ctx context.Context) string {
 		if sides[0].n == 0 {
 			return "there are no rows to look at"
 		}
-		base, err := l.kinds(ctx, sides, g)
+		kinds, err := l.kinds(ctx, sides, g)
 		if err != nil {
 			return err.Error()
 		}
-		if base == nil {
+		if kinds == nil {
 			return "its Hessian cannot be factored"
 		}
-		pick := 1
-		if total(base[2]) < total(base[1]) {
-			pick, l.refit = 2, true
+		pick := kinds[1]
+		for _, k := range kinds[2:] {
+			if total(k.rows) < total(pick.rows) {
+				pick = k
+			}
 		}
+		l.by, l.refit = pick.by, l.refit || pick.refit
 		for i := range l.group {
-			near, best := base[0][i], base[pick][i]
+			near, best := kinds[0].rows[i], pick.rows[i]
 			if near.err[0] <= best.err[0] {
 				best = near
 				l.nearest++
@@ -306,9 +318,16 @@ type stored struct {
 	err    [2]float64
 }
 
-// kinds stores the channels of group g rounded to nearest, by GPTQ, and by GPTQ with the weights that fit what the float
-// model makes of its own rows. nil: the Hessian cannot be factored.
-func (l *lot) kinds(ctx context.Context, sides []*side, g int) ([][]stored, error) {
+// kind is one way to round the channels of a group.
+type kind struct {
+	by    string
+	refit bool // to the weights that fit what the float model makes of its own rows
+	rows  []stored
+}
+
+// kinds stores the channels of group g rounded to nearest, then by the methods that the options ask for, each with the weights
+// as they are and refitted. nil: the Hessian cannot be factored.
+func (l *lot) kinds(ctx context.Context, sides []*side, g int) ([]kind, error) {
 	s := sides[0]
 	h, f := s.moments(l.free)
 	k := l.width
@@ -318,37 +337,68 @@ func (l *lot) kinds(ctx context.Context, sides []*side, g int) ([][]stored, erro
 	if a == nil || b == nil {
 		return nil, nil
 	}
-	factors := []*factor{a, b}
-	goal := l.targets(g, h, f)
+	plain, goal := make([][]float64, l.group), l.targets(g, h, f)
 	if goal == nil {
 		return nil, nil
 	}
-	out := [][]stored{make([]stored, l.group), make([]stored, l.group), make([]stored, l.group)}
-	workers := runtime.GOMAXPROCS(0)
+	near := make([]stored, l.group)
+	for i := range l.group {
+		plain[i], near[i] = l.weights(g*l.group+i), l.near(g*l.group+i)
+	}
+	out := []kind{{by: "nearest", rows: near}}
+	for _, t := range []struct {
+		refit bool
+		goals [][]float64
+	}{{false, plain}, {true, goal}} {
+		columns := make([]stored, l.group)
+		err := l.each(ctx, func(i int) {
+			columns[i] = l.store(l.choice(g*l.group+i).best([]*factor{a, b}, t.goals[i]), t.goals[i], plain[i], s)
+		})
+		if err != nil {
+			return nil, err
+		}
+		over := !l.until.IsZero() && time.Now().After(l.until)
+		if l.o.Rounding != "adaround" || over {
+			out = append(out, kind{"gptq", t.refit, columns})
+		}
+		if l.o.Rounding == "gptq" || over {
+			continue
+		}
+		rows, err := l.anneal(ctx, a, t.goals, columns, g)
+		if err != nil {
+			return nil, err
+		}
+		relaxed := make([]stored, l.group)
+		for i, r := range rows {
+			relaxed[i] = l.store(r, t.goals[i], plain[i], s)
+		}
+		out = append(out, kind{"adaround", t.refit, relaxed})
+	}
+	return out, l.each(ctx, func(i int) {
+		for n, side := range sides {
+			own := side.own(plain[i])
+			for _, kind := range out {
+				kind.rows[i].err[n] = own + side.rest(&kind.rows[i], plain[i])
+			}
+		}
+	})
+}
+
+// each calls do for every channel of a group, channels in parallel.
+func (l *lot) each(ctx context.Context, do func(i int)) error {
 	group := task.NewGroup(ctx)
-	for worker := range workers {
+	for worker := range l.workers {
 		group.Go("round weights", func(ctx context.Context) error {
-			for i := worker; i < l.group; i += workers {
+			for i := worker; i < l.group; i += l.workers {
 				if ctx.Err() != nil {
 					return fail.From(ctx.Err())
 				}
-				c := g*l.group + i
-				w := l.weights(c)
-				ch := l.choice(c)
-				out[0][i] = l.near(c)
-				out[1][i] = l.store(ch.best(factors, w), w, w, s)
-				out[2][i] = l.store(ch.best(factors, goal[i]), goal[i], w, s)
-				for k, side := range sides {
-					own := side.own(w)
-					for kind := range out {
-						out[kind][i].err[k] = own + side.rest(&out[kind][i], w)
-					}
-				}
+				do(i)
 			}
 			return nil
 		})
 	}
-	return out, group.Wait()
+	return group.Wait()
 }
 
 // targets solves Ŵ·H = W·F for the channels of a group, held to W where the rows say little.
@@ -532,6 +582,9 @@ func (l *lot) said() string {
 	s := fmt.Sprintf("error of its output %.0f %% of that of nearest rounding, %.0f %% held out", share(0), share(1))
 	if l.held == l.tune {
 		s = fmt.Sprintf("error of its output %.0f %% of that of nearest rounding", share(0))
+	}
+	if l.o.Rounding != l.by {
+		s += ", by " + l.by
 	}
 	if l.refit {
 		s += ", refitted to the float rows"
