@@ -47,6 +47,7 @@ type Features struct {
 	Part   uint32 // arm64: part number of MIDR_EL1 (0xd08 is Cortex-A72), 0 if unknown
 
 	AVX2, AVX512, VNNI        bool // AVX2 includes FMA, AVX512 means F+BW+DQ+VL
+	VBMI                      bool // amd64: permutes bytes; not a level of its own, goes with VNNI
 	AMXTile, AMXInt8, AMXBF16 bool // only where the operating system lets this process use tiles
 	NEON, DotProd, I8MM, FP16 bool
 
@@ -108,7 +109,7 @@ func (f Features) Limit(i ISA) Features {
 		f.AVX512 = false
 	}
 	if i < AVX512VNNI {
-		f.VNNI = false
+		f.VNNI, f.VBMI = false, false
 	}
 	if i < AMXInt8 {
 		f.AMXTile, f.AMXInt8 = false, false

@@ -13,6 +13,7 @@ func detect(f *Features) {
 	f.AVX2 = x.HasAVX2 && x.HasFMA
 	f.AVX512 = f.AVX2 && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL
 	f.VNNI = f.AVX512 && x.HasAVX512VNNI
+	f.VBMI = f.VNNI && x.HasAVX512VBMI
 	if x.HasAMXTile && f.VNNI {
 		if f.NoTiles = permitTiles(); f.NoTiles == "" {
 			f.AMXTile, f.AMXInt8, f.AMXBF16 = true, x.HasAMXInt8, x.HasAMXBF16

@@ -24,14 +24,18 @@ type qargs struct {
 	scale, zero      float32
 	lo, hi           float32
 	scaleB           float32
+	zeroA, zeroB     float32
 	_                [4]byte
 }
 
 // Kernels are the functions for one instruction set.
-type Kernels struct{ isa cpu.ISA }
+type Kernels struct {
+	isa     cpu.ISA
+	permute bool // whether the processor permutes bytes (VBMI)
+}
 
 // New picks the best instruction set of f.
-func New(f cpu.Features) Kernels { return Kernels{archISA(f)} }
+func New(f cpu.Features) Kernels { return Kernels{archISA(f), f.VBMI} }
 
 func bounds[T Byte]() (lo, hi float32) {
 	var z T
@@ -129,6 +133,54 @@ func (k Kernels) Add(dst, a, b []uint8, s Sum) {
 	}
 }
 
+// Product is the product of two u8 tensors on its way to a third grid: round(K*(a-ZeroA)*(b-ZeroB) + Zero), between Lo and Hi, with K = sa*sb/so.
+type Product struct{ K, ZeroA, ZeroB, Zero, Lo, Hi float32 }
+
+// Mul computes dst[i] = p(a[i], b[i]) for len(dst) elements; dst may be an input.
+func (k Kernels) Mul(dst, a, b []uint8, p Product) {
+	e := qargs{scale: p.K, zeroA: p.ZeroA, zeroB: p.ZeroB, zero: p.Zero, lo: p.Lo, hi: p.Hi}
+	a, b = a[:len(dst)], b[:len(dst)]
+	full := len(dst) / line
+	if full > 0 {
+		e.dst, e.src, e.scales, e.n = unsafe.Pointer(&dst[0]), unsafe.Pointer(&a[0]), unsafe.Pointer(&b[0]), int64(full)
+		k.mul(&e)
+	}
+	if full *= line; full < len(dst) {
+		var x, y [line]uint8
+		copy(x[:], a[full:])
+		copy(y[:], b[full:])
+		e.dst, e.src, e.scales, e.n = unsafe.Pointer(&x), unsafe.Pointer(&x), unsafe.Pointer(&y), 1
+		k.mul(&e)
+		copy(dst[full:], x[:])
+	}
+}
+
+// Wide is the bytes of a line of an 8-bit block, one a channel.
+const Wide = 64
+
+// Line is a function of each channel of a block: round(a*Factor[c] + Addend[c]), between Lo and Hi.
+type Line struct {
+	Factor, Addend [Wide]float32
+	Lo, Hi         float32
+}
+
+// Scale computes dst = f(src) for whole lines of a block; dst may be src.
+func (k Kernels) Scale(dst, src []uint8, f *Line) {
+	n := len(dst) / Wide
+	if n == 0 {
+		return
+	}
+	src = src[:n*Wide]
+	k.scaleLines(&qargs{dst: unsafe.Pointer(&dst[0]), src: unsafe.Pointer(&src[0]), scales: unsafe.Pointer(f), n: int64(n), lo: f.Lo, hi: f.Hi})
+}
+
+// AddLines adds each channel of the whole lines in src to its sum.
+func (k Kernels) AddLines(sum *[Wide]int32, src []uint8) {
+	if n := len(src) / Wide; n > 0 {
+		k.addLines(&qargs{dst: unsafe.Pointer(sum), src: unsafe.Pointer(&src[0]), n: int64(n)})
+	}
+}
+
 // Table is a function of an 8-bit value: any chain of dequantise, activation function and quantise is one table.
 type Table [256]uint8
 
@@ -145,8 +197,12 @@ func NewTable(f func(float64) float64, inScale float32, inZero uint8, outScale f
 }
 
 // Lookup computes dst[i] = t[src[i]]; dst may be src.
-func (t *Table) Lookup(dst, src []uint8) {
+func (k Kernels) Lookup(t *Table, dst, src []uint8) {
 	src = src[:len(dst)]
+	if n := len(dst) / Wide; k.permute && n > 0 {
+		k.lookup(&qargs{dst: unsafe.Pointer(&dst[0]), src: unsafe.Pointer(&src[0]), scales: unsafe.Pointer(t), n: int64(n)})
+		dst, src = dst[n*Wide:], src[n*Wide:]
+	}
 	for i, v := range src {
 		dst[i] = t[v]
 	}
@@ -188,6 +244,31 @@ func sumGo(a *qargs) {
 	for i, v := range unsafe.Slice((*uint8)(a.src), a.n*line) {
 		r := math.RoundToEven(float64(float32(v)*a.scale + a.zero + float32(y[i])*a.scaleB))
 		*(*uint8)(unsafe.Add(a.dst, i)) = uint8(min(max(r, float64(a.lo)), float64(a.hi)))
+	}
+}
+
+func mulGo(a *qargs) {
+	y := unsafe.Slice((*uint8)(a.scales), a.n*line)
+	for i, v := range unsafe.Slice((*uint8)(a.src), a.n*line) {
+		r := math.RoundToEven(float64((float32(v)-a.zeroA)*(float32(y[i])-a.zeroB)*a.scale + a.zero))
+		*(*uint8)(unsafe.Add(a.dst, i)) = uint8(min(max(r, float64(a.lo)), float64(a.hi)))
+	}
+}
+
+func scaleLinesGo(a *qargs) {
+	f := (*[2][Wide]float32)(a.scales)
+	for i, v := range unsafe.Slice((*uint8)(a.src), a.n*Wide) {
+		r := math.RoundToEven(float64(min(max(float32(v)*f[0][i%Wide]+f[1][i%Wide], a.lo), a.hi)))
+		*(*uint8)(unsafe.Add(a.dst, i)) = uint8(r)
+	}
+}
+
+func addLinesGo(a *qargs) {
+	sum, src := (*[Wide]int32)(a.dst), unsafe.Slice((*uint8)(a.src), a.n*Wide)
+	for ; len(src) > 0; src = src[Wide:] {
+		for c, v := range (*[Wide]uint8)(src) {
+			sum[c] += int32(v)
+		}
 	}
 }
 

@@ -91,7 +91,7 @@ func TestTable(t *testing.T) {
 	for i := range in {
 		in[i] = uint8(i)
 	}
-	tab.Lookup(out, in)
+	New(cpu.Detect()).Lookup(tab, out, in)
 	for i := range in {
 		x := float64(float32(.05)) * float64(i-120)
 		want := sat(math.RoundToEven(silu(x)/float64(float32(.03)))+10, 0, 255)
@@ -107,7 +107,86 @@ func TestTable(t *testing.T) {
 
 func TestOffsets(t *testing.T) {
 	var a qargs
-	if unsafe.Offsetof(a.n) != 24 || unsafe.Offsetof(a.scale) != 32 || unsafe.Offsetof(a.zero) != 36 || unsafe.Offsetof(a.lo) != 40 || unsafe.Offsetof(a.hi) != 44 || unsafe.Offsetof(a.scaleB) != 48 {
+	if unsafe.Offsetof(a.n) != 24 || unsafe.Offsetof(a.scale) != 32 || unsafe.Offsetof(a.zero) != 36 || unsafe.Offsetof(a.lo) != 40 || unsafe.Offsetof(a.hi) != 44 || unsafe.Offsetof(a.scaleB) != 48 || unsafe.Offsetof(a.zeroA) != 52 || unsafe.Offsetof(a.zeroB) != 56 {
 		t.Error("qargs is not what the generator writes")
+	}
+}
+
+func TestMul(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for _, k := range levels() {
+		for _, n := range []int{0, 1, 16, 17, 300} {
+			a, b, dst := make([]uint8, n), make([]uint8, n), make([]uint8, n)
+			for i := range a {
+				a[i], b[i] = uint8(r.Uint32()), uint8(r.Uint32())
+			}
+			for _, p := range []Product{{1. / 128, 128, 0, 3, 0, 255}, {.5, 17, 200, 128, 0, 255}, {1. / 64, 0, 255, 255, 100, 200}} {
+				k.Mul(dst, a, b, p)
+				for i := range dst { // the factors are exact, so ties are too
+					v := math.RoundToEven(float64(p.K)*(float64(a[i])-float64(p.ZeroA))*(float64(b[i])-float64(p.ZeroB)) + float64(p.Zero))
+					if want := sat(v, float64(p.Lo), float64(p.Hi)); float64(dst[i]) != want {
+						t.Fatalf("%v: %+v of %d and %d is %d, want %g", k.isa, p, a[i], b[i], dst[i], want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestLines: factors of each channel, and their sums.
+func TestLines(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for _, k := range levels() {
+		for _, n := range []int{0, 1, 2, 9} {
+			src, dst := make([]uint8, n*Wide), make([]uint8, n*Wide)
+			for i := range src {
+				src[i] = uint8(r.Uint32())
+			}
+			f := &Line{Lo: 3, Hi: 250}
+			var sum, want [Wide]int32
+			for c := range Wide {
+				f.Factor[c], f.Addend[c] = float32(r.IntN(9)-4)/4, float32(r.IntN(512)-128)
+				sum[c] = int32(r.IntN(1000))
+				want[c] = sum[c]
+			}
+			k.Scale(dst, src, f)
+			k.AddLines(&sum, src)
+			for i, v := range src {
+				c := i % Wide
+				want[c] += int32(v)
+				if w := sat(math.RoundToEven(float64(v)*float64(f.Factor[c])+float64(f.Addend[c])), 3, 250); float64(dst[i]) != w {
+					t.Fatalf("%v: %d*%g + %g is %d, want %g", k.isa, v, f.Factor[c], f.Addend[c], dst[i], w)
+				}
+			}
+			if sum != want {
+				t.Fatalf("%v: sums %v, want %v", k.isa, sum, want)
+			}
+		}
+	}
+}
+
+// TestLookup holds that every element goes through the table, at all lengths around a vector.
+func TestLookup(t *testing.T) {
+	var tab Table
+	for i := range tab {
+		tab[i] = uint8(i*7 + 3)
+	}
+	for _, k := range levels() {
+		for n := range 300 {
+			src, dst := make([]uint8, n), make([]uint8, n+1)
+			for i := range src {
+				src[i] = uint8(i*5 + n)
+			}
+			dst[n] = 99
+			k.Lookup(&tab, dst[:n], src)
+			for i, v := range src {
+				if dst[i] != v*7+3 {
+					t.Fatalf("%v: element %d of %d is %d, want %d", k.isa, i, n, dst[i], v*7+3)
+				}
+			}
+			if dst[n] != 99 {
+				t.Fatalf("%v: wrote behind %d elements", k.isa, n)
+			}
+		}
 	}
 }

@@ -59,3 +59,38 @@ func (k Kernels) sum(a *qargs) {
 		sumGo(a)
 	}
 }
+
+func (k Kernels) mul(a *qargs) {
+	switch k.isa {
+	case cpu.AVX512F:
+		mulZ(a)
+	case cpu.AVX2:
+		mulY(a)
+	default:
+		mulGo(a)
+	}
+}
+
+func (k Kernels) scaleLines(a *qargs) {
+	switch k.isa {
+	case cpu.AVX512F:
+		scaleZ(a)
+	case cpu.AVX2:
+		scaleY(a)
+	default:
+		scaleLinesGo(a)
+	}
+}
+
+func (k Kernels) addLines(a *qargs) {
+	switch k.isa {
+	case cpu.AVX512F:
+		addZ(a)
+	case cpu.AVX2:
+		addY(a)
+	default:
+		addLinesGo(a)
+	}
+}
+
+func (k Kernels) lookup(a *qargs) { lookupZ(a) }

@@ -13,3 +13,11 @@ func (k Kernels) requantize(a *qargs) { requantizeGo(a) }
 func (k Kernels) dequantize(a *qargs, signed bool) { dequantizeGo(a, signed) }
 
 func (k Kernels) sum(a *qargs) { sumGo(a) }
+
+func (k Kernels) mul(a *qargs) { mulGo(a) }
+
+func (k Kernels) scaleLines(a *qargs) { scaleLinesGo(a) }
+
+func (k Kernels) addLines(a *qargs) { addLinesGo(a) }
+
+func (k Kernels) lookup(*qargs) {} // no processor of these permutes bytes

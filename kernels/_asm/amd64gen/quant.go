@@ -6,7 +6,7 @@ import (
 )
 
 // Byte offsets of the fields of qargs (quant/quant.go).
-const qDst, qSrc, qScale, qN, qScaleF, qZero, qLo, qHi, qScaleB = 0, 8, 16, 24, 32, 36, 40, 44, 48
+const qDst, qSrc, qScale, qN, qScaleF, qZero, qLo, qHi, qScaleB, qZeroA, qZeroB = 0, 8, 16, 24, 32, 36, 40, 44, 48, 52, 56
 
 func quantKernels(s isa) {
 	declareConsts("quant"+s.suffix, 1e6, -1e6)
@@ -14,6 +14,12 @@ func quantKernels(s isa) {
 	quantize(s, "requantize")
 	dequantize(s)
 	sumBytes(s)
+	mulBytes(s)
+	scaleLines(s)
+	addLines(s)
+	if s == avx512 {
+		lookup()
+	}
 }
 
 // quantize: 16 values an iteration to bytes. quantize divides floats by one scale; requantize multiplies int32 by a scale of each
@@ -148,4 +154,127 @@ func dequantize(s isa) {
 		VZEROUPPER()
 		RET()
 	}
+}
+
+// mulBytes: 16 bytes an iteration, (a - zeroA)*(b - zeroB)*scale + zero, rounded to even.
+func mulBytes(s isa) {
+	text("mul" + s.suffix)
+	p := arg()
+	dst, a, b, n := load(p, qDst), load(p, qSrc), load(p, qScale), load(p, qN)
+	scale, zero, lo, hi, za, zb := s.vec(), s.vec(), s.vec(), s.vec(), s.vec(), s.vec()
+	for _, c := range []struct {
+		off int
+		v   vec
+	}{{qScaleF, scale}, {qZero, zero}, {qLo, lo}, {qHi, hi}, {qZeroA, za}, {qZeroB, zb}} {
+		VBROADCASTSS(Mem{Base: p, Disp: c.off}, c.v)
+	}
+	x, y := s.vecs(s.perLine()), s.vec()
+	Label("l")
+	for i, v := range x {
+		VPMOVZXBD(Mem{Base: a, Disp: i * s.bytes / 4}, v)
+		VPMOVZXBD(Mem{Base: b, Disp: i * s.bytes / 4}, y)
+		VCVTDQ2PS(v, v)
+		VCVTDQ2PS(y, y)
+		VSUBPS(za, v, v)
+		VSUBPS(zb, y, y)
+		VMULPS(y, v, v)
+		VFMADD213PS(zero, scale, v)
+		VMAXPS(lo, v, v)
+		VMINPS(hi, v, v)
+		VCVTPS2DQ(v, v)
+	}
+	storeBytes(s, x, dst)
+	for _, r := range []gp{dst, a, b} {
+		ADDQ(Imm(16), r)
+	}
+	DECQ(n)
+	JNZ(LabelRef("l"))
+	VZEROUPPER()
+	RET()
+}
+
+// scaleLines: n lines of 64 bytes, each byte by the factor and the addend of its place in the line: 64 of each lie behind one another.
+func scaleLines(s isa) {
+	text("scale" + s.suffix)
+	p := arg()
+	dst, src, f, n := load(p, qDst), load(p, qSrc), load(p, qScale), load(p, qN)
+	lo, hi := s.vec(), s.vec()
+	VBROADCASTSS(Mem{Base: p, Disp: qLo}, lo)
+	VBROADCASTSS(Mem{Base: p, Disp: qHi}, hi)
+	k := s.vecs(4 * s.perLine())
+	for i, v := range k {
+		VMOVUPS(Mem{Base: f, Disp: i * s.bytes}, v)
+	}
+	x := s.vecs(s.perLine())
+	Label("l")
+	for g := range 4 {
+		for i, v := range x {
+			at := g*s.perLine() + i
+			VPMOVZXBD(Mem{Base: src, Disp: at * s.bytes / 4}, v)
+			VCVTDQ2PS(v, v)
+			VFMADD213PS(Mem{Base: f, Disp: 256 + at*s.bytes}, k[at], v)
+			VMAXPS(lo, v, v)
+			VMINPS(hi, v, v)
+			VCVTPS2DQ(v, v)
+		}
+		storeBytes(s, x, dst)
+		ADDQ(Imm(16), dst)
+	}
+	ADDQ(Imm(64), src)
+	DECQ(n)
+	JNZ(LabelRef("l"))
+	VZEROUPPER()
+	RET()
+}
+
+// addLines adds n lines of 64 bytes to 64 sums of 32 bits at dst.
+func addLines(s isa) {
+	text("add" + s.suffix)
+	p := arg()
+	dst, src, n := load(p, qDst), load(p, qSrc), load(p, qN)
+	sum := s.vecs(4 * s.perLine())
+	for i, v := range sum {
+		VMOVUPS(Mem{Base: dst, Disp: i * s.bytes}, v)
+	}
+	x := s.vecs(2)
+	Label("l")
+	for i, v := range sum {
+		VPMOVZXBD(Mem{Base: src, Disp: i * s.bytes / 4}, x[i%2])
+		VPADDD(x[i%2], v, v)
+	}
+	ADDQ(Imm(64), src)
+	DECQ(n)
+	JNZ(LabelRef("l"))
+	for i, v := range sum {
+		VMOVUPS(v, Mem{Base: dst, Disp: i * s.bytes})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// lookup: n lines of 64 bytes through a table of 256 (VBMI): the low seven bits pick from its halves, the top bit the half.
+func lookup() {
+	text("lookupZ")
+	p := arg()
+	dst, src, table, n := load(p, qDst), load(p, qSrc), load(p, qScale), load(p, qN)
+	t := avx512.vecs(4)
+	for i, v := range t {
+		VMOVDQU64(Mem{Base: table, Disp: 64 * i}, v)
+	}
+	x, low, high, top := ZMM(), ZMM(), ZMM(), K()
+	Label("l")
+	VMOVDQU64(Mem{Base: src}, x)
+	VMOVDQA64(x, low)
+	VMOVDQA64(x, high)
+	VPMOVB2M(x, top)
+	VPERMI2B(t[1], t[0], low)
+	VPERMI2B(t[3], t[2], high)
+	VMOVDQU8(high, top, low)
+	VMOVDQU64(low, Mem{Base: dst})
+	ADDQ(Imm(64), src)
+	ADDQ(Imm(64), dst)
+	DECQ(n)
+	JNZ(LabelRef("l"))
+	VZEROUPPER()
+	RET()
 }
