@@ -59,12 +59,21 @@ func Passes() optimizer.Table {
 			{Pass: "fold-constants", Why: "only constant weights can take scales over"},
 			{Pass: "fold-batchnorm", Why: "a normalisation between two layers hides the pair"},
 		}},
+		{New: quantize.NewSmooth, After: []optimizer.Order{
+			{Pass: "fold-constants", Why: "only constant weights can take scales over"},
+			{Pass: "fuse-layernorm", Why: "a normalisation in single operators is not seen"},
+		}},
 		{New: quantize.New, After: []optimizer.Order{
+			{Pass: "smooth", Why: "the ranges that are measured should be those of the smoothed columns"},
 			{Pass: "equalize", Why: "the ranges that are measured should be those of the equalised channels"},
 			{Pass: "fold-constants", Why: "weights have to be constants to be stored as integers"},
 			{Pass: "fold-batchnorm", Why: "a normalisation behind an integer convolution stays a float layer"},
 			{Pass: "fuse-activation", Why: "the range behind the activation function is the one that counts"},
 			{Pass: "fuse-residual", Why: "a fused sum needs one rounding less"},
+		}},
+		{New: quantize.NewStatistics, After: []optimizer.Order{
+			{Pass: "prune-channels", Why: "it makes up for what the removal did to the values"},
+			{Pass: "quantize", Why: "it makes up for what coarser weights did to the values"},
 		}},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"fettle/internal/fail"
 	"fettle/model"
 	"fettle/ops"
 	"fettle/optimizer"
@@ -23,11 +24,12 @@ import (
 
 // EqualizeOptions are the options of equalize.
 type EqualizeOptions struct {
-	Samples int `opt:"samples" min:"2" max:"100000" help:"calibration items to try the result on"`
+	Samples int  `opt:"samples" min:"2" max:"100000" help:"calibration items to try the result on"`
+	Absorb  bool `opt:"absorb" help:"moves what every value of a channel lies above zero into the next bias, where held-out outputs come closer" paper:"Nagel et al. 2019, arXiv:1906.04721, section 4.1.3"`
 }
 
 // NewEqualize makes the pass with its defaults.
-func NewEqualize() optimizer.Pass { return &equalize{EqualizeOptions{Samples: 64}} }
+func NewEqualize() optimizer.Pass { return &equalize{EqualizeOptions{Samples: 64, Absorb: true}} }
 
 type equalize struct{ o EqualizeOptions }
 
@@ -69,46 +71,58 @@ func (e *equalize) Apply(ctx context.Context, env *optimizer.Env, m *model.Model
 			at++
 		}
 	}
-	if !changed {
-		return m, append(found, optimizer.Finding{Rule: "equalize", Outcome: optimizer.Nothing, Reason: "all channels have alike ranges"}), nil
+	hasData := env.Data != nil && env.Data.Len() > 0
+	var best *trial
+	if hasData {
+		if best, err = tryInt8(ctx, env, m, e.o.Samples, nil); err != nil {
+			return nil, nil, err
+		}
 	}
-	out := ed.apply(m)
-	last := optimizer.Finding{Rule: "equalize", Label: "equalisation", Outcome: optimizer.Applied, Reason: "kept untried: there is no calibration data"}
-	if env.Data != nil && env.Data.Len() > 0 {
-		before, err := e.try(ctx, env, m, nil)
-		if err != nil {
-			return nil, nil, err
-		}
-		after, err := e.try(ctx, env, out, before)
-		if err != nil {
-			return nil, nil, err
-		}
-		last.Reason = fmt.Sprintf("as int8, outputs on %s: %s before, %s after", before.job.where(), before.f, after.f)
-		if !after.f.better(before.f) {
-			last.Outcome, last.Reason = optimizer.Refused, last.Reason+": reverted"
-			out = m
-			for i := range found {
-				if found[i].Outcome == optimizer.Applied {
-					found[i].Outcome, found[i].Reason = optimizer.Refused, "tried and reverted, see the last line"
-				}
+	out := m
+	if !changed {
+		found = append(found, optimizer.Finding{Rule: "equalize", Outcome: optimizer.Nothing, Reason: "all channels have alike ranges"})
+	} else {
+		out = ed.apply(m)
+		last := optimizer.Finding{Rule: "equalize", Label: "equalisation", Outcome: optimizer.Applied, Reason: "kept untried: there is no calibration data"}
+		if hasData {
+			after, err := tryInt8(ctx, env, out, e.o.Samples, best)
+			if err != nil {
+				return nil, nil, err
+			}
+			last.Reason = fmt.Sprintf("as int8, outputs on %s: %s before, %s after", best.job.where(), best.f, after.f)
+			if after.f.better(best.f) {
+				best = after
+			} else {
+				last.Outcome, last.Reason = optimizer.Refused, last.Reason+": reverted"
+				out = m
+				revert(found)
 			}
 		}
+		found = append(found, last)
 	}
-	return out, append(found, last), nil
+	if !e.o.Absorb || !hasData {
+		return out, found, nil
+	}
+	absorbed, more, err := e.absorb(ctx, env, out, pairs, best)
+	return absorbed, append(found, more...), err
 }
 
+// trial is a model as int8.
 type trial struct {
 	job *job
 	f   fidelity
 }
 
-// try quantizes m to int8 and compares with the float model.
-func (e *equalize) try(ctx context.Context, env *optimizer.Env, m *model.Model, like *trial) (*trial, error) {
+// tryInt8 quantizes m to int8 and compares with the float model, on the items and outputs of like where it is given.
+func tryInt8(ctx context.Context, env *optimizer.Env, m *model.Model, samples int, like *trial) (*trial, error) {
 	o := *New().Options().(*Options)
-	o.Samples, o.CorrectBias = e.o.Samples, false
+	o.Samples, o.CorrectBias = samples, false
 	j, err := newJob(ctx, env, o, m)
 	if err != nil {
 		return nil, err
+	}
+	if j == nil {
+		return nil, fail.New(fail.Invalid, "has no layer that int8 is for")
 	}
 	if like != nil {
 		j.batch, j.want = like.job.batch, like.job.want

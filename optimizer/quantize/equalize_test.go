@@ -2,6 +2,7 @@ package quantize
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -63,7 +64,7 @@ func TestEqualizeRegainsAModelWhoseChannelsWereScaled(t *testing.T) {
 	if p, err := optimizer.Prove(ctx, optimizer.Reference{}, m, out, in, optimizer.Rounding); err != nil || !p.Within {
 		t.Errorf("not the same function: %+v %v", p, err)
 	}
-	if last := found[len(found)-1]; last.Outcome != optimizer.Applied || !strings.Contains(last.Reason, "held-out items") {
+	if last := found[len(found)-2]; last.Outcome != optimizer.Applied || !strings.Contains(last.Reason, "held-out items") {
 		t.Fatalf("%+v", found)
 	}
 	fresh, _ := optimizer.RandomInputs(m, 16, 9)
@@ -97,5 +98,60 @@ func TestEqualizeRefuses(t *testing.T) {
 		if err != nil || out != m || !strings.Contains(found[0].Reason, c.why) {
 			t.Errorf("%s: %v %+v", c.name, err, found)
 		}
+	}
+}
+
+const lifted = `g (float[1, 3, 6, 6] x) => (float[1, 4, H, W] y)
+<float[6, 3, 1, 1] w1 = random(1, -0.2, 0.2), float[6] b1 = random(2, -0.1, 0.1), float[4, 6, 1, 1] w2 = random(3, -0.5, 0.5), float[4] b2 = random(4, -0.1, 0.1)>
+{
+  [one] a = Conv (x, w1, b1)
+  b = Relu (a)
+  [two] y = Conv %s (b, w2, b2)
+}`
+
+// TestEqualizeAbsorbsHighBiases: channels that lie far above zero waste most of their range.
+func TestEqualizeAbsorbsHighBiases(t *testing.T) {
+	ctx := context.Background()
+	lift := func(attrs string) *model.Model {
+		m := parse(t, fmt.Sprintf(lifted, attrs))
+		for c, b := range model.Data[float32](m.Graph.Init("b1")) {
+			model.Data[float32](m.Graph.Init("b1"))[c] = b + float32(3+c)
+			for o := range 4 { // and the next layer takes it away again
+				model.Data[float32](m.Graph.Init("b2"))[o] -= float32(3+c) * model.Data[float32](m.Graph.Init("w2"))[o*6+c]
+			}
+		}
+		return m
+	}
+	m := lift("")
+	in, _ := optimizer.RandomInputs(m, 32, 3)
+	out, found, err := NewEqualize().Apply(ctx, &optimizer.Env{Data: items(in)}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := found[len(found)-1]; last.Label != "high biases" || last.Outcome != optimizer.Applied || !strings.Contains(last.Reason, "6 channels") {
+		t.Fatalf("%+v", last)
+	}
+	fresh, _ := optimizer.RandomInputs(m, 32, 9)
+	near := func(x *model.Model) float64 {
+		var all [2][][]*model.Tensor
+		for i, x := range []*model.Model{m, x} {
+			if all[i], err = outputs(ctx, &optimizer.Env{}, x, fresh); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return compare(all[0], all[1]).SQNR
+	}
+	if db := near(out); db < 30 {
+		t.Errorf("another function: %v dB", db)
+	}
+	before, _ := apply(t, m, nil)
+	after, _ := apply(t, out, nil)
+	if a, b := near(before), near(after); b < a+6 {
+		t.Errorf("as int8: %v dB before, %v after", a, b)
+	}
+	// Zeros beyond the border would lack the shift.
+	_, found, err = NewEqualize().Apply(ctx, &optimizer.Env{Data: items(in)}, lift("<pads = [1, 1, 1, 1]>"))
+	if last := found[len(found)-1]; err != nil || last.Outcome != optimizer.Nothing || !strings.Contains(last.Reason, "without padding") {
+		t.Errorf("padded: %+v %v", last, err)
 	}
 }

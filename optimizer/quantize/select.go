@@ -101,7 +101,7 @@ func selectNodes(env *optimizer.Env, m *model.Model, o Options, plan plan) (*sel
 				s.markLayer(m.Graph, n)
 			}
 		case !values || !allowed:
-		case is(n, "Add") && len(n.Inputs) == 2:
+		case is(n, "Add", "Mul") && len(n.Inputs) == 2:
 			s.sum(m.Graph, n)
 		case is(n, "Relu", "Clip"):
 			s.activation(m.Graph, n)
@@ -218,7 +218,7 @@ func (s *selection) integerReader(g *model.Graph, y string) bool {
 	return false
 }
 
-// sum marks an Add of two values where at least one comes from integer layers.
+// sum marks an Add or a Mul of two values where at least one comes from integer layers.
 func (s *selection) sum(g *model.Graph, n *model.Node) {
 	a, b := n.Inputs[0], n.Inputs[1]
 	for _, x := range []string{a, b} {
