@@ -89,6 +89,20 @@ func TestIntegerRows(t *testing.T) {
 		{"conv and sum", "qu8s8_conv", qdq("int8[1, 16, 6, 6]", "int8[1, 16, 6, 6]", conv(16, 16, 3)+", float ms = {0.03}, int8 mz = {5}", open+weight+
 			"  a = Conv <pads = [1, 1, 1, 1]> (xf, wf, bf)\n  aq = QuantizeLinear (a, ms, mz)\n  af = DequantizeLinear (aq, ms, mz)\n  s = Add (af, xf)\n  r = Relu (s)\n"+end)},
 		{"sum, row-major", "qu8_add", qdq("int8[3, 50]", "int8[3, 50]", "", open+"  r = Add (xf, xf)\n"+end)},
+		{"product, row-major", "qu8_mul", qdq("int8[3, 50]", "int8[3, 50]", ", int8 mz = {5}, float ms = {0.03}", "  xf = DequantizeLinear (x, xs, xz)\n  xg = Sin (xf)\n  xq = QuantizeLinear (xg, ms, mz)\n  xh = DequantizeLinear (xq, ms, mz)\n  r = Mul (xf, xh)\n"+end)},
+		{"product on blocks", "qu8_mul", qdq("int8[1, 16, 6, 6]", "int8[1, 16, 6, 6]", conv(16, 16, 3)+", float ms = {0.03}, int8 mz = {5}", open+weight+
+			"  a = Conv <pads = [1, 1, 1, 1]> (xf, wf, bf)\n  aq = QuantizeLinear (a, ms, mz)\n  af = DequantizeLinear (aq, ms, mz)\n  s = Mul (af, xf)\n  r = Relu (s)\n"+end)},
+		{"squeeze and excitation", "qu8_mul_channel", qdq("int8[2, 70, 9, 9]", "int8[2, 70, 9, 9]", ", float ms = {0.03}, int8 mz = {5}", open+
+			"  a = GlobalAveragePool (xf)\n  aq = QuantizeLinear (a, ms, mz)\n  af = DequantizeLinear (aq, ms, mz)\n  r = Mul (xf, af)\n"+end)},
+		{"squeeze and excitation, factors first", "qu8_mul_channel", qdq("int8[1, 20, 9, 9]", "int8[1, 20, 9, 9]", ", float ms = {0.03}, int8 mz = {5}", open+
+			"  a = GlobalAveragePool (xf)\n  aq = QuantizeLinear (a, ms, mz)\n  af = DequantizeLinear (aq, ms, mz)\n  r = Mul (af, xf)\n"+end)},
+		{"SiLU with a quantized sigmoid", "qu8_table", qdq("int8[3, 50]", "int8[3, 50]", ", float ms = {0.00390625}, int8 mz = {-128}", open+
+			"  a = Sigmoid (xf)\n  aq = QuantizeLinear (a, ms, mz)\n  af = DequantizeLinear (aq, ms, mz)\n  r = Mul (xf, af)\n"+end)},
+		{"SiLU in floats", "qu8_table", qdq("int8[3, 50]", "int8[3, 50]", "", open+"  a = Sigmoid (xf)\n  r = Mul (a, xf)\n"+end)},
+		{"SiLU whose sigmoid another reads", "qu8_table", qdq("int8[3, 50]", "int8[3, 50]", ", float ms = {0.00390625}, int8 mz = {-128}", open+
+			"  a = Sigmoid (xf)\n  aq = QuantizeLinear (a, ms, mz)\n  af = DequantizeLinear (aq, ms, mz)\n  b = Mul (xf, af)\n  bq = QuantizeLinear (b, ms, mz)\n  bg = DequantizeLinear (bq, ms, mz)\n  r = Add (bg, af)\n"+end)},
+		{"HardSwish written out", "qu8_table", qdq("int8[3, 50]", "int8[3, 50]", ", float three = {3.0}, float six = {0.16666667}", open+
+			"  a = Add (xf, three)\n  b = HardSigmoid (a)\n  c = Mul (xf, b)\n  r = Mul (c, six)\n"+end)},
 		{"gemm", "qu8s8_conv", qdq("int8[5, 70]", "int8[5, 33]", ", int8[33, 70] w = random(3, -127, 127), float[33] ws = random(4, 0.001, 0.003), int8[33] wz = fill(0), int32[33] b = random(5, -2000, 2000), float[33] bs = random(4, 0.00005, 0.00015), int32[33] bz = fill(0)",
 			open+weight+"  a = Gemm <transB = 1> (xf, wf, bf)\n  r = Relu (a)\n"+end)},
 		{"matmul", "qu8s8_conv", qdq("int8[2, 3, 70]", "int8[2, 3, 33]", ", int8[70, 33] w = random(3, -127, 127), float[33] ws = random(4, 0.001, 0.003), int8[33] wz = fill(0)",

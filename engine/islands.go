@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"slices"
 
 	"fettle/kernels/cpu"
 	"fettle/model"
@@ -60,13 +61,13 @@ type island struct {
 	dq     []*model.Node // DequantizeLinear nodes whose results it reads
 	lower  func(*lowering, *island) error
 	consts []*model.Node // DequantizeLinear of weights
+	chain  []*model.Node // of a function of one value: what it computes, in order
 }
 
 // findIslands marks the nodes that run on integers. A DequantizeLinear that only islands read belongs to the first of them;
 // others make their float tensor when a float step asks for it.
 func (l *lowering) findIslands() {
 	l.islands, l.zeros = map[model.NodeID]*island{}, map[string]int{}
-	reads := map[string]int{} // of a DequantizeLinear's result by islands
 	var order []*island
 	for _, n := range l.m.Graph.Nodes {
 		isl := l.match(n)
@@ -75,16 +76,31 @@ func (l *lowering) findIslands() {
 		}
 		l.islands[n.ID] = isl
 		order = append(order, isl)
-		seen := map[string]bool{}
-		for _, d := range append(append([]*model.Node{}, isl.dq...), isl.consts...) {
-			if !seen[d.Outputs[0]] {
-				seen[d.Outputs[0]] = true
-				reads[d.Outputs[0]]++
-			}
-		}
 		for _, c := range isl.nodes {
 			if c != n {
 				l.done[c.ID] = true
+				delete(l.islands, c.ID) // a function takes the islands within it along
+			}
+		}
+	}
+	order = slices.DeleteFunc(order, func(isl *island) bool { return l.islands[isl.node.ID] != isl })
+	reads := map[string]int{} // of a DequantizeLinear's result by nodes of islands
+	for _, isl := range order {
+		mine := map[model.NodeID]bool{}
+		for _, n := range isl.nodes {
+			mine[n.ID] = true
+		}
+		seen := map[string]bool{}
+		for _, d := range append(append([]*model.Node{}, isl.dq...), isl.consts...) {
+			o := d.Outputs[0]
+			if seen[o] {
+				continue
+			}
+			seen[o] = true
+			for _, u := range l.m.Graph.Users(o) {
+				if mine[u.ID] {
+					reads[o]++
+				}
 			}
 		}
 	}

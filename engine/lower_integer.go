@@ -109,6 +109,86 @@ func (l *lowering) bytewise(isl *island, kernel string, f func(d []uint8, src []
 	l.add(s, isl.node)
 }
 
+// matchMul8 takes Mul of two 8-bit tensors: of one shape, or pictures by a factor for each channel as squeeze and excitation makes them.
+func matchMul8(l *lowering, n *model.Node, isl *island) bool {
+	if n.Domain == "fettle" || len(n.Inputs) != 2 || !l.input(isl, 0) || !l.input(isl, 1) || !l.tail(isl, true) {
+		return false
+	}
+	y := l.dimsOf(n.Outputs[0])
+	if y == nil {
+		return false
+	}
+	for i := range 2 {
+		if same(l.dimsOf(isl.in[i].value), y) {
+			other := l.dimsOf(isl.in[1-i].value)
+			return same(other, y) || i == 0 && perChannel(other, y) || i == 1 && perChannel(other, y) && l.swap(isl)
+		}
+	}
+	return false
+}
+
+// perChannel reports whether d is a factor for each channel of pictures of shape y.
+func perChannel(d, y []int) bool {
+	return len(y) == 4 && len(d) == 4 && d[0] == y[0] && d[1] == y[1] && d[2] == 1 && d[3] == 1
+}
+
+func (l *lowering) swap(isl *island) bool {
+	isl.in[0], isl.in[1] = isl.in[1], isl.in[0]
+	return true
+}
+
+func lowerMul8(l *lowering, isl *island) error {
+	a, b, o := isl.in[0].grid, isl.in[1].grid, isl.out.grid
+	lo, hi := bounds8(isl.act, o)
+	k := quant.New(l.opt.Features)
+	p := quant.Product{K: float32(float64(a.scale) * float64(b.scale) / float64(o.scale)), ZeroA: float32(a.zero8()), ZeroB: float32(b.zero8()),
+		Zero: float32(o.zero8()), Lo: float32(lo), Hi: float32(hi)}
+	if same(l.dimsOf(isl.in[0].value), l.dimsOf(isl.in[1].value)) {
+		l.bytewise(isl, "qu8_mul", func(d []uint8, src [][]uint8) { k.Mul(d, src[0], src[1], p) })
+		return nil
+	}
+	src, by := l.blocks8(isl, 0, cpu.Border{}), l.blocks8(isl, 1, cpu.Border{})
+	out := l.out8(isl)
+	dst := l.newBlocked(out, cpu.Border{})
+	dst.fill = o.zero8()
+	s := &step{Step: Step{Kernel: "qu8_mul_channel", Bytes: 2 * byteSize(out)}, reads: []*buffer{src, by}, writes: []*buffer{dst}}
+	s.bind = func(ses *Session) ([]team.Task, error) {
+		d, v, f, dl, vl, fl := ses.bytes(dst), ses.bytes(src), ses.bytes(by), dst.layout, src.layout, by.layout
+		groups := max(1, min(dl.H, dl.H*dl.W*dl.Block/16384))
+		per := split(dl.H, groups)
+		groups = split(dl.H, per)
+		scaleBlock := func(plane, from, to int) {
+			c := f[plane/fl.Blocks()*fl.Image()+plane%fl.Blocks()*fl.Plane()+fl.Pixel(0, 0):][:fl.Block]
+			at := func(lay cpu.Layout, y int) int {
+				return plane/lay.Blocks()*lay.Image() + plane%lay.Blocks()*lay.Plane() + lay.Pixel(y, 0)
+			}
+			if dl.Block != quant.Wide {
+				for y := from; y < to; y++ {
+					row, in := d[at(dl, y):][:dl.W*dl.Block], v[at(vl, y):]
+					for i := range row {
+						x := (float32(in[i])-p.ZeroA)*(float32(c[i%dl.Block])-p.ZeroB)*p.K + p.Zero
+						row[i] = uint8(math.RoundToEven(float64(min(max(x, p.Lo), p.Hi))))
+					}
+				}
+				return
+			}
+			line := &quant.Line{Lo: p.Lo, Hi: p.Hi}
+			for i, e := range c {
+				x := (float32(e) - p.ZeroB) * p.K
+				line.Factor[i], line.Addend[i] = x, p.Zero-p.ZeroA*x
+			}
+			for y := from; y < to; y++ {
+				k.Scale(d[at(dl, y):][:dl.W*dl.Block], v[at(vl, y):], line)
+			}
+		}
+		return []team.Task{pieces{dl.N * dl.Blocks() * groups, func(i, _ int) {
+			scaleBlock(i/groups, i%groups*per, min(dl.H, (i%groups+1)*per))
+		}}}, nil
+	}
+	l.add(s, isl.node)
+	return nil
+}
+
 // matchTable8 takes functions of one 8-bit tensor, element by element.
 func matchTable8(l *lowering, n *model.Node, isl *island) bool {
 	if !l.input(isl, 0) || !l.tail(isl, false) {
@@ -137,17 +217,24 @@ func lowerTable8(l *lowering, isl *island) error {
 	if err != nil {
 		return err
 	}
-	var table [256]uint8
+	table := new(quant.Table)
 	for q, v := range model.Data[float32](out[0]) {
-		r := math.RoundToEven(float64(v/o.scale)) + float64(o.zero8())
-		table[q] = uint8(min(max(r, 0), 255))
+		table[q] = o.byte(v)
 	}
-	l.bytewise(isl, "qu8_table", func(d []uint8, src [][]uint8) {
-		for i, v := range src[0][:len(d)] {
-			d[i] = table[v]
-		}
-	})
+	l.lookup(isl, table)
 	return nil
+}
+
+// byte quantizes v to the u8 form.
+func (g grid) byte(v float32) uint8 {
+	r := math.RoundToEven(float64(v/g.scale)) + float64(g.zero8())
+	return uint8(min(max(r, 0), 255))
+}
+
+// lookup adds the step that maps the island's one input by a table.
+func (l *lowering) lookup(isl *island, table *quant.Table) {
+	k := quant.New(l.opt.Features)
+	l.bytewise(isl, "qu8_table", func(d []uint8, src [][]uint8) { k.Lookup(table, d, src[0]) })
 }
 
 // matchAverage8 takes GlobalAveragePool and AveragePool of pictures.
@@ -180,8 +267,26 @@ func lowerAverage8(l *lowering, isl *island) error {
 	dst.fill = o.zero8()
 	s := &step{Step: Step{Kernel: "qu8_avgpool", Bytes: byteSize(x) + byteSize(out)}, reads: []*buffer{src}, writes: []*buffer{dst}}
 	lo, hi := bounds8(isl.act, o)
+	lines := quant.New(l.opt.Features)
+	whole := isl.node.Op == "GlobalAveragePool" && src.layout.Block == quant.Wide
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		d, v, dl, vl := ses.bytes(dst), ses.bytes(src), dst.layout, src.layout
+		if whole {
+			k := float64(g.scale) / float64(o.scale) / float64(vl.H*vl.W)
+			base := int32(vl.H*vl.W) * int32(g.zero8())
+			return []team.Task{pieces{dl.N * dl.Blocks(), func(p, _ int) {
+				var sum [quant.Wide]int32
+				in := v[p/vl.Blocks()*vl.Image()+p%vl.Blocks()*vl.Plane():]
+				for y := range vl.H {
+					lines.AddLines(&sum, in[vl.Pixel(y, 0):][:vl.W*vl.Block])
+				}
+				line := d[p/dl.Blocks()*dl.Image()+p%dl.Blocks()*dl.Plane()+dl.Pixel(0, 0):][:dl.Block]
+				for c := range line {
+					r := int32(math.RoundToEven(float64(sum[c]-base)*k)) + int32(o.zero8())
+					line[c] = uint8(min(max(r, lo), hi))
+				}
+			}}}, nil
+		}
 		return []team.Task{pieces{dl.N * dl.Blocks() * dl.H, func(i, _ int) {
 			p, y := i/dl.H, i%dl.H
 			in := v[p/vl.Blocks()*vl.Image()+p%vl.Blocks()*vl.Plane():]

@@ -82,6 +82,8 @@ var islandRows = []islandRow{
 	{"Gemm", matchGemm8, lowerGemm8},
 	{"MatMul", matchGemm8, lowerGemm8},
 	{"Add", matchAdd8, lowerAdd8},
+	{"Mul", matchFunction8, lowerFunction8},
+	{"Mul", matchMul8, lowerMul8},
 	{"GlobalAveragePool", matchAverage8, lowerAverage8},
 	{"AveragePool", matchAverage8, lowerAverage8},
 	{"Concat", matchConcat8, lowerConcat8},

@@ -106,7 +106,7 @@ func models(ctx context.Context, o options) (theirs, ours *model.Model, err erro
 	env := optimizer.Env{Passes: catalog.Passes()}
 	r := catalog.Standard()
 	if o.int8 {
-		r = &optimizer.Recipe{Schema: 1, Seed: 1, Steps: []optimizer.RecipeStep{{Pass: "fold-batchnorm"}, {Pass: "quantize", Options: map[string]any{"calibration": "minmax"}}}}
+		r = &optimizer.Recipe{Schema: 1, Seed: 1, Steps: []optimizer.RecipeStep{{Pass: "fold-batchnorm"}, {Pass: "quantize", Options: map[string]any{"calibration": "minmax", "activations": "uint8"}}}}
 		env.Data = calibration{random(m.Graph.Free(), 1), random(m.Graph.Free(), 2)}
 		env.Runner = runner{}
 	}

@@ -199,9 +199,8 @@ func NewTable(f func(float64) float64, inScale float32, inZero uint8, outScale f
 // Lookup computes dst[i] = t[src[i]]; dst may be src.
 func (k Kernels) Lookup(t *Table, dst, src []uint8) {
 	src = src[:len(dst)]
-	if n := len(dst) / Wide; k.permute && n > 0 {
-		k.lookup(&qargs{dst: unsafe.Pointer(&dst[0]), src: unsafe.Pointer(&src[0]), scales: unsafe.Pointer(t), n: int64(n)})
-		dst, src = dst[n*Wide:], src[n*Wide:]
+	if n := k.lookup(t, dst, src); n > 0 {
+		dst, src = dst[n:], src[n:]
 	}
 	for i, v := range src {
 		dst[i] = t[v]

@@ -172,7 +172,7 @@ func TestLookup(t *testing.T) {
 		tab[i] = uint8(i*7 + 3)
 	}
 	for _, k := range levels() {
-		for n := range 300 {
+		for n := range 700 {
 			src, dst := make([]uint8, n), make([]uint8, n+1)
 			for i := range src {
 				src[i] = uint8(i*5 + n)
@@ -188,5 +188,21 @@ func TestLookup(t *testing.T) {
 				t.Fatalf("%v: wrote behind %d elements", k.isa, n)
 			}
 		}
+	}
+}
+
+func BenchmarkLookup(b *testing.B) {
+	var tab Table
+	src, dst := make([]uint8, 8192), make([]uint8, 8192)
+	for i := range src {
+		src[i] = uint8(i * 7)
+	}
+	for _, k := range levels() {
+		b.Run(k.isa.String(), func(b *testing.B) {
+			b.SetBytes(int64(len(src)))
+			for b.Loop() {
+				k.Lookup(&tab, dst, src)
+			}
+		})
 	}
 }

@@ -1,6 +1,10 @@
 package quant
 
-import "fettle/kernels/cpu"
+import (
+	"unsafe"
+
+	"fettle/kernels/cpu"
+)
 
 func archISA(f cpu.Features) cpu.ISA {
 	switch {
@@ -93,4 +97,32 @@ func (k Kernels) addLines(a *qargs) {
 	}
 }
 
-func (k Kernels) lookup(a *qargs) { lookupZ(a) }
+// lookup does the first elements in vectors and says how many.
+func (k Kernels) lookup(t *Table, dst, src []uint8) int {
+	a := qargs{}
+	switch {
+	case k.permute && k.isa == cpu.AVX512F && len(dst) >= Wide:
+		a.n = int64(len(dst) / Wide)
+		a.dst, a.src, a.scales = unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), unsafe.Pointer(t)
+		lookupZ(&a)
+		return int(a.n) * Wide
+	case k.isa >= cpu.AVX2 && len(dst) >= 4*Wide:
+		d := t.differences()
+		a.n = int64(len(dst) / (2 * Wide))
+		a.dst, a.src, a.scales = unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), unsafe.Pointer(&d)
+		lookupY(&a)
+		return int(a.n) * 2 * Wide
+	}
+	return 0
+}
+
+// differences is the table as the kernel without byte permutes reads it: rows of 16, all but the first of each half as what changes.
+func (t *Table) differences() Table {
+	d := *t
+	for i := range d {
+		if i%128 >= 16 {
+			d[i] ^= t[i-16]
+		}
+	}
+	return d
+}

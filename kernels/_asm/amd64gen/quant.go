@@ -19,6 +19,8 @@ func quantKernels(s isa) {
 	addLines(s)
 	if s == avx512 {
 		lookup()
+	} else {
+		lookupSteps()
 	}
 }
 
@@ -273,6 +275,61 @@ func lookup() {
 	VMOVDQU64(low, Mem{Base: dst})
 	ADDQ(Imm(64), src)
 	ADDQ(Imm(64), dst)
+	DECQ(n)
+	JNZ(LabelRef("l"))
+	VZEROUPPER()
+	RET()
+}
+
+// lookupSteps: n lines of 128 bytes through a table of 256 in sixteen rows of 16, of which all but the first and the ninth hold the
+// difference (xor) from the row before. An index below 128 is read in each row up to its own, with 16 less each time; once it is
+// negative, or where it is above 127, which counts as negative from the beginning, a shuffle gives 0. Indices above 127 go
+// through the second eight rows with their top bit flipped.
+func lookupSteps() {
+	text("lookupY")
+	p := arg()
+	dst, src, table, n := load(p, qDst), load(p, qSrc), load(p, qScale), load(p, qN)
+	s := avx2
+	sixteen := GLOBL("sixteens", RODATA|NOPTR)
+	for i := range 4 {
+		DATA(8*i, U64(0x1010101010101010))
+	}
+	top := GLOBL("topBits", RODATA|NOPTR)
+	for i := range 4 {
+		DATA(8*i, U64(0x8080808080808080))
+	}
+	x, r, row, t := s.vecs(4), s.vecs(4), s.vec(), s.vecs(2)
+	step := s.vec()
+	VMOVDQU(sixteen, step)
+	Label("l")
+	for i := range x {
+		VMOVDQU(Mem{Base: src, Disp: 32 * i}, x[i])
+	}
+	for i := range 16 {
+		if i == 8 {
+			for j := range x {
+				VMOVDQU(Mem{Base: src, Disp: 32 * j}, x[j])
+				VPXOR(top, x[j], x[j])
+			}
+		}
+		VBROADCASTI128(Mem{Base: table, Disp: 16 * i}, row)
+		for j := range x {
+			if i == 0 {
+				VPSHUFB(x[j], row, r[j])
+				continue
+			}
+			if i != 8 {
+				VPSUBSB(step, x[j], x[j])
+			}
+			VPSHUFB(x[j], row, t[j%2])
+			VPXOR(t[j%2], r[j], r[j])
+		}
+	}
+	for i := range r {
+		VMOVDQU(r[i], Mem{Base: dst, Disp: 32 * i})
+	}
+	ADDQ(Imm(128), src)
+	ADDQ(Imm(128), dst)
 	DECQ(n)
 	JNZ(LabelRef("l"))
 	VZEROUPPER()
