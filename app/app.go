@@ -96,18 +96,26 @@ func (a *App) ensureHome() error {
 	return nil
 }
 
-// Load opens a model by its content: ONNX.
+// Load opens a model by its content: ONNX, plain or packed.
 func (a *App) Load(ctx context.Context, path string) (*model.Model, error) {
-	m, err := onnx.ReadFile(ctx, path, onnx.DefaultBudget())
+	read := func() (*model.Model, error) { return onnx.ReadFile(ctx, path, onnx.DefaultBudget()) }
+	if isPacked(path) {
+		read = func() (*model.Model, error) { return loadPacked(ctx, path) }
+	}
+	m, err := read()
 	if err != nil {
 		return nil, fail.In(err, "open "+filepath.Base(path), fail.Where{File: path})
 	}
 	return m, nil
 }
 
-// Save writes a model; an unmodified one comes out byte for byte as it was read.
+// Save writes a model; an unmodified one comes out byte for byte as it was read. A name that ends in .packed makes a packed file.
 func (a *App) Save(path string, m *model.Model) error {
-	if err := onnx.WriteFile(path, m); err != nil {
+	write := onnx.WriteFile
+	if wantsPacked(path) {
+		write = savePacked
+	}
+	if err := write(path, m); err != nil {
 		return fail.In(err, "save "+filepath.Base(path), fail.Where{File: path})
 	}
 	return nil

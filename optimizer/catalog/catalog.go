@@ -71,6 +71,11 @@ func Passes() optimizer.Table {
 			{Pass: "fuse-activation", Why: "the range behind the activation function is the one that counts"},
 			{Pass: "fuse-residual", Why: "a fused sum needs one rounding less"},
 		}},
+		{New: quantize.NewCluster, After: []optimizer.Order{
+			{Pass: "prune-channels", Why: "what it removes needs no values"},
+			{Pass: "fold-batchnorm", Why: "folding would give the weights of each channel values of their own again"},
+			{Pass: "quantize", Why: "it leaves the layers that quantize has stored as integers"},
+		}},
 		{New: quantize.NewStatistics, After: []optimizer.Order{
 			{Pass: "prune-channels", Why: "it makes up for what the removal did to the values"},
 			{Pass: "quantize", Why: "it makes up for what coarser weights did to the values"},

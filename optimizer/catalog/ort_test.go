@@ -201,6 +201,11 @@ func TestExportsRunInONNXRuntime(t *testing.T) {
 		r.Steps = append(append([]optimizer.RecipeStep(nil), plain.Steps[:2]...), optimizer.RecipeStep{Pass: "quantize", Options: o})
 		return &r
 	}
+	clustered := func(n int) *optimizer.Recipe {
+		r := Standard()
+		r.Steps = append(r.Steps, optimizer.RecipeStep{Pass: "cluster-weights", Options: map[string]any{"clusters": n}})
+		return r
+	}
 	for _, c := range []struct {
 		name  string
 		r     *optimizer.Recipe
@@ -229,6 +234,9 @@ func TestExportsRunInONNXRuntime(t *testing.T) {
 		{"dynamic, as written", with(map[string]any{"activations": "dynamic", "reduce_range": reduce}), "disabled", 1e-4},
 		{"dynamic, optimised", with(map[string]any{"activations": "dynamic", "reduce_range": reduce}), "all", 1e-2},
 		{"gptq int3, as written", with(map[string]any{"activations": "none", "weights": "int3", "rounding": "gptq"}), "disabled", 1e-5},
+		{"codebooks of 4 bits, as written", clustered(16), "disabled", 1e-5},
+		{"codebooks of 4 bits, optimised", clustered(16), "all", 1e-4},
+		{"codebooks of 8 bits, optimised", clustered(20), "all", 1e-4},
 		{"mixed, as written", with(map[string]any{"activations": "none", "weights": "mixed", "size": 30.0}), "disabled", 1e-5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
