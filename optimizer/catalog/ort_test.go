@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -286,29 +287,40 @@ func TestNarrowWeightsRunInONNXRuntime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	nbits := map[string]any{"export": "matmulnbits"}
 	for _, c := range []struct {
 		weights string
 		block   int
 		level   string
 		limit   float64
+		options map[string]any
 	}{
-		{"int4", 0, "disabled", 1e-5}, {"int4", 16, "disabled", 1e-5}, {"int4", 32, "disabled", 1e-5}, {"int3", 32, "disabled", 1e-5}, {"int8", 16, "disabled", 1e-5},
-		{"fp8", 16, "disabled", 1e-5},
+		{"int4", 0, "disabled", 1e-5, nil}, {"int4", 16, "disabled", 1e-5, nil}, {"int4", 32, "disabled", 1e-5, nil}, {"int3", 32, "disabled", 1e-5, nil}, {"int8", 16, "disabled", 1e-5, nil},
+		{"fp8", 16, "disabled", 1e-5, nil},
 		// With all optimisations ONNX Runtime multiplies such matrices by values of 8 bits.
-		{"int4", 32, "all", 0.03}, {"int8", 16, "all", 0.03},
+		{"int4", 32, "all", 0.03, nil}, {"int8", 16, "all", 0.03, nil},
+		{"int4", 32, "all", 0.03, nbits}, {"int4", 0, "all", 0.03, nbits}, {"int8", 32, "all", 0.03, nbits}, {"int3", 16, "disabled", 0.03, nbits}, {"int2", 16, "disabled", 0.03, nbits},
+		{"int4", 0, "disabled", 0.03, map[string]any{"export": "matmulnbits", "rounding": "gptq"}},
 	} {
-		t.Run(fmt.Sprintf("%s block %d %s", c.weights, c.block, c.level), func(t *testing.T) {
-			r := &optimizer.Recipe{Schema: 1, Steps: []optimizer.RecipeStep{{Pass: "quantize",
-				Options: map[string]any{"activations": "none", "weights": c.weights, "block": c.block}}}}
+		t.Run(fmt.Sprintf("%s block %d %s %v", c.weights, c.block, c.level, c.options), func(t *testing.T) {
+			o := map[string]any{"activations": "none", "weights": c.weights, "block": c.block}
+			maps.Copy(o, c.options)
+			r := &optimizer.Recipe{Schema: 1, Steps: []optimizer.RecipeStep{{Pass: "quantize", Options: o}}}
 			steps := run(t, m, r, items(in))
 			last := steps[0].Model
-			blocked := 0
+			blocked, packed := 0, 0
 			for _, n := range last.Graph.Nodes {
-				if n.Int("block_size", 0) > 0 {
+				if n.Op == "MatMulNBits" {
+					packed++
+				} else if n.Int("block_size", 0) > 0 {
 					blocked++
 				}
 			}
-			if want := map[int]int{0: 0, 16: 4, 32: 3}[c.block]; blocked != want {
+			if c.options != nil {
+				if packed != 2 {
+					t.Errorf("%d products became MatMulNBits, want 2", packed)
+				}
+			} else if want := map[int]int{0: 0, 16: 4, 32: 3}[c.block]; blocked != want {
 				t.Errorf("%d weights are in blocks, want %d", blocked, want)
 			}
 			got := runs(t, last, c.level, in)

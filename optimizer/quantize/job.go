@@ -184,8 +184,8 @@ func (j *job) run(ctx context.Context) (*model.Model, []optimizer.Finding, error
 		}
 		j.found = append(j.found, more...)
 	}
-	if j.o.Export == "qoperator" {
-		if out, more, err = toOperators(out); err != nil {
+	if as := map[string]func(*model.Model) (*model.Model, []optimizer.Finding, error){"qoperator": toOperators, "matmulnbits": toNBits}[j.o.Export]; as != nil {
+		if out, more, err = as(out); err != nil {
 			return nil, nil, err
 		}
 		j.found = append(j.found, more...)

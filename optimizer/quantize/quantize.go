@@ -41,7 +41,7 @@ type Options struct {
 	Minutes     float64 `opt:"minutes" min:"0" max:"1440" help:"time for rounding adaround and auto, after which layers are rounded by gptq; 0: no limit"`
 	Calibration string  `opt:"calibration" enum:"minmax percentile mse entropy" help:"how the range of a value is chosen from calibration data" paper:"Nagel et al. 2021, arXiv:2106.08295, section 3.1"`
 	Percentile  float64 `opt:"percentile" min:"90" max:"100" unit:"%" help:"share of a value's elements that its range holds" when:"calibration=percentile"`
-	Export      string  `opt:"export" enum:"qdq qoperator" help:"how the file spells integer operators"`
+	Export      string  `opt:"export" enum:"qdq qoperator matmulnbits" help:"how the file spells integer operators; matmulnbits: matrix products by packed weights of 8 and fewer bits, as ONNX Runtime has them"`
 	PerChannel  bool    `opt:"per_channel" help:"one scale for each output channel instead of one for the whole weight"`
 	Block       int     `opt:"block" min:"0" max:"256" help:"weights along the sums that share a scale, a power of two from 16 on; 0: one scale for each output channel" when:"activations=none"`
 	ReduceRange bool    `opt:"reduce_range" help:"weights of 7 bits, for runtimes that add byte products in 16 bits: ONNX Runtime on x86 with AVX2 and no VNNI"`
@@ -78,13 +78,17 @@ func (p *pass) supported() error {
 		option, value string
 		does          []string
 	}{
-		{"rounding", p.o.Rounding, []string{"nearest", "gptq", "adaround", "auto"}}, {"export", p.o.Export, []string{"qdq", "qoperator"}},
+		{"rounding", p.o.Rounding, []string{"nearest", "gptq", "adaround", "auto"}}, {"export", p.o.Export, []string{"qdq", "qoperator", "matmulnbits"}},
 		{"activations", p.o.Activations, []string{"int8", "uint8", "int16", "none", "dynamic"}}, {"calibration", p.o.Calibration, []string{"minmax", "percentile", "mse", "entropy"}},
 	} {
 		if c.option == "calibration" && !p.o.static() || slices.Contains(c.does, c.value) {
 			continue
 		}
 		return fail.New(fail.Unsupported, "%s = %q is not supported", c.option, c.value).At(fail.Where{Option: c.option}).Try("use %s", strings.Join(c.does, " or "))
+	}
+	if p.o.Export == "matmulnbits" && (p.o.Activations != "none" || !slices.Contains([]string{"int8", "int4", "int3", "int2", "mixed"}, p.o.Weights)) {
+		return fail.New(fail.Unsupported, "export = \"matmulnbits\" with activations = %q and weights = %q is not supported", p.o.Activations, p.o.Weights).
+			At(fail.Where{Option: "export"}).Try("use activations = \"none\" and weights of int8 or fewer bits")
 	}
 	if p.o.Weights == "mixed" && p.o.Block > 0 {
 		return fail.New(fail.Unsupported, "weights = \"mixed\" in blocks is not supported").At(fail.Where{Option: "block"}).Try("set block to 0")
