@@ -74,6 +74,30 @@ func Start(ctx context.Context, spec Spec) (*Process, error) {
 	return p, nil
 }
 
+// Detached is a process that outlives the one that started it.
+type Detached struct{ cmd *exec.Cmd }
+
+// Detach starts spec in a session of its own, so that a signal to the starter's terminal or group does not reach it. It gets
+// files as its descriptors from 3 on, errOut as its standard error, and nothing else; Memory and Grace do not apply.
+func Detach(spec Spec, errOut *os.File, files ...*os.File) (*Detached, error) {
+	cmd := exec.Command(spec.Path, spec.Args...)
+	cmd.Env, cmd.Dir, cmd.Stderr, cmd.ExtraFiles = spec.Env, spec.Dir, errOut, files
+	ownSession(cmd)
+	if err := cmd.Start(); err != nil {
+		return nil, fail.New(fail.Failed, "%v", err).Doing("start %s", filepath.Base(spec.Path))
+	}
+	return &Detached{cmd}, nil
+}
+
+// Pid is its process id.
+func (d *Detached) Pid() int { return d.cmd.Process.Pid }
+
+// Wait waits for its end. Who does not outlive it has to, or it stays as a zombie.
+func (d *Detached) Wait() { _ = d.cmd.Wait() } // how it ended is for those who watch it to judge
+
+// Kill ends it and what it started in its session.
+func (d *Detached) Kill() { killGroup(d.cmd.Process.Pid) }
+
 // Pid is the child's process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 

@@ -186,6 +186,12 @@ func (s *Server) Cut() {
 	s.conns = nil
 }
 
+// Stop ends the server: nobody answers any more.
+func (s *Server) Stop() {
+	s.listener.Close()
+	s.Cut()
+}
+
 func (s *Server) stop() {
 	s.listener.Close()
 	s.Cut()

@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"fettle/internal/cas"
 	"fettle/internal/fail"
@@ -36,6 +37,7 @@ type Config struct {
 //
 //	serve --store DIR   answer on standard input and output
 //	child               run one model for a serving agent
+//	job --store DIR --id ID   measure for a serving agent, and outlive it
 //	hash                print the SHA-256 of this program
 //	version             print the version
 func Main(cfg Config, args []string, in io.ReadCloser, out io.WriteCloser, errOut io.Writer) int {
@@ -68,7 +70,22 @@ func Main(cfg Config, args []string, in io.ReadCloser, out io.WriteCloser, errOu
 			return say(err)
 		}
 	case "child":
-		if err := wire.Serve(ctx, rw, (&child{cfg: cfg}).handle); err != nil {
+		if err := wire.Serve(ctx, orphan{rw}, (&child{cfg: cfg}).handle); err != nil {
+			return say(err)
+		}
+	case "job":
+		flags := flag.NewFlagSet("job", flag.ContinueOnError)
+		flags.SetOutput(errOut)
+		dir, id := flags.String("store", "", "folder of the store"), flags.String("id", "", "measurement")
+		if err := flags.Parse(args[1:]); err != nil || *dir == "" || flags.NArg() > 0 {
+			return say(fail.New(fail.Usage, "job needs --store DIR --id ID"))
+		}
+		a, err := New(cfg, *dir)
+		if err == nil {
+			signal.Ignore(syscall.SIGHUP) // the desk may come back
+			err = a.measure(ctx, *id)
+		}
+		if err != nil {
 			return say(err)
 		}
 	case "hash":
@@ -80,7 +97,7 @@ func Main(cfg Config, args []string, in io.ReadCloser, out io.WriteCloser, errOu
 	case "version":
 		fmt.Fprintln(out, cfg.Version)
 	default:
-		return say(fail.New(fail.Usage, "say serve, child, hash or version"))
+		return say(fail.New(fail.Usage, "say serve, child, job, hash or version"))
 	}
 	return 0
 }
@@ -102,10 +119,26 @@ func (s stdio) Close() error {
 	return nil
 }
 
+// orphan ends the program when its input ends and it does not do so itself: a model that never comes back must not outlive
+// who asked for it.
+type orphan struct{ stdio }
+
+const orphanLife = 3 * time.Second
+
+// Read notices the end.
+func (o orphan) Read(p []byte) (int, error) {
+	n, err := o.stdio.Read(p)
+	if err != nil {
+		time.AfterFunc(orphanLife, func() { os.Exit(1) })
+	}
+	return n, err
+}
+
 // Agent answers one desk.
 type Agent struct {
 	cfg    Config
 	store  *Store
+	leases *leases
 	dir    string
 	sha256 string
 }
@@ -130,7 +163,7 @@ func New(cfg Config, dir string) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Agent{cfg, store, dir, sum}, nil
+	return &Agent{cfg, store, &leases{store: store}, dir, sum}, nil
 }
 
 func selfHash() (string, error) {
@@ -156,9 +189,11 @@ func (a *Agent) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 }
 
 func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
+	a.leases.touch()
+	defer a.leases.touch()
 	switch r.Verb {
 	case wire.VerbHello:
-		return wire.Hello{Protocol: wire.Version, Version: a.cfg.Version, SHA256: a.sha256, Arch: runtime.GOARCH, PID: os.Getpid(), Store: a.dir}, nil
+		return wire.Hello{Protocol: wire.Version, Oldest: wire.Oldest, Version: a.cfg.Version, SHA256: a.sha256, Arch: runtime.GOARCH, PID: os.Getpid(), Store: a.dir}, nil
 	case wire.VerbFacts:
 		return a.facts(ctx), nil
 	case wire.VerbHave:
@@ -187,11 +222,20 @@ func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
 		}
 		return a.store.Rollback(n.Name)
 	case wire.VerbRemoveAll:
+		a.stopJobs(ctx)
 		return a.store.RemoveAll()
 	case wire.VerbRun:
 		return a.run(ctx, r)
 	case wire.VerbProfile:
 		return a.profile(ctx, r)
+	case wire.VerbAttach:
+		return a.attach(ctx, r)
+	case wire.VerbLease:
+		var q wire.LeaseAsk
+		if err := r.Head(&q); err != nil {
+			return nil, err
+		}
+		return a.lease(ctx, q)
 	}
 	return nil, fail.New(fail.Unsupported, "this agent does not know %.40q", r.Verb).Try("use agent and desk of the same release")
 }

@@ -2,9 +2,6 @@ package agent
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"io"
 	"time"
@@ -149,52 +146,10 @@ func (a *Agent) run(ctx context.Context, r *wire.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l, err := a.leases.look(); err == nil && l.Held && !a.leases.mine(l.Epoch) {
+		return nil, a.leases.busy() // it would spoil what the other measures
+	}
 	var done wire.RunDone
 	err = a.inChild(ctx, verbChildRun, childJob{Store: a.dir, Manifest: m, Run: &job}, in, job.Memory, r.Forward, &done)
 	return done, err
-}
-
-func (a *Agent) profile(ctx context.Context, r *wire.Request) (any, error) {
-	var job wire.ProfileJob
-	if err := r.Head(&job); err != nil {
-		return nil, err
-	}
-	if job.Launches < 1 || job.Runs < 1 || job.Warmup < 0 || job.Launches > maxRuns || job.Runs > maxRuns || job.Warmup > maxRuns || job.Launches*job.Runs > maxRuns {
-		return nil, fail.New(fail.Usage, "%d launches of %d runs after %d cannot be measured", job.Launches, job.Runs, job.Warmup).Try("use at least 1 of each and at most %d runs in all", maxRuns)
-	}
-	m, err := a.manifest(job.Source)
-	if err != nil {
-		return nil, err
-	}
-	in, err := tensors(r, job.Inputs)
-	if err != nil {
-		return nil, err
-	}
-	unlock, err := a.store.lock(lockMeasure)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	sum := sha256.New()
-	var seq int64
-	for i := range job.Launches {
-		err := a.inChild(ctx, verbChildProfile, childJob{Store: a.dir, Manifest: m, Launch: i, Profile: &job}, in, job.Memory, func(t wire.Type, b []byte) error {
-			var e wire.Event
-			if err := json.Unmarshal(b, &e); err != nil || t != wire.TypeItem {
-				return fail.New(fail.Internal, "the child sent what is no event")
-			}
-			e.Seq = seq
-			seq++
-			text, err := json.Marshal(e)
-			if err != nil {
-				return fail.New(fail.Internal, "%v", err)
-			}
-			sum.Write(text)
-			return r.Forward(wire.TypeItem, text)
-		}, nil)
-		if err != nil {
-			return nil, err
-		}
-	}
-	return wire.ProfileDone{Events: seq, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
 }

@@ -24,6 +24,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"fettle/internal/fail"
 	"fettle/internal/sandbox"
@@ -72,7 +73,16 @@ type Options struct {
 // Conn is a board with its agent running. Several goroutines may use it; measurements wait for nobody but refuse to
 // overlap.
 type Conn struct {
-	name   string
+	name  string
+	again func(ctx context.Context) (*session, error) // connects once more; nil: it cannot be
+	mu    sync.Mutex
+	*session
+	lease   *Lease // that this desk holds, nil: none
+	waiting string // who asked for the board meanwhile
+}
+
+// session is one connection with its agent. A Conn has another after a cut.
+type session struct {
 	wire   *wire.Client
 	hello  wire.Hello
 	place  place
@@ -80,6 +90,15 @@ type Conn struct {
 	proc   *sandbox.Process // nil for a board
 	stderr func() string
 }
+
+// now is the connection of now.
+func (c *Conn) now() *session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session
+}
+
+func (c *Conn) link() *wire.Client { return c.now().wire }
 
 // Dial logs in, puts the agent there if this very one is not there yet, and starts it.
 //
@@ -91,21 +110,27 @@ func Dial(ctx context.Context, spec Spec, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, fail.In(err, "reach the board", where)
 	}
-	client, err := sshx.Dial(ctx, target, opt)
-	if err != nil {
-		return nil, fail.In(err, "reach the board", where)
-	}
 	find := o.agents
 	if find == nil {
 		find = agentbin.For
 	}
-	c, err := begin(ctx, client, find, o.Progress)
-	if err != nil {
-		client.Close()
-		return nil, fail.In(err, "start the agent", where)
+	connect := func(ctx context.Context) (*session, error) {
+		client, err := sshx.Dial(ctx, target, opt)
+		if err != nil {
+			return nil, fail.In(err, "reach the board", where)
+		}
+		s, err := begin(ctx, client, find, o.Progress)
+		if err != nil {
+			client.Close()
+			return nil, fail.In(err, "start the agent", where)
+		}
+		return s, nil
 	}
-	c.name = spec.Name
-	return c, nil
+	s, err := connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{name: spec.Name, session: s, again: connect}, nil
 }
 
 // login gathers what is known of a board from the user's SSH files.
@@ -192,15 +217,15 @@ func Forget(spec Spec, o Options) error {
 }
 
 // attach speaks with an agent that was started on rw. want is the SHA-256 that it has to have, "" for any.
-func attach(ctx context.Context, rw io.ReadWriteCloser, want string) (*Conn, error) {
+func attach(ctx context.Context, rw io.ReadWriteCloser, want string) (*session, error) {
 	w, err := wire.NewClient(ctx, rw, wire.DefaultLimits())
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{wire: w, stderr: func() string { return "" }}
+	c := &session{wire: w, stderr: func() string { return "" }}
 	err = w.Do(ctx, wire.VerbHello, nil, &c.hello)
-	if err == nil && c.hello.Protocol != wire.Version {
-		err = fail.New(fail.Unsupported, "the agent speaks version %d of the protocol, this program %d", c.hello.Protocol, wire.Version).Try("use agent and desk of the same release")
+	if err == nil {
+		err = c.hello.Check()
 	}
 	if err == nil && want != "" && c.hello.SHA256 != want {
 		err = fail.New(fail.Corrupt, "the agent on the board is %.12s, this program's is %.12s", c.hello.SHA256, want)
@@ -216,15 +241,15 @@ func attach(ctx context.Context, rw io.ReadWriteCloser, want string) (*Conn, err
 func (c *Conn) Name() string { return c.name }
 
 // Agent says which agent answers: its version, hash and store.
-func (c *Conn) Agent() wire.Hello { return c.hello }
+func (c *Conn) Agent() wire.Hello { return c.now().hello }
 
 // Notes are what a user should know of how the agent lies on the board, with what to do.
-func (c *Conn) Notes() []string { return c.place.notes }
+func (c *Conn) Notes() []string { return c.now().place.notes }
 
 // Facts asks what the board is and what state it is in. board.Doctor makes rows with fixes of it.
 func (c *Conn) Facts(ctx context.Context) (*board.Facts, error) {
 	var f board.Facts
-	if err := c.wire.Do(ctx, wire.VerbFacts, nil, &f); err != nil {
+	if err := c.link().Do(ctx, wire.VerbFacts, nil, &f); err != nil {
 		return nil, c.because(err, "ask for facts")
 	}
 	f.Clean()
@@ -237,9 +262,9 @@ func (c *Conn) because(err error, what string) error {
 		return nil
 	}
 	if e := fail.From(err); e.Where.Board == "" && (e.Kind == fail.Unreachable || e.Kind == fail.Corrupt) {
-		if c.ssh != nil && c.ssh.Err() != nil {
-			err = c.ssh.Err()
-		} else if said := firstLine(c.stderr()); said != "" {
+		if s := c.now(); s.ssh != nil && s.ssh.Err() != nil {
+			err = s.ssh.Err()
+		} else if said := firstLine(s.stderr()); said != "" {
 			err = e.Try("the agent said: %s; %s", said, e.Fix)
 		}
 	}
@@ -256,13 +281,15 @@ func firstLine(s string) string {
 }
 
 // Close ends the agent and the connection. The agent's program and the deployments stay.
-func (c *Conn) Close() error {
-	err := c.wire.Close()
-	if c.proc != nil {
-		_ = c.proc.Wait() // it was told to end by its input's end
+func (c *Conn) Close() error { return c.now().close() }
+
+func (s *session) close() error {
+	err := s.wire.Close()
+	if s.proc != nil {
+		_ = s.proc.Wait() // it was told to end by its input's end
 	}
-	if c.ssh != nil {
-		if e := c.ssh.Close(); err == nil {
+	if s.ssh != nil {
+		if e := s.ssh.Close(); err == nil {
 			err = e
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fettle/internal/fail"
+	"fettle/internal/task"
 	"fettle/model"
 	"fettle/model/onnx"
 	"fettle/profiler"
@@ -25,7 +26,7 @@ import (
 
 // TestMain makes the test's program an agent when it is called as one.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{"serve", "child", "hash", "version"}, os.Args[1]) {
+	if len(os.Args) > 1 && slices.Contains([]string{"serve", "child", "job", "hash", "version"}, os.Args[1]) {
 		rt, err := native.New("")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -289,29 +290,78 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestTwoDesks lets two desks use one store: measurements do not overlap, and both see the same deployments.
+// TestTwoDesks lets two desks use one store: both see the same deployments, and only one measures at a time. The other hears
+// who has the board, waits for it or takes it; whoever lost it is told so.
 func TestTwoDesks(t *testing.T) {
 	home := t.TempDir()
 	a, b := local(t, home), local(t, home)
-	if _, err := a.Push(t.Context(), net(t, "net", 0), nil); err != nil {
+	ctx := t.Context()
+	if _, err := a.Push(ctx, net(t, "net", 0), nil); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := b.List(t.Context()); err != nil || len(list) != 1 {
+	if list, err := b.List(ctx); err != nil || len(list) != 1 {
 		t.Errorf("the other desk sees %+v, %v", list, err)
 	}
 	o := NewProfileOptions()
 	o.Launches, o.Runs = 1, 5
+	lease, err := a.Acquire(ctx, Refuse, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]func() error{
+		"a measurement": func() error { _, err := b.Profile(ctx, Deployed("net"), o, nil); return err },
+		"a run":         func() error { _, err := b.Run(ctx, Deployed("net"), How{}, nil); return err },
+		"the lease":     func() error { _, err := b.Acquire(ctx, Refuse, nil); return err },
+	} {
+		if err := f(); !fail.Is(err, fail.Busy) || !strings.Contains(err.Error(), Holder()+" measures on this board") {
+			t.Errorf("%s beside a lease: %v", name, err)
+		}
+	}
+	// b waits; a hears of it after its measurement and gives the board back
+	got := make(chan error, 1)
+	var theirs *Lease
+	g := task.NewGroup(ctx)
+	g.Go("wait", func(ctx context.Context) (err error) {
+		theirs, err = b.Acquire(ctx, Wait, nil)
+		got <- err
+		return err
+	})
+	for a.Waiting() == "" {
+		if _, err := a.Profile(ctx, Deployed("net"), o, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case err := <-got:
+		t.Fatalf("b got the board while a had it: %v", err)
+	default:
+	}
+	if err := lease.Release(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := g.Wait(); err != nil || theirs.Epoch != lease.Epoch+1 {
+		t.Fatalf("b waited: %v", err)
+	}
+	// a takes the board from b's measurement, which ends with the reason and no result
+	o.Runs = 100_000
 	tried := false
-	_, err := a.Profile(t.Context(), Deployed("net"), o, func(Sample) {
+	tr, err := b.Profile(ctx, Deployed("net"), o, func(Sample) {
 		if tried {
 			return
 		}
 		tried = true
-		if _, err := b.Profile(t.Context(), Deployed("net"), o, nil); !fail.Is(err, fail.Busy) {
-			t.Errorf("a second measurement gives %v", err)
+		if lease, err = a.Acquire(ctx, Take, nil); err != nil {
+			t.Error(err)
 		}
 	})
-	if err != nil || !tried {
+	if !fail.Is(err, fail.Busy) || !strings.Contains(err.Error(), "is over") || tr.Complete() {
+		t.Errorf("b's measurement: %v", err)
+	}
+	o.Runs = 5
+	if _, err := b.Profile(ctx, Deployed("net"), o, nil); !fail.Is(err, fail.Busy) || !strings.Contains(err.Error(), "is over") {
+		t.Errorf("b measures under its old lease: %v", err)
+	}
+	if _, err := a.Profile(ctx, Deployed("net"), o, nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -41,13 +41,14 @@ func pushOver(t *testing.T, home string, v byte, set func(*chaos.Link)) (*chaos.
 	t.Helper()
 	p, link := raw(t, home, set)
 	defer func() { p.Kill(); _ = p.Wait() }()
-	c, err := attach(t.Context(), link, "")
+	s, err := attach(t.Context(), link, "")
 	if err != nil {
 		return link, err
 	}
+	c := &Conn{name: "bar", session: s}
 	_, err = c.Push(t.Context(), net(t, "net", v), nil)
 	p.Kill()
-	c.wire.Close()
+	c.link().Close()
 	return link, err
 }
 
@@ -114,18 +115,58 @@ func TestKilledAtEveryRequest(t *testing.T) {
 	}
 }
 
-// TestKilledAgent kills the agent in a measurement: an interrupted run, with the reason.
+// TestKilledAgent kills the serving agent and the measurement's process in a run: a serving agent is started again and the
+// same run goes on, each sample once and in order; a measurement that died itself is an interrupted run, with the reason.
 func TestKilledAgent(t *testing.T) {
-	c := local(t, t.TempDir())
+	home := t.TempDir()
+	c := local(t, home)
 	o := NewProfileOptions()
-	o.Launches, o.Runs = 1, 100_000
+	o.Launches, o.Runs = 1, 60
+	kills := 0
+	var seen []int
 	tr, err := c.Profile(t.Context(), FromBundle(net(t, "net", 0)), o, func(s Sample) {
+		if s.Kind != wire.KindWarmup {
+			seen = append(seen, s.Done)
+		}
+		if kills < 3 && s.Done == 20*(kills+1) {
+			kills++
+			c.now().proc.Kill()
+		}
+	})
+	if err != nil || !tr.Complete() || kills != 3 {
+		t.Fatalf("after %d kills: %v", kills, err)
+	}
+	for i, d := range seen {
+		if d != i+1 {
+			t.Fatalf("sample %d came where %d was due", d, i+1)
+		}
+	}
+	if len(seen) != 120 {
+		t.Errorf("%d samples of 120", len(seen))
+	}
+	// control: without coming back the same kill is an interrupted run
+	c2 := local(t, home)
+	c2.again = nil
+	o.Runs = 100_000
+	tr, err = c2.Profile(t.Context(), FromBundle(net(t, "net", 0)), o, func(s Sample) {
 		if s.Done == 20 {
-			c.proc.Kill()
+			c2.session.proc.Kill()
 		}
 	})
 	if !fail.Is(err, fail.Unreachable) || tr == nil || tr.Complete() || !strings.Contains(err.Error(), "interrupted after") {
 		t.Errorf("got %v", err)
+	}
+	// the measurement still runs and holds the board; taking the board stops it
+	d := local(t, home)
+	if _, err := d.Acquire(t.Context(), Refuse, nil); !fail.Is(err, fail.Busy) || !strings.Contains(err.Error(), Holder()) {
+		t.Errorf("the board of a run without a desk: %v", err)
+	}
+	l, err := d.Acquire(t.Context(), Take, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Release(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -171,11 +212,11 @@ func liar(t *testing.T, events func(o ProfileOptions) []wire.Event, change func(
 			return done, nil
 		})
 	})
-	c, err := attach(t.Context(), desk, "")
+	s, err := attach(t.Context(), desk, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.name = "bar"
+	c := &Conn{name: "bar", session: s}
 	time.Sleep(2 * time.Millisecond)
 	tr, err := c.Profile(t.Context(), Deployed("net"), o, nil)
 	c.Close()

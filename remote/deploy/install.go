@@ -109,7 +109,7 @@ func look(ctx context.Context, c *sshx.Client) (*probe, error) {
 }
 
 // begin puts the agent on the board and starts it.
-func begin(ctx context.Context, c *sshx.Client, find func(string) (*agentbin.Agent, error), progress task.Progress) (*Conn, error) {
+func begin(ctx context.Context, c *sshx.Client, find func(string) (*agentbin.Agent, error), progress task.Progress) (*session, error) {
 	p, err := look(ctx, c)
 	if err != nil {
 		return nil, err
@@ -219,7 +219,7 @@ func (m *meter) Read(p []byte) (int, error) {
 }
 
 // start runs the agent and speaks with it.
-func start(ctx context.Context, c *sshx.Client, at place, name, want string) (*Conn, error) {
+func start(ctx context.Context, c *sshx.Client, at place, name, want string) (*session, error) {
 	s, err := c.Start(ctx, at.bin+"/"+name, "serve", "--store", at.store)
 	if err != nil {
 		return nil, err
@@ -253,24 +253,25 @@ func because(err error, said string) error {
 // connection ends with it. On this computer only the deployments go.
 func (c *Conn) RemoveAgent(ctx context.Context) error {
 	const what = "remove the agent"
-	if err := c.wire.Do(ctx, "remove-all", nil, nil); err != nil {
+	if err := c.link().Do(ctx, "remove-all", nil, nil); err != nil {
 		return c.because(err, what)
 	}
-	if c.ssh == nil {
+	at := c.now()
+	if at.ssh == nil {
 		return c.Close()
 	}
-	c.wire.Close()
+	c.link().Close()
 	const script = `rm -f "$1"/agent-* "$1"/part-*
 rmdir "$1" || exit 1
 shift
 for d do [ ! -d "$d" ] || rmdir "$d" || exit 1; done`
-	r, err := c.ssh.Run(ctx, nil, append([]string{"sh", "-c", script, "sh", c.place.bin}, c.place.dirs...)...)
+	r, err := at.ssh.Run(ctx, nil, append([]string{"sh", "-c", script, "sh", at.place.bin}, at.place.dirs...)...)
 	if err == nil && r.Exit != 0 {
-		err = fail.New(fail.Failed, "something stays on the board: %s", firstLine(r.Stderr)).Try("look into %s on the board", c.place.dirs[0])
+		err = fail.New(fail.Failed, "something stays on the board: %s", firstLine(r.Stderr)).Try("look into %s on the board", at.place.dirs[0])
 	}
 	if err != nil {
-		c.ssh.Close()
+		at.ssh.Close()
 		return c.because(err, what)
 	}
-	return c.ssh.Close()
+	return at.ssh.Close()
 }

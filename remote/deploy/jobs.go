@@ -2,10 +2,12 @@ package deploy
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"hash"
 	"io"
 	"maps"
 	"slices"
@@ -76,7 +78,7 @@ func (c *Conn) run(ctx context.Context, s Source, how How, inputs map[string]*mo
 		return nil, err
 	}
 	heads, data := encode(inputs)
-	k, err := c.wire.Call(ctx, wire.VerbRun, wire.RunJob{Source: src, Runtime: how.Runtime, Threads: how.Threads, ISA: how.ISA, Shapes: how.Shapes, Inputs: heads, Memory: how.Memory, Pack: how.Pack, Fresh: how.Fresh})
+	k, err := c.link().Call(ctx, wire.VerbRun, wire.RunJob{Source: src, Runtime: how.Runtime, Threads: how.Threads, ISA: how.ISA, Shapes: how.Shapes, Inputs: heads, Memory: how.Memory, Pack: how.Pack, Fresh: how.Fresh})
 	if err != nil {
 		return nil, err
 	}
@@ -183,51 +185,129 @@ func (c *Conn) profile(ctx context.Context, s Source, o ProfileOptions, live fun
 		return nil, err
 	}
 	heads, data := encode(o.Inputs)
+	job := wire.ProfileJob{ID: newID(), Lease: c.epoch(), Holder: Holder(), Source: src, Runtime: o.Runtime, Threads: o.Threads, ISA: o.ISA, Shapes: o.Shapes,
+		Inputs: heads, Seed: o.Seed, Launches: o.Launches, Runs: o.Runs, Warmup: o.Warmup, Memory: o.Memory, Pack: o.Pack, Fresh: o.Fresh}
 	begin := time.Now()
-	k, err := c.wire.Call(ctx, wire.VerbProfile, wire.ProfileJob{Source: src, Runtime: o.Runtime, Threads: o.Threads, ISA: o.ISA, Shapes: o.Shapes,
-		Inputs: heads, Seed: o.Seed, Launches: o.Launches, Runs: o.Runs, Warmup: o.Warmup, Memory: o.Memory, Pack: o.Pack, Fresh: o.Fresh})
+	m := &measurement{col: newCollector(c.name, model, facts, o), sum: sha256.New(), live: live}
+	err = c.because(m.start(ctx, c.now().wire, job, data), "")
+	for tries := 0; err != nil && m.begun && fail.Is(err, fail.Unreachable) && c.again != nil && ctx.Err() == nil && tries < len(backoff); tries++ {
+		// the measurement goes on without us: come back for the rest of the same one
+		before := m.col.seq
+		if rerr := c.reconnect(ctx, backoff[max(tries, 0)]); rerr != nil {
+			if ctx.Err() != nil || !fail.Is(rerr, fail.Unreachable) {
+				break
+			}
+			continue
+		}
+		if err = c.because(m.attach(ctx, c.now().wire, job.ID), ""); m.col.seq > before {
+			tries = -1 // it got on: another cut is a new one
+		}
+	}
 	if err != nil {
-		return nil, err
+		if ctx.Err() == nil || fail.Is(err, fail.Unreachable) {
+			err = interrupted(err, m.col)
+		}
+		return m.col.trace(), err
+	}
+	if m.done.Events != m.col.seq || m.done.SHA256 != hex.EncodeToString(m.sum.Sum(nil)) {
+		return m.col.trace(), fail.New(fail.Corrupt, "the end mark says %d events, %d arrived, or their digest differs", m.done.Events, m.col.seq).Try("measure again")
+	}
+	if c.now().hello.Protocol >= 2 {
+		_ = c.link().Do(ctx, wire.VerbAttach, wire.Attach{ID: job.ID, From: -1}, nil) // else it is swept later
+	}
+	if err := m.col.whole(time.Since(begin)); err != nil {
+		return m.col.trace(), err
+	}
+	c.asked(m.done.Asked)
+	tr := m.col.trace()
+	tr.Close()
+	return tr, nil
+}
+
+// backoff is how long to wait before each try to come back to a board; the agent keeps a measurement going for two minutes.
+var backoff = []time.Duration{0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 15 * time.Second}
+
+// measurement is one run, over as many connections as it takes.
+type measurement struct {
+	col   *collector
+	sum   hash.Hash
+	live  func(Sample)
+	begun bool // the board has all it needs
+	done  wire.ProfileDone
+}
+
+func (m *measurement) start(ctx context.Context, w *wire.Client, job wire.ProfileJob, data []byte) error {
+	k, err := w.Call(ctx, wire.VerbProfile, job)
+	if err != nil {
+		return err
 	}
 	defer k.Close()
-	col := newCollector(c.name, model, facts, o)
 	if err := feed(k, data); err != nil {
-		return col.trace(), err
+		return err
 	}
-	sum := sha256.New()
+	m.begun = true
+	return m.follow(k)
+}
+
+func (m *measurement) attach(ctx context.Context, w *wire.Client, id string) error {
+	k, err := w.Call(ctx, wire.VerbAttach, wire.Attach{ID: id, From: m.col.seq})
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	if err := k.SendEnd(); err != nil {
+		return err
+	}
+	return m.follow(k)
+}
+
+// follow takes events until the end.
+func (m *measurement) follow(k *wire.Call) error {
 	for {
 		t, b, err := k.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			return k.Result(&m.done)
 		}
 		if err == nil && t != wire.TypeItem {
 			err = fail.New(fail.Corrupt, "the agent sent raw bytes in a measurement")
 		}
-		var sample *Sample
-		if err == nil {
-			sum.Write(b)
-			sample, err = col.take(b)
-		}
 		if err != nil {
-			return col.trace(), interrupted(c.because(err, ""), col)
+			return err
 		}
-		if sample != nil && live != nil {
-			live(*sample)
+		sample, err := m.col.take(b)
+		if err != nil {
+			return err
+		}
+		m.sum.Write(b)
+		if sample != nil && m.live != nil {
+			m.live(*sample)
 		}
 	}
-	var done wire.ProfileDone
-	if err := k.Result(&done); err != nil {
-		return col.trace(), err
+}
+
+// reconnect replaces a connection that was cut.
+func (c *Conn) reconnect(ctx context.Context, wait time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return fail.From(ctx.Err())
+	case <-time.After(wait):
 	}
-	if done.Events != col.seq || done.SHA256 != hex.EncodeToString(sum.Sum(nil)) {
-		return col.trace(), fail.New(fail.Corrupt, "the end mark says %d events, %d arrived, or their digest differs", done.Events, col.seq).Try("measure again")
+	old := c.now()
+	_ = old.close() // it is cut
+	s, err := c.again(ctx)
+	if err != nil {
+		return err
 	}
-	if err := col.whole(time.Since(begin)); err != nil {
-		return col.trace(), err
-	}
-	tr := col.trace()
-	tr.Close()
-	return tr, nil
+	c.mu.Lock()
+	c.session = s
+	c.mu.Unlock()
+	return nil
+}
+
+func newID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return hex.EncodeToString(b[:])
 }
 
 // identify names what will run.

@@ -33,22 +33,28 @@ func Local(ctx context.Context, name string, o LocalOptions) (*Conn, error) {
 	}
 	store := filepath.Join(o.Home, "store")
 	args := append(append([]string(nil), self[1:]...), "serve", "--store", store)
-	// the child lives as long as the connection, not as long as the call that started it
-	p, err := sandbox.Start(context.WithoutCancel(ctx), sandbox.Spec{Path: self[0], Args: args, Env: o.Env})
-	if err != nil {
-		return nil, fail.In(err, "start the agent", where)
-	}
-	c, err := attach(ctx, pipe{p.Stdout, p.Stdin}, want)
-	if err != nil {
-		p.Kill()
-		if werr := p.Wait(); werr != nil && fail.Is(err, fail.Unreachable) {
-			err = fail.New(fail.Failed, "%s", firstLine(p.Stderr())).Try("check that %s can be written", o.Home)
+	connect := func(ctx context.Context) (*session, error) {
+		// the child lives as long as the connection, not as long as the call that started it
+		p, err := sandbox.Start(context.WithoutCancel(ctx), sandbox.Spec{Path: self[0], Args: args, Env: o.Env})
+		if err != nil {
+			return nil, fail.In(err, "start the agent", where)
 		}
-		return nil, fail.In(err, "start the agent", where)
+		s, err := attach(ctx, pipe{p.Stdout, p.Stdin}, want)
+		if err != nil {
+			p.Kill()
+			if werr := p.Wait(); werr != nil && fail.Is(err, fail.Unreachable) {
+				err = fail.New(fail.Failed, "%s", firstLine(p.Stderr())).Try("check that %s can be written", o.Home)
+			}
+			return nil, fail.In(err, "start the agent", where)
+		}
+		s.proc, s.stderr, s.place = p, p.Stderr, place{store: store}
+		return s, nil
 	}
-	c.name, c.proc, c.stderr = name, p, p.Stderr
-	c.place = place{store: store}
-	return c, nil
+	s, err := connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{name: name, session: s, again: connect}, nil
 }
 
 // pipe joins a child's output and input.

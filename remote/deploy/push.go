@@ -39,7 +39,7 @@ func (c *Conn) Push(ctx context.Context, b *bundle.Bundle, progress task.Progres
 		if err != nil {
 			return Receipt{}, c.because(err, what)
 		}
-		err = c.wire.Do(ctx, wire.VerbCommit, rawJSON(raw), &out.Deployment)
+		err = c.link().Do(ctx, wire.VerbCommit, rawJSON(raw), &out.Deployment)
 		if err == nil {
 			return out, nil
 		}
@@ -108,7 +108,7 @@ func (c *Conn) missing(ctx context.Context, b *bundle.Bundle) ([]int, error) {
 			have.Chunks = append(have.Chunks, wire.Chunk{SHA256: string(b.Chunks[i].SHA256), Len: b.Chunks[i].Len})
 		}
 		var m wire.Missing
-		if err := c.wire.Do(ctx, wire.VerbHave, have, &m); err != nil {
+		if err := c.link().Do(ctx, wire.VerbHave, have, &m); err != nil {
 			return nil, err
 		}
 		last := -1
@@ -124,7 +124,7 @@ func (c *Conn) missing(ctx context.Context, b *bundle.Bundle) ([]int, error) {
 }
 
 func (c *Conn) put(ctx context.Context, b *bundle.Bundle, chunks []int, head wire.Put, progress func(int64)) error {
-	k, err := c.wire.Call(ctx, wire.VerbPut, head)
+	k, err := c.link().Call(ctx, wire.VerbPut, head)
 	if err != nil {
 		return err
 	}
@@ -170,20 +170,20 @@ func finish(k *wire.Call, into any) error {
 // Rollback returns to the version before the active one. NotFound: there is none.
 func (c *Conn) Rollback(ctx context.Context, name string) (wire.Deployment, error) {
 	var d wire.Deployment
-	err := c.wire.Do(ctx, wire.VerbRollback, wire.Named{Name: name}, &d)
+	err := c.link().Do(ctx, wire.VerbRollback, wire.Named{Name: name}, &d)
 	return d, c.because(err, "roll back "+name)
 }
 
 // List gives the deployments of the board, by name. One that cannot be read says so in its State.
 func (c *Conn) List(ctx context.Context) ([]wire.Deployment, error) {
 	var out []wire.Deployment
-	err := c.wire.Do(ctx, wire.VerbList, nil, &out)
+	err := c.link().Do(ctx, wire.VerbList, nil, &out)
 	return out, c.because(err, "list deployments")
 }
 
 // Remove takes one deployment with all its versions away and gives the bytes freed.
 func (c *Conn) Remove(ctx context.Context, name string) (int64, error) {
 	var f wire.Freed
-	err := c.wire.Do(ctx, wire.VerbRemove, wire.Named{Name: name}, &f)
+	err := c.link().Do(ctx, wire.VerbRemove, wire.Named{Name: name}, &f)
 	return f.Bytes, c.because(err, "remove "+name)
 }

@@ -18,6 +18,7 @@ import (
 	"fettle/internal/sshtest"
 	"fettle/remote/agentbin"
 	"fettle/remote/sshx"
+	"fettle/remote/wire"
 )
 
 // thisAgent is the test's program as the agent of every architecture.
@@ -248,7 +249,8 @@ func TestCutUpload(t *testing.T) {
 	}
 }
 
-// TestCutProfile cuts the connection in a measurement: an interrupted run with what arrived, never a complete one.
+// TestCutProfile cuts the connection in a measurement, again and again: it goes on with the same run, and what arrives is each
+// sample once and in order. A board that is not there any more gives an interrupted run with what arrived.
 func TestCutProfile(t *testing.T) {
 	s := sshtest.Start(t, sshtest.Options{})
 	spec, o := desk(t, s)
@@ -256,13 +258,31 @@ func TestCutProfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { c.Close() }()
 	po := NewProfileOptions()
-	po.Launches, po.Runs = 1, 100_000
-	n := 0
+	po.Launches, po.Runs = 2, 40
+	cuts, n := 0, 0
 	tr, err := c.Profile(t.Context(), FromBundle(net(t, "net", 0)), po, func(s2 Sample) {
-		if n++; s2.Done == 40 {
+		if s2.Kind != wire.KindWarmup {
+			n++
+		}
+		if s2.Done != n {
+			t.Errorf("sample %d came where %d was due", s2.Done, n)
+		}
+		if cuts < 3 && n == 30*(cuts+1) {
+			cuts++
 			s.Cut()
+		}
+	})
+	if err != nil || !tr.Complete() || tr.Samples() != 80 || cuts != 3 {
+		t.Fatalf("after %d cuts: %v", cuts, err)
+	}
+	po.Launches, po.Runs = 1, 100_000
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	tr, err = c.Profile(ctx, FromBundle(net(t, "net", 0)), po, func(s2 Sample) {
+		if s2.Done == 40 {
+			s.Stop()
 		}
 	})
 	if !fail.Is(err, fail.Unreachable) || !strings.Contains(err.Error(), "interrupted after") || fail.From(err).Fix == "" {

@@ -17,8 +17,16 @@ import (
 	"fettle/internal/fail"
 )
 
-// Version is the version of this protocol. Both sides say theirs; unequal ones do not talk.
-const Version = 1
+// Version is the version of what the calls mean; Oldest is the one of two releases before, which still works. Both sides say
+// theirs with hello: a program talks with agents of two releases before it and of one after. 3 brought signatures and health
+// rules, 2 the lease and measurements that outlive a connection.
+const (
+	Version = 3
+	Oldest  = 1
+)
+
+// framing is the version of the frames themselves.
+const framing = 1
 
 // MaxPayload bounds one frame: the steps of a plan with many thousand layers fit.
 const MaxPayload = 8 << 20
@@ -70,7 +78,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func Append(dst []byte, f Frame) []byte {
 	at := len(dst)
 	dst = binary.BigEndian.AppendUint16(dst, magic)
-	dst = append(dst, Version, byte(f.Type))
+	dst = append(dst, framing, byte(f.Type))
 	dst = binary.BigEndian.AppendUint32(dst, f.Request)
 	dst = binary.BigEndian.AppendUint32(dst, f.Seq)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(f.Payload)))
@@ -91,8 +99,8 @@ func Read(r io.Reader) (Frame, error) {
 	if binary.BigEndian.Uint16(h[:]) != magic {
 		return Frame{}, fail.New(fail.Corrupt, "what the other side says is not a Fettle message (% x)", h[:4])
 	}
-	if h[2] != Version {
-		return Frame{}, fail.New(fail.Unsupported, "the other side speaks version %d of the protocol, this one %d", h[2], Version).Try("use agent and desk of the same release")
+	if h[2] != framing {
+		return Frame{}, fail.New(fail.Unsupported, "the other side sends frames of version %d, this one %d", h[2], framing).Try("use agent and desk of the same release")
 	}
 	f := Frame{Type: Type(h[3]), Request: binary.BigEndian.Uint32(h[4:]), Seq: binary.BigEndian.Uint32(h[8:])}
 	n := binary.BigEndian.Uint32(h[12:])

@@ -1,6 +1,10 @@
 package wire
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"fettle/internal/fail"
+)
 
 // Verbs that an agent answers.
 const (
@@ -15,16 +19,36 @@ const (
 	VerbRemoveAll = "remove-all" // takes the whole store away -> Freed
 	VerbRun       = "run"        // RunJob, then input tensors -> output tensors, RunDone
 	VerbProfile   = "profile"    // ProfileJob, then input tensors -> Events, ProfileDone
+	VerbAttach    = "attach"     // Attach -> the Events from there on, ProfileDone
+	VerbLease     = "lease"      // LeaseAsk -> Lease
 )
 
 // Hello is what an agent says of itself.
 type Hello struct {
 	Protocol int    `json:"protocol"`
+	Oldest   int    `json:"oldest,omitempty"` // version of the protocol that it still understands; 0: its own only
 	Version  string `json:"version"`
 	SHA256   string `json:"sha256"` // of its own program
 	Arch     string `json:"arch"`
 	PID      int    `json:"pid"`
 	Store    string `json:"store"` // folder of its store
+}
+
+// Check refuses an agent that this program does not understand, or that does not understand this program.
+func (h Hello) Check() error {
+	oldest := h.Oldest
+	if oldest == 0 {
+		oldest = h.Protocol
+	}
+	switch {
+	case h.Protocol < Oldest:
+		return fail.New(fail.Unsupported, "agent %.40s speaks version %d of the protocol, this program %d to %d", h.Version, h.Protocol, Oldest, Version).
+			Try("take the old agent off the board with the release that put it there, or let this program put its own")
+	case oldest > Version:
+		return fail.New(fail.Unsupported, "agent %.40s understands versions %d to %d of the protocol, this program speaks %d", h.Version, oldest, h.Protocol, Version).
+			Try("update this program")
+	}
+	return nil
 }
 
 // Chunk names bytes.
@@ -113,8 +137,44 @@ type Outputs struct {
 	Outputs []Input `json:"outputs"`
 }
 
+// What a LeaseAsk wants.
+const (
+	LeaseLook    = "look"
+	LeaseAcquire = "acquire" // refused while somebody else holds it
+	LeaseTake    = "take"    // from whoever holds it
+	LeaseRequest = "request" // tell the holder that somebody waits
+	LeaseRelease = "release"
+)
+
+// LeaseAsk is about the right to measure. Epoch is that of the lease which is meant to be released.
+type LeaseAsk struct {
+	Do     string `json:"do"`
+	Holder string `json:"holder,omitempty"` // who asks, for others to read
+	Epoch  int64  `json:"epoch,omitempty"`
+}
+
+// Lease is the right to measure on a board, of one desk at a time. Its epoch grows with each holder and never goes back, so
+// that who lost it is known by a smaller one.
+type Lease struct {
+	Epoch  int64  `json:"epoch"`
+	Holder string `json:"holder"`
+	Since  int64  `json:"since_unix"`      // by the board's clock, for people
+	ForS   int64  `json:"held_s"`          // seconds so far, by a clock that nobody sets
+	Held   bool   `json:"held"`            // somebody measures now
+	Asked  string `json:"asked,omitempty"` // who waits for it
+}
+
+// Attach goes on with a measurement whose connection was cut.
+type Attach struct {
+	ID   string `json:"id"`
+	From int64  `json:"from"` // first event that did not arrive; negative: all did, the board may forget it
+}
+
 // ProfileJob is one measurement.
 type ProfileJob struct {
+	ID       string           `json:"id,omitempty"`     // to attach to it after a cut, chosen by the desk
+	Lease    int64            `json:"lease,omitempty"`  // epoch of the lease that the desk holds; 0: for this measurement only
+	Holder   string           `json:"holder,omitempty"` // who measures, for others to read
 	Source   Source           `json:"source"`
 	Runtime  string           `json:"runtime,omitempty"`
 	Threads  int              `json:"threads,omitempty"`
@@ -201,4 +261,5 @@ type Block struct {
 type ProfileDone struct {
 	Events int64  `json:"events"`
 	SHA256 string `json:"sha256"`
+	Asked  string `json:"asked,omitempty"` // who waits for the board
 }

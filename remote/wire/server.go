@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fettle/internal/fail"
@@ -28,7 +29,14 @@ type Request struct {
 	recv receiver
 	out  sender
 	rest []byte
+	off  atomic.Bool
 }
+
+// CalledOff reports whether the desk asked to stop this call: its context also ends where the connection was cut.
+func (r *Request) CalledOff() bool { return r.off.Load() }
+
+// Done is closed when the call is over: called off, or its connection cut.
+func (r *Request) Done() <-chan struct{} { return r.ctx.Done() }
 
 // Head decodes the argument.
 func (r *Request) Head(into any) error {
@@ -163,6 +171,7 @@ func (s *server) read(ctx context.Context, g *task.Group, rw io.Reader) error {
 			return fail.New(fail.Corrupt, "request %d is open already", f.Request)
 		case r == nil: // the rest of a call that ended
 		case f.Type == TypeCancel:
+			r.off.Store(true)
 			r.stop()
 		case f.Type == TypeItem, f.Type == TypeData, f.Type == TypeEnd:
 			select {

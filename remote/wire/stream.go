@@ -32,6 +32,12 @@ type failure struct {
 	Where fail.Where `json:"where"`
 }
 
+// EncodeError is the text of a typed error, as it travels.
+func EncodeError(err error) []byte { return encodeError(err) }
+
+// DecodeError reads EncodeError's text; what cannot be read is fail.Corrupt.
+func DecodeError(b []byte) error { return decodeError(b) }
+
 func encodeError(err error) []byte {
 	e := fail.From(err)
 	b, jerr := json.Marshal(failure{e.Kind, clip(e.What), clip(e.Why), clip(e.Fix), e.Where})
