@@ -39,6 +39,11 @@ func geometryOf(n *model.Node, x []int, kh, kw, m int) (geometry, error) {
 	return g, nil
 }
 
+// macs is the number of multiply-adds of the convolution.
+func (g geometry) macs() int64 {
+	return int64(g.n*g.oh*g.ow) * int64(g.m*g.kh*g.kw) * int64(g.c/g.group)
+}
+
 // columns bounds the numbers of the rows that are gathered at once, so that they stay in the second-level cache.
 const columns = 1 << 15
 
@@ -181,9 +186,14 @@ func convForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T],
 		return nil, nil, err
 	}
 	y := t.array(g.n, g.m, g.oh, g.ow)
+	t.macs += g.macs()
 	var bias []T
 	if len(in) > 2 && in[2] != nil {
 		bias = in[2].v
+	}
+	if t.fast.fits(g) {
+		t.fast.forward(g, single(y.v), single(x.v), single(w.v), single(bias))
+		return y, g, nil
 	}
 	if g.depthwise() {
 		depthwiseForward(g, y.v, x.v, w.v, bias)
@@ -228,6 +238,26 @@ func convForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T],
 	return y, g, nil
 }
 
+// single is v as float32, which it is on a tape with vector kernels.
+func single[T float](v []T) []float32 { return any(v).([]float32) }
+
+// columns is the sum of each of the c columns of d.
+func (t *tape[T]) columns(d *array[T], c int) *array[T] {
+	out := t.zeros(c)
+	if t.fast != nil {
+		v, shift := single(d.v), make([]float32, c)
+		total, _ := t.fast.bySums(v, c, func(from, to int, a, b []float64) { t.fast.Moments(v[from:to], shift, a, b) })
+		for i, s := range total {
+			out.v[i] = T(s)
+		}
+		return out
+	}
+	for p := 0; p < len(d.v); p += c {
+		sum(t.muls, out.v, out.v, d.v[p:p+c])
+	}
+	return out
+}
+
 // direct reports whether the rows are the pixels themselves: a 1x1 convolution.
 func (g geometry) direct() bool {
 	return g.kh*g.kw == 1 && g.sh*g.sw == 1 && g.group == 1 && g.pt+g.pl == 0 && g.oh == g.h && g.ow == g.w
@@ -237,17 +267,26 @@ func convBackward[T float](t *tape[T], n *model.Node, in []*array[T], saved any,
 	g := saved.(geometry)
 	x, w := in[0], in[1]
 	dw := t.zeros(w.shape...)
+	t.macs += g.macs()
 	var dx *array[T] // not for the data itself
 	if t.wants(n.Inputs[0]) {
-		dx = t.zeros(x.shape...)
+		dx = t.array(x.shape...)
+		t.macs += g.macs()
+		if !t.fast.fits(g) {
+			clear(dx.v)
+		}
 	}
 	out := []*array[T]{dx, dw}
 	if len(in) > 2 && in[2] != nil {
-		db := t.zeros(in[2].shape...)
-		for p := 0; p < len(dy.v); p += g.m {
-			sum(t.muls, db.v, db.v, dy.v[p:p+g.m])
+		out = append(out, t.columns(dy, g.m))
+	}
+	if t.fast.fits(g) {
+		var to []float32
+		if dx != nil {
+			to = single(dx.v)
 		}
-		out = append(out, db)
+		t.fast.backward(g, to, single(dw.v), single(x.v), single(w.v), single(dy.v))
+		return out, nil
 	}
 	if g.depthwise() {
 		depthwiseBackward(g, dx, dw.v, x.v, w.v, dy.v)

@@ -6,13 +6,15 @@ import (
 	"fettle/internal/fail"
 	"fettle/kernels/cpu"
 	"fettle/kernels/gemm"
+	"fettle/kernels/grad"
 	"fettle/model"
 )
 
 // normSaved is what BatchNormalization keeps: the normalised input and 1/sqrt(var+eps) of each channel.
 type normSaved[T float] struct {
-	hat *array[T]
-	inv []float64
+	hat       *array[T] // nil with vector kernels
+	mean, inv []float64
+	gate      grad.Gate // of a Relu that goes with it
 }
 
 // normForward normalises each channel by the statistics of the batch and moves the running ones towards them
@@ -26,14 +28,22 @@ func normForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T],
 	c := x.shape[1]
 	eps := float64(n.Float("epsilon", 1e-5))
 	y := t.array(x.shape...)
-	s := normSaved[T]{t.array(x.shape...), make([]float64, c)}
 	mean, sq := make([]float64, c), make([]float64, c)
+	s := normSaved[T]{mean: mean, inv: make([]float64, c)}
 	count := float64(len(x.v) / c)
-	if t.frozen {
+	switch {
+	case t.frozen:
 		for ch := range c {
 			mean[ch], s.inv[ch] = float64(in[3].v[ch]), 1/math.Sqrt(float64(in[4].v[ch])+eps)
 		}
-	} else {
+	case t.fast != nil:
+		v, shift := single(x.v), append([]float32(nil), single(in[3].v)...) // the running mean is near: no digits are lost
+		a, b := t.fast.bySums(v, c, func(from, to int, a, b []float64) { t.fast.Moments(v[from:to], shift, a, b) })
+		for ch := range c {
+			d := a[ch] / count
+			mean[ch], sq[ch] = float64(shift[ch])+d, max(0, b[ch]-d*a[ch])
+		}
+	default:
 		for p := 0; p < len(x.v); p += c {
 			for ch, v := range x.v[p : p+c] {
 				mean[ch] += float64(v)
@@ -48,12 +58,29 @@ func normForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T],
 				sq[ch] += d * d
 			}
 		}
+	}
+	if !t.frozen {
 		for ch := range c {
 			s.inv[ch] = 1 / math.Sqrt(sq[ch]/count+eps)
 			in[3].v[ch] = T(t.keep*float64(in[3].v[ch]) + (1-t.keep)*mean[ch])
 			in[4].v[ch] = T(t.keep*float64(in[4].v[ch]) + (1-t.keep)*sq[ch]/max(1, count-1))
 		}
 	}
+	if t.fast != nil {
+		scale, shift := make([]float32, c), make([]float32, c)
+		for ch := range c {
+			k := float64(in[1].v[ch]) * s.inv[ch]
+			scale[ch], shift[ch] = float32(k), float32(float64(in[2].v[ch])-k*mean[ch])
+		}
+		to, from := single(y.v), single(x.v)
+		pass := t.fast.Affine
+		if t.gated[n] {
+			pass, s.gate = t.fast.AffineRelu, grad.Gate{Scale: scale, Shift: shift}
+		}
+		t.fast.ranges(len(from)/c, func(_, a, b int) { pass(to[a*c:b*c], from[a*c:b*c], scale, shift) })
+		return y, s, nil
+	}
+	s.hat = t.array(x.shape...)
 	for p := 0; p < len(x.v); p += c {
 		for ch, v := range x.v[p : p+c] {
 			h := T((float64(v) - mean[ch]) * s.inv[ch])
@@ -70,6 +97,10 @@ func normBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any,
 	c := x.shape[1]
 	dx, dscale, dshift := t.array(x.shape...), t.array(c), t.array(c)
 	count := float64(len(x.v) / c)
+	if t.fast != nil {
+		t.normBackwardFast(s, dx, dscale, dshift, x, in[1], dy)
+		return []*array[T]{dx, dscale, dshift}, nil
+	}
 	sum, dot := make([]float64, c), make([]float64, c)
 	for p := 0; p < len(x.v); p += c {
 		for ch, d := range dy.v[p : p+c] {
@@ -92,10 +123,40 @@ func normBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any,
 	return []*array[T]{dx, dscale, dshift}, nil
 }
 
+// normBackwardFast is normBackward with vector kernels: sums of dy and of dy times the normalised input, then one pass.
+func (t *tape[T]) normBackwardFast(s normSaved[T], dx, dscale, dshift, x, scale, dy *array[T]) {
+	c, count := len(s.inv), float64(len(x.v)/len(s.inv))
+	mean := make([]float32, c)
+	for ch, m := range s.mean {
+		mean[ch] = float32(m)
+	}
+	xs, ds, to := single(x.v), single(dy.v), single(dx.v)
+	sum, dot := t.fast.bySums(xs, c, func(from, to int, a, b []float64) { t.fast.Dots(xs[from:to], ds[from:to], mean, s.gate, a, b) })
+	var co [3][]float32
+	for i := range co {
+		co[i] = make([]float32, c)
+	}
+	for ch := range c {
+		inv := s.inv[ch]
+		hat := dot[ch] * inv // the sum of dy times the normalised input
+		dscale.v[ch], dshift.v[ch] = T(hat), T(sum[ch])
+		k := float64(scale.v[ch]) * inv
+		co[0][ch] = float32(k)
+		if !t.frozen {
+			c1 := -k * inv * hat / count
+			co[1][ch], co[2][ch] = float32(c1), float32(-k*sum[ch]/count-c1*float64(mean[ch]))
+		}
+	}
+	t.fast.ranges(len(xs)/c, func(_, a, b int) {
+		t.fast.Blend(to[a*c:b*c], ds[a*c:b*c], xs[a*c:b*c], co[0], co[1], co[2], s.gate)
+	})
+}
+
 func reluForward[T float](t *tape[T], _ *model.Node, in []*array[T]) (*array[T], any, error) {
 	y := t.array(in[0].shape...)
 	if d, fast := any(y.v).([]float32); fast {
-		t.vec.Act(cpu.Act{Kind: cpu.ReLU}, d, any(in[0].v).([]float32))
+		x := single(in[0].v)
+		t.spread(len(d), func(from, to int) { t.vec.Act(cpu.Act{Kind: cpu.ReLU}, d[from:to], x[from:to]) })
 		return y, y, nil
 	}
 	for i, v := range in[0].v {
@@ -106,8 +167,9 @@ func reluForward[T float](t *tape[T], _ *model.Node, in []*array[T]) (*array[T],
 
 func reluBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
 	y, dx := saved.(*array[T]), t.array(dy.shape...)
-	if fy, fast := any(y.v).([]float32); fast {
-		maskPositive(any(dx.v).([]float32), any(dy.v).([]float32), fy)
+	if t.fast != nil {
+		d, g, v := single(dx.v), single(dy.v), single(y.v)
+		t.spread(len(d), func(from, to int) { t.fast.Mask(d[from:to], g[from:to], v[from:to]) })
 		return []*array[T]{dx}, nil
 	}
 	for i, v := range y.v {
@@ -117,15 +179,6 @@ func reluBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any,
 		}
 	}
 	return []*array[T]{dx}, nil
-}
-
-// maskPositive writes d where y > 0 and 0 elsewhere, without branches: the signs of y cannot be foretold. y is not negative.
-func maskPositive(dst, d, y []float32) {
-	d, y = d[:len(dst)], y[:len(dst)]
-	for i := range dst {
-		b := int32(math.Float32bits(y[i]) &^ (1 << 31))
-		dst[i] = math.Float32frombits(math.Float32bits(d[i]) & uint32(-b>>31))
-	}
 }
 
 // clipForward bounds by constants.
@@ -241,6 +294,7 @@ func gemmForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T],
 		s.Bias = true
 	}
 	y := t.array(s.M, s.N)
+	t.macs += s.MACs()
 	return y, s, mul(t.muls, s, x.v, w.v, y.v, bias)
 }
 
@@ -248,12 +302,9 @@ func gemmBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any,
 	x, w, s := in[0], in[1], saved.(gemm.Shape)
 	dx, dw := t.array(x.shape...), t.array(w.shape...)
 	out := []*array[T]{dx, dw}
+	t.macs += 2 * s.MACs()
 	if s.Bias {
-		db := t.zeros(in[2].shape...)
-		for p := 0; p < len(dy.v); p += s.N {
-			sum(t.muls, db.v, db.v, dy.v[p:p+s.N])
-		}
-		out = append(out, db)
+		out = append(out, t.columns(dy, s.N))
 	}
 	if err := mul(t.muls, gemm.Shape{M: s.M, N: s.K, K: s.N, TransB: !s.TransB}, dy.v, w.v, dx.v, nil); err != nil {
 		return nil, err

@@ -20,8 +20,7 @@ type bound struct {
 	scratch []float32
 }
 
-func newMuls() *muls {
-	f := cpu.Detect()
+func newMuls(f cpu.Features) *muls {
 	return &muls{runs: map[gemm.Shape]*bound{}, vec: eltwise.New(f), feat: f}
 }
 

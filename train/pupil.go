@@ -115,6 +115,9 @@ func (p *Pupil) Step(ctx context.Context, items [][]float32, shape []int, l Less
 		return loss, fail.New(fail.Failed, "the loss is not a number").Try("lower the learning rate")
 	}
 	p.step(total, rate)
+	for _, t := range p.tapes {
+		t.fast.changed()
+	}
 	return loss, nil
 }
 

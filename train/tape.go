@@ -2,6 +2,7 @@ package train
 
 import (
 	"fettle/internal/fail"
+	"fettle/kernels/cpu"
 	"fettle/model"
 	"fettle/ops"
 )
@@ -11,8 +12,10 @@ import (
 type tape[T float] struct {
 	*muls
 	memory[T]
+	fast   *fast                    // vector kernels for float32, or nil
 	frozen bool                     // BatchNormalization uses and keeps its running statistics
 	keep   float64                  // share of the running statistics that a step keeps
+	gated  map[*model.Node]bool     // normalisations whose Relu goes with them
 	consts map[string]*model.Tensor // what follows from constants alone
 	g      *model.Graph
 	nodes  []applied[T]
@@ -20,9 +23,11 @@ type tape[T float] struct {
 	byName map[string]*param[T]
 	values map[string]*array[T]
 	grads  map[string]*array[T]
+	users  map[*array[T]]int // how many values have it as their gradient
 	saved  []any
 	input  string
 	output string
+	macs   int64 // multiply-adds of convolutions and products since it was last set to 0
 
 	keepInput bool // the gradient of the input is wanted too: for checks
 }
@@ -37,7 +42,8 @@ type param[T float] struct {
 
 // applied is a node with its rule.
 type applied[T float] struct {
-	n *model.Node
+	n   *model.Node
+	out string
 	rule[T]
 }
 
@@ -69,7 +75,10 @@ func rules[T float]() map[string]rule[T] {
 	}
 }
 
-func newTape[T float](m *model.Model) (*tape[T], error) {
+func newTape[T float](m *model.Model) (*tape[T], error) { return newTapeOn[T](m, cpu.Detect()) }
+
+// newTapeOn is newTape with the kernels of some features.
+func newTapeOn[T float](m *model.Model, feat cpu.Features) (*tape[T], error) {
 	g := m.Graph
 	free := g.Free()
 	if len(free) != 1 || len(g.Outputs) != 1 {
@@ -92,7 +101,7 @@ func newTape[T float](m *model.Model) (*tape[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tape[T]{muls: newMuls(), keep: 0.9, consts: inf.Consts, g: g, byName: map[string]*param[T]{}, input: free[0].Name, output: g.Outputs[0].Name}
+	t := &tape[T]{muls: newMuls(feat), keep: 0.9, consts: inf.Consts, g: g, byName: map[string]*param[T]{}, input: free[0].Name, output: g.Outputs[0].Name}
 	for _, in := range g.Inits {
 		if in.Tensor.DType != model.Float32 {
 			continue
@@ -103,6 +112,9 @@ func newTape[T float](m *model.Model) (*tape[T], error) {
 		}
 		t.params = append(t.params, p)
 		t.byName[in.Name] = p
+	}
+	if _, ok := any(t).(*tape[float32]); ok {
+		t.fast = newFast(t.feat, 1)
 	}
 	table := rules[T]()
 	moving := map[string]bool{t.input: true} // values that depend on the data
@@ -132,9 +144,39 @@ func newTape[T float](m *model.Model) (*tape[T], error) {
 				}
 			}
 		}
-		t.nodes = append(t.nodes, applied[T]{n, r})
+		t.nodes = append(t.nodes, applied[T]{n, n.Outputs[0], r})
 	}
 	return t, nil
+}
+
+// fuse lets normalisations take the Relu behind them along, where nobody else reads what lies between: the vector kernels do both in
+// one pass. Values between the two are not kept then.
+func (t *tape[T]) fuse() {
+	if t.fast == nil {
+		return
+	}
+	t.gated = map[*model.Node]bool{}
+	readers := map[string]int{}
+	for _, n := range t.g.Nodes {
+		for _, r := range model.Reads(n) {
+			readers[r]++
+		}
+	}
+	var l []applied[T]
+	norm := map[string]int{} // by output: its place in l
+	for _, a := range t.nodes {
+		in := a.n.Inputs[0]
+		i, ok := norm[in]
+		if a.n.Op == "Relu" && ok && readers[in] == 1 && t.g.Output(in) == nil {
+			l[i].out, t.gated[l[i].n] = a.out, true
+			continue
+		}
+		if a.n.Op == "BatchNormalization" {
+			norm[a.out] = len(l)
+		}
+		l = append(l, a)
+	}
+	t.nodes = l
 }
 
 // onlyShapes reports whether everything that n reads is integer arithmetic on shapes, which no rule needs.
@@ -177,10 +219,10 @@ func (t *tape[T]) forward(x *array[T]) (*array[T], error) {
 		if err != nil {
 			return nil, fail.In(err, "train", fail.Where{Node: string(a.n.ID), Op: a.n.Op})
 		}
-		t.values[a.n.Outputs[0]] = y
+		t.values[a.out] = y
 		t.saved = append(t.saved, saved)
 	}
-	return t.values[t.output], nil
+	return t.values[t.output], t.trouble()
 }
 
 // backward fills the gradients of all parameters from those of values: at least of the output.
@@ -188,13 +230,14 @@ func (t *tape[T]) backward(seeds map[string]*array[T]) error {
 	for _, p := range t.params {
 		p.grad = nil
 	}
-	t.grads = map[string]*array[T]{}
+	t.grads, t.users = map[string]*array[T]{}, map[*array[T]]int{}
 	for name, d := range seeds {
 		t.grads[name] = d
+		t.users[d] = 2 // its owner keeps it
 	}
 	for i := len(t.nodes) - 1; i >= 0; i-- {
 		a := t.nodes[i]
-		g := t.grads[a.n.Outputs[0]]
+		g := t.grads[a.out]
 		if g == nil {
 			continue
 		}
@@ -207,18 +250,62 @@ func (t *tape[T]) backward(seeds map[string]*array[T]) error {
 				t.accumulate(a.n.Inputs[k], d)
 			}
 		}
+		t.drop(g)
 	}
-	return nil
+	return t.trouble()
+}
+
+// trouble is what went wrong on a worker.
+func (t *tape[T]) trouble() error {
+	if t.fast == nil {
+		return nil
+	}
+	return t.fast.failed
+}
+
+// spread runs work on parts of n numbers, on the crew where there is one and the parts are worth it.
+func (t *tape[T]) spread(n int, work func(from, to int)) {
+	if t.fast == nil || t.fast.crew == nil || n < 1<<14 {
+		work(0, n)
+		return
+	}
+	t.fast.ranges((n+15)/16, func(_, from, to int) { work(16*from, min(16*to, n)) })
 }
 
 func (t *tape[T]) accumulate(name string, d *array[T]) {
 	if p := t.byName[name]; p != nil {
 		if p.learn {
+			t.users[d]++
 			p.grad = t.plus(p.grad, d)
 		}
 		return
 	}
-	t.grads[name] = t.plus(t.grads[name], d)
+	old := t.grads[name]
+	switch {
+	case old == nil:
+		t.users[d]++
+		t.grads[name] = d
+	case t.users[old] == 1:
+		t.spread(len(old.v), func(from, to int) { sum(t.muls, old.v[from:to], old.v[from:to], d.v[from:to]) })
+		if t.users[d] == 0 {
+			t.give(d.v)
+		}
+	default: // others have it too
+		c := t.plus(old, d)
+		t.users[c]++
+		t.grads[name] = c
+		t.drop(old)
+		if t.users[d] == 0 {
+			t.give(d.v)
+		}
+	}
+}
+
+// drop says that one value less has the gradient d, whose memory is free after the last.
+func (t *tape[T]) drop(d *array[T]) {
+	if t.users[d]--; t.users[d] == 0 {
+		t.give(d.v)
+	}
 }
 
 // plus is a + b as a new value: both may be those of others too.
@@ -227,7 +314,7 @@ func (t *tape[T]) plus(a, b *array[T]) *array[T] {
 		return b
 	}
 	c := t.array(a.shape...)
-	sum(t.muls, c.v, a.v, b.v)
+	t.spread(len(c.v), func(from, to int) { sum(t.muls, c.v[from:to], a.v[from:to], b.v[from:to]) })
 	return c
 }
 

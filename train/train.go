@@ -9,9 +9,11 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"runtime"
 
 	"fettle/internal/fail"
 	"fettle/internal/task"
+	"fettle/kernels/team"
 	"fettle/model"
 )
 
@@ -57,10 +59,15 @@ func Fit(ctx context.Context, m *model.Model, d Data, o Options, progress task.P
 	if err != nil {
 		return nil, err
 	}
+	t.fuse()
 	size := len(d.Items) / d.Len()
 	rng := rand.New(rand.NewPCG(o.Seed, 1))
 	order := rng.Perm(d.Len())
 	steps := o.Epochs * ((d.Len() + o.Batch - 1) / o.Batch)
+	if t.fast != nil {
+		t.fast.cuts, t.fast.crew = shares, team.New(min(runtime.GOMAXPROCS(0), shares))
+		defer t.fast.crew.Close()
+	}
 	sgd := newSGD[float32](t, o)
 	step := 0
 	for epoch := range o.Epochs {
@@ -94,6 +101,7 @@ func Fit(ctx context.Context, m *model.Model, d Data, o Options, progress task.P
 			if err := t.backward(map[string]*array[float32]{t.output: dy}); err != nil {
 				return nil, err
 			}
+			t.fast.changed()
 			sgd.step(o.Rate * 0.5 * (1 + math.Cos(math.Pi*float64(step)/float64(steps))))
 			step++
 			progress.Report(int64(step), int64(steps), "training")
@@ -118,7 +126,7 @@ func newArray[T float](shape ...int) *array[T] {
 	for _, d := range shape {
 		n *= d
 	}
-	return &array[T]{shape, make([]T, n)}
+	return &array[T]{shape, make([]T, n+slack)[:n:n]}
 }
 
 func like[T float](a *array[T]) *array[T] { return newArray[T](a.shape...) }

@@ -10,6 +10,7 @@ import (
 
 type benchCmd struct {
 	Kernels benchKernelsCmd `cmd:"" help:"Time every kernel for a shape, and show which one a plan picks."`
+	Train   benchTrainCmd   `cmd:"" help:"Time steps of training of a model on random numbers, and say which share of the multipliers works."`
 }
 
 type benchKernelsCmd struct {
@@ -44,5 +45,32 @@ func (c benchKernelsCmd) Run(e *env) error {
 			fmt.Fprintf(w, "%s %-36s %10s %8.1f GFLOP/s %9.1f kB packed\n", mark, k.Kernel, ms(float64(k.Ns)), k.GFlops, float64(k.PackedBytes)/1e3)
 		}
 		fmt.Fprintf(w, "* is what a plan picks: %.2f of the fastest time\n", r.Slower)
+	})
+}
+
+type benchTrainCmd struct {
+	Model   string        `arg:"" help:"File, or sample:NAME for a built-in network."`
+	Batch   int           `default:"64" help:"Items a step."`
+	Threads int           `default:"2" help:"Workers; the numbers do not depend on them."`
+	ISA     string        `name:"isa" help:"Poorer instruction set to use."`
+	Budget  time.Duration `default:"5s" help:"Time to measure for."`
+	JSON    bool          `name:"json" help:"Print JSON."`
+}
+
+// Help gives an example that works.
+func (benchTrainCmd) Help() string {
+	return "Example:\n  fettle bench train sample:resnet20\n  fettle bench train model.onnx --batch 32 --threads 1"
+}
+
+// Run times training.
+func (c benchTrainCmd) Run(e *env) error {
+	r, err := e.app.BenchTrain(e.ctx, app.TrainRequest{Model: c.Model, Batch: c.Batch, Threads: c.Threads, ISA: c.ISA, Budget: c.Budget})
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, r, func(w io.Writer) {
+		fmt.Fprintf(w, "%s, batch %d, %d thread(s), %s\n", r.Model, r.Batch, r.Threads, r.CPU)
+		fmt.Fprintf(w, "%.0f items a second, %s a step (median of %d): forward %s, backward %s, update %s\n", r.PerSecond, ms(float64(r.StepNs)), r.Steps, ms(float64(r.ForwardNs)), ms(float64(r.BackwardNs)), ms(float64(r.UpdateNs)))
+		fmt.Fprintf(w, "%.0f GFLOP/s of %.0f that the multipliers give (%s): %.0f %%\n", r.GFlops, r.PeakGFlops, r.ISA, 100*r.Share)
 	})
 }

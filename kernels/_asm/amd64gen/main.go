@@ -46,6 +46,8 @@ func sets() []set {
 		{"quant_avx512", "quant", "qargs", func() { quantKernels(avx512) }},
 		{"quant_avx2", "quant", "qargs", func() { quantKernels(avx2) }},
 		{"dw_avx2", "conv", "dwArgs", func() { dwKernels(avx2) }},
+		{"grad_avx512", "grad", "args", func() { gradKernels(avx512) }},
+		{"grad_avx2", "grad", "args", func() { gradKernels(avx2) }},
 		{"peak_avx2", "peak", "pargs", peakAVX2},
 		{"peak_avx512", "peak", "pargs", peakAVX512},
 	}

@@ -1,0 +1,380 @@
+package train
+
+import (
+	"context"
+
+	"fettle/internal/fail"
+	"fettle/kernels/cpu"
+	"fettle/kernels/grad"
+	"fettle/kernels/team"
+)
+
+// fast is what a tape of float32 has on machines with vector kernels for training.
+type fast struct {
+	grad.Kernels
+	crew  *team.Team // nil: the caller alone
+	cuts  int        // parts of the batch with sums of their own: the same for any number of workers
+	plans map[geometry]*convPlan
+	packs map[*float32]*packed // of weights by where they lie
+
+	failed error // of a worker
+}
+
+// newFast is nil where the machine has no vector kernels for training. cuts is the number of parts of a batch.
+func newFast(f cpu.Features, cuts int) *fast {
+	k, ok := grad.New(f)
+	if !ok {
+		return nil
+	}
+	return &fast{Kernels: k, cuts: cuts, plans: map[geometry]*convPlan{}, packs: map[*float32]*packed{}}
+}
+
+// packed are weights in the orders of the kernels, until the next step changes them.
+type packed struct {
+	forward, depth []float32
+	back           [][]float32 // a phase each
+}
+
+// convPlan is a convolution over a number of images.
+type convPlan struct {
+	forward *grad.Product
+	strides grad.Strides
+	depth   *grad.Depth // instead of forward
+	back    []phase
+	undone  bool // some pixels of the input are read by no tap: their gradient is zero
+}
+
+// phase is the gradient of those pixels of the input that the same taps read.
+type phase struct {
+	product *grad.Product
+	strides grad.Strides
+	depth   *grad.Depth
+	taps    []int
+}
+
+// jobPixels is how many output positions are worked on at once, at least: a share of the second-level cache.
+const jobPixels = 512
+
+// job is how many images are worked on at once.
+func (f *fast) job(g geometry) int {
+	return max(1, min(g.n/f.cuts, jobPixels/(g.oh*g.ow)))
+}
+
+// fits reports whether the vector kernels know g.
+func (f *fast) fits(g geometry) bool {
+	return f != nil && max(g.c, g.m)/g.group < 1<<14 && (g.group == 1 || g.depthwise() || g.c/g.group >= 4)
+}
+
+// plan is that of n images of g.
+func (f *fast) plan(g geometry, n int) *convPlan {
+	g.n = n
+	if p := f.plans[g]; p != nil {
+		return p
+	}
+	taps := g.kh * g.kw
+	var places []grad.Place
+	g.rows(func(out int, in []int) {
+		q := grad.Place{Out: int32(out * g.m), In: make([]int32, taps)}
+		for t, at := range in {
+			q.In[t] = int32(max(at*g.c, -1))
+		}
+		places = append(places, q)
+	})
+	p := &convPlan{}
+	cg, mg := g.c/g.group, g.m/g.group
+	if g.depthwise() {
+		p.depth = f.NewDepth(g.c, places)
+	} else {
+		p.forward = f.NewProduct(cg, mg, places)
+		p.strides = grad.Strides{K: taps, M: cg * taps}
+		for t := range taps {
+			p.strides.Taps = append(p.strides.Taps, t)
+		}
+	}
+	for a := range g.sh {
+		for b := range g.sw {
+			ph, read := f.phase(g, a, b)
+			p.undone = p.undone || !read
+			if ph != nil {
+				p.back = append(p.back, *ph)
+			}
+		}
+	}
+	f.plans[g] = p
+	return p
+}
+
+// rows calls f for every output position, with the pixel that each tap reads, or -1 in the padding.
+func (g geometry) rows(f func(out int, in []int)) {
+	in := make([]int, g.kh*g.kw)
+	for p := range g.n * g.oh * g.ow {
+		g.taps(p, p+1, func(_, tap, pixel int) { in[tap] = pixel })
+		f(p, in)
+	}
+}
+
+// phase plans the gradient of the input pixels y, x with (y + pt) mod sh = a and (x + pl) mod sw = b: nil if there are none, false if
+// there are some that no tap reads.
+func (f *fast) phase(g geometry, a, b int) (*phase, bool) {
+	ph := &phase{}
+	type tap struct{ y, x int }
+	var taps []tap
+	for ky := range g.kh {
+		for kx := range g.kw {
+			if (a-ky*g.dh)%g.sh == 0 && (b-kx*g.dw)%g.sw == 0 {
+				ph.taps, taps = append(ph.taps, ky*g.kw+kx), append(taps, tap{ky * g.dh, kx * g.dw})
+			}
+		}
+	}
+	var places []grad.Place
+	for img := range g.n {
+		for y := range g.h {
+			for x := range g.w {
+				if (y+g.pt)%g.sh != a || (x+g.pl)%g.sw != b {
+					continue
+				}
+				q := grad.Place{Out: int32(((img*g.h+y)*g.w + x) * g.c)}
+				for _, t := range taps {
+					oy, ox, at := y+g.pt-t.y, x+g.pl-t.x, -1
+					if oy >= 0 && ox >= 0 && oy/g.sh < g.oh && ox/g.sw < g.ow {
+						at = ((img*g.oh+oy/g.sh)*g.ow + ox/g.sw) * g.m
+					}
+					q.In = append(q.In, int32(at))
+				}
+				places = append(places, q)
+			}
+		}
+	}
+	if len(places) == 0 || len(taps) == 0 {
+		return nil, len(places) == 0
+	}
+	n := g.kh * g.kw
+	if g.depthwise() {
+		ph.depth = f.NewDepth(g.c, places)
+		return ph, true
+	}
+	cg := g.c / g.group
+	ph.product = f.NewProduct(g.m/g.group, cg, places)
+	ph.strides = grad.Strides{K: cg * n, M: n, Taps: ph.taps}
+	return ph, true
+}
+
+// changed forgets what was packed: the weights are others now.
+func (f *fast) changed() {
+	if f != nil {
+		clear(f.packs)
+	}
+}
+
+// pack gives the weights of a convolution in the orders of the kernels.
+func (f *fast) pack(g geometry, p *convPlan, w []float32, back bool) *packed {
+	k := f.packs[&w[0]]
+	if k == nil {
+		k = &packed{}
+		f.packs[&w[0]] = k
+	}
+	size := len(w) / g.group // of a group
+	if p.depth != nil {
+		if k.depth == nil {
+			k.depth = byTaps(g, w)
+		}
+	} else if k.forward == nil {
+		k.forward = make([]float32, g.group*p.forward.PackedLen())
+		for i := range g.group {
+			p.forward.Pack(k.forward[i*p.forward.PackedLen():], w[i*size:][:size], p.strides)
+		}
+	}
+	if !back || k.back != nil {
+		return k
+	}
+	for _, ph := range p.back {
+		if ph.depth != nil {
+			sub := make([]float32, 0, len(ph.taps)*g.c)
+			for _, t := range ph.taps {
+				sub = append(sub, k.depth[t*g.c:][:g.c]...)
+			}
+			k.back = append(k.back, sub)
+			continue
+		}
+		n := ph.product.PackedLen()
+		b := make([]float32, g.group*n)
+		for i := range g.group {
+			ph.product.Pack(b[i*n:], w[i*size:][:size], ph.strides)
+		}
+		k.back = append(k.back, b)
+	}
+	return k
+}
+
+// byTaps turns depthwise weights [C, 1, kh, kw] to [taps, C].
+func byTaps(g geometry, w []float32) []float32 {
+	taps := g.kh * g.kw
+	out := make([]float32, len(w))
+	for i, v := range w {
+		out[i%taps*g.c+i/taps] = v
+	}
+	return out
+}
+
+// each calls f for 0..n-1, on the crew where there is one. The calls are independent of each other.
+func (f *fast) each(n int, work func(i int)) {
+	if f.crew == nil || n == 1 {
+		for i := range n {
+			work(i)
+		}
+		return
+	}
+	if err := f.crew.Run(context.Background(), pieces{n, work}); err != nil && f.failed == nil {
+		f.failed = fail.New(fail.Internal, "%v", err)
+	}
+}
+
+// pieces is one stage of independent calls.
+type pieces struct {
+	n    int
+	work func(i int)
+}
+
+func (p pieces) Stages() int       { return 1 }
+func (p pieces) Pieces(int) int    { return p.n }
+func (p pieces) Piece(_, i, _ int) { p.work(i) }
+
+// jobs calls work for groups of images, in as many parts as there are cuts.
+func (f *fast) jobs(g geometry, work func(cut, first, n int)) {
+	job := f.job(g)
+	count := (g.n + job - 1) / job
+	f.each(f.cuts, func(cut int) {
+		for j := count * cut / f.cuts; j < count*(cut+1)/f.cuts; j++ {
+			work(cut, j*job, min(job, g.n-j*job))
+		}
+	})
+}
+
+// prepare makes the plans that jobs of g need: workers only read them.
+func (f *fast) prepare(g geometry) (whole, rest *convPlan) {
+	job := f.job(g)
+	whole = f.plan(g, job)
+	rest = whole
+	if g.n%job != 0 {
+		rest = f.plan(g, g.n%job)
+	}
+	return whole, rest
+}
+
+func (f *fast) forward(g geometry, y, x, w, bias []float32) {
+	whole, rest := f.prepare(g)
+	k := f.pack(g, whole, w, false)
+	if bias != nil && whole.depth == nil && whole.forward.BiasLen() != g.m { // room for the last panel, group by group
+		mg, n := g.m/g.group, whole.forward.BiasLen()
+		wide := make([]float32, g.group*n)
+		for i := range g.group {
+			copy(wide[i*n:], bias[i*mg:][:mg])
+		}
+		bias = wide
+	}
+	f.jobs(g, func(_, first, n int) {
+		p := whole
+		if n != f.job(g) {
+			p = rest
+		}
+		xs, ys := x[first*g.c*g.h*g.w:], y[first*g.m*g.oh*g.ow:]
+		if p.depth != nil {
+			p.depth.Run(ys, xs, k.depth, bias)
+			return
+		}
+		for i := range g.group {
+			b := bias
+			if b != nil {
+				b = b[i*p.forward.BiasLen():]
+			}
+			p.forward.Run(ys[i*g.m/g.group:], xs[i*g.c/g.group:], k.forward[i*p.forward.PackedLen():], b)
+		}
+	})
+}
+
+// backward fills dw, which is zero, and dx, unless that is nil; grad.Slack floats behind dy are readable.
+func (f *fast) backward(g geometry, dx, dw, x, w, dy []float32) {
+	whole, rest := f.prepare(g)
+	k := f.pack(g, whole, w, dx != nil)
+	size := len(dw)
+	if whole.depth == nil {
+		size = g.group * whole.forward.PackedLen()
+	}
+	sums := make([][]float32, f.cuts)
+	f.jobs(g, func(cut, first, n int) {
+		p := whole
+		if n != f.job(g) {
+			p = rest
+		}
+		if sums[cut] == nil {
+			sums[cut] = make([]float32, size)
+		}
+		xs, ds := x[first*g.c*g.h*g.w:], dy[first*g.m*g.oh*g.ow:]
+		ds = ds[:cap(ds)]
+		for i := range g.group {
+			if p.depth != nil {
+				p.depth.Outer(sums[cut], xs, ds)
+				break
+			}
+			p.forward.Outer(sums[cut][i*p.forward.PackedLen():], xs[i*g.c/g.group:], ds[i*g.m/g.group:])
+		}
+		if dx == nil {
+			return
+		}
+		to := dx[first*g.c*g.h*g.w:][:n*g.c*g.h*g.w]
+		if p.undone {
+			clear(to)
+		}
+		for j, ph := range p.back {
+			if ph.depth != nil {
+				ph.depth.Run(to, ds, k.back[j], nil)
+				continue
+			}
+			for i := range g.group {
+				ph.product.Run(to[i*g.c/g.group:], ds[i*g.m/g.group:], k.back[j][i*ph.product.PackedLen():], nil)
+			}
+		}
+	})
+	for _, s := range sums {
+		if s == nil {
+			continue
+		}
+		if whole.depth != nil {
+			taps := g.kh * g.kw
+			for i := range dw {
+				dw[i] += s[i%taps*g.c+i/taps]
+			}
+			continue
+		}
+		n, part := whole.forward.PackedLen(), len(dw)/g.group
+		for i := range g.group {
+			whole.forward.Add(dw[i*part:][:part], s[i*n:][:n], whole.strides)
+		}
+	}
+}
+
+// ranges calls f for parts of n rows.
+func (f *fast) ranges(n int, work func(cut, from, to int)) {
+	f.each(f.cuts, func(cut int) {
+		if from, to := n*cut/f.cuts, n*(cut+1)/f.cuts; from < to {
+			work(cut, from, to)
+		}
+	})
+}
+
+// bySums adds up two sums a channel over parts of the pixels of x, in the order of the parts.
+func (f *fast) bySums(x []float32, c int, part func(from, to int, a, b []float64)) (a, b []float64) {
+	sums := make([][2][]float64, f.cuts)
+	f.ranges(len(x)/c, func(cut, from, to int) {
+		sums[cut] = [2][]float64{make([]float64, c), make([]float64, c)}
+		part(from*c, to*c, sums[cut][0], sums[cut][1])
+	})
+	a, b = make([]float64, c), make([]float64, c)
+	for _, s := range sums {
+		for i := range s[0] {
+			a[i] += s[0][i]
+			b[i] += s[1][i]
+		}
+	}
+	return a, b
+}
