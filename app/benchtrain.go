@@ -34,8 +34,8 @@ type TrainReport struct {
 	BackwardNs int64   `json:"backward_ns"`
 	UpdateNs   int64   `json:"update_ns"`
 	PerSecond  float64 `json:"items_per_second"`
-	MACs       int64   `json:"macs"`       // of a step
-	GFlops     float64 `json:"gflops"`     // over the whole step
+	MACs       int64   `json:"macs"`        // of a step
+	GFlops     float64 `json:"gflops"`      // over the whole step
 	PeakGFlops float64 `json:"peak_gflops"` // what the multipliers of so many cores give, measured just after
 	Share      float64 `json:"share_of_peak"`
 }
