@@ -37,10 +37,13 @@ func main() {
 	limit := flag.String("isa", "", "poorer instruction set")
 	fast := flag.Bool("fast", false, "products of bf16 parts where the processor has them")
 	steps := flag.Bool("steps", false, "print the steps with their times instead of waiting for numbers")
+	file := flag.String("model", "", "run this model file as it is instead of a built-in network")
+	ready := flag.String("ready", "", "write the network as ours runs it to this file, and nothing else")
+	events := flag.String("count", "", "print the steps with their instructions: the file that scripts/arm/count.c writes in an emulator")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := bench(ctx, options{*name, *int8, *threads, *write, *limit, *fast, *steps})
+	err := bench(ctx, options{*name, *int8, *threads, *write, *limit, *fast, *steps, *file, *ready, *events})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "fettle-bench:", err)
 		os.Exit(1)
@@ -55,12 +58,18 @@ type options struct {
 	isa     string
 	fast    bool
 	steps   bool
+	file    string
+	ready   string
+	events  string
 }
 
 func bench(ctx context.Context, o options) error {
 	m, ours, err := models(ctx, o)
 	if err != nil {
 		return err
+	}
+	if o.ready != "" {
+		return onnx.WriteFile(o.ready, ours)
 	}
 	if o.write != "" {
 		if err := onnx.WriteFile(o.write, m); err != nil {
@@ -88,6 +97,9 @@ func bench(ctx context.Context, o options) error {
 	if o.steps {
 		return printSteps(ctx, s)
 	}
+	if o.events != "" {
+		return printCounts(ctx, s, o.events)
+	}
 	macs := int64(0)
 	for _, st := range plan.Steps {
 		macs += st.MACs
@@ -99,6 +111,10 @@ func bench(ctx context.Context, o options) error {
 // models gives the network as the other engine gets it, and as ours runs it: other engines rewrite a graph by themselves while
 // they load it, ours runs it as written, so the recipe "standard" comes before. A quantized network is the same for both.
 func models(ctx context.Context, o options) (theirs, ours *model.Model, err error) {
+	if o.file != "" {
+		m, err := onnx.ReadFile(ctx, o.file, onnx.DefaultBudget())
+		return m, m, err
+	}
 	m, err := sample.Build(o.network)
 	if err != nil {
 		return nil, nil, err

@@ -155,9 +155,6 @@ func (k Kernels) Mul(dst, a, b []uint8, p Product) {
 	}
 }
 
-// Wide is the bytes of a line of an 8-bit block, one a channel.
-const Wide = 64
-
 // Line is a function of each channel of a block: round(a*Factor[c] + Addend[c]), between Lo and Hi.
 type Line struct {
 	Factor, Addend [Wide]float32

@@ -33,6 +33,7 @@ func sets() []set {
 		{"gemm_neon", "gemm", gemmKernels},
 		{"eltwise_neon", "eltwise", eltwiseKernels},
 		{"pool_neon", "pool", poolKernels},
+		{"quant_neon", "quant", quantKernels},
 	}
 }
 

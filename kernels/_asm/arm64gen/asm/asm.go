@@ -211,14 +211,15 @@ func (f *File) fp(op string, u, hi, opc, eopc uint32, d, n, m Arr) {
 	}
 	f.fsame(op, u, hi, opc, d, n, m)
 }
-func (f *File) FMLA(d, n, m Arr) { f.fp("fmla", 0, 0, 25, 1, d, n, m) }
-func (f *File) FMLS(d, n, m Arr) { f.fp("fmls", 0, 1, 25, 5, d, n, m) }
-func (f *File) FMUL(d, n, m Arr) { f.fp("fmul", 1, 0, 27, 9, d, n, m) }
-func (f *File) FADD(d, n, m Arr) { f.fsame("fadd", 0, 0, 26, d, n, m) }
-func (f *File) FSUB(d, n, m Arr) { f.fsame("fsub", 0, 1, 26, d, n, m) }
-func (f *File) FMAX(d, n, m Arr) { f.fsame("fmax", 0, 0, 30, d, n, m) }
-func (f *File) FMIN(d, n, m Arr) { f.fsame("fmin", 0, 1, 30, d, n, m) }
-func (f *File) FDIV(d, n, m Arr) { f.fsame("fdiv", 1, 0, 31, d, n, m) }
+func (f *File) FMLA(d, n, m Arr)   { f.fp("fmla", 0, 0, 25, 1, d, n, m) }
+func (f *File) FMLS(d, n, m Arr)   { f.fp("fmls", 0, 1, 25, 5, d, n, m) }
+func (f *File) FMUL(d, n, m Arr)   { f.fp("fmul", 1, 0, 27, 9, d, n, m) }
+func (f *File) FADD(d, n, m Arr)   { f.fsame("fadd", 0, 0, 26, d, n, m) }
+func (f *File) FSUB(d, n, m Arr)   { f.fsame("fsub", 0, 1, 26, d, n, m) }
+func (f *File) FMAX(d, n, m Arr)   { f.fsame("fmax", 0, 0, 30, d, n, m) }
+func (f *File) FMIN(d, n, m Arr)   { f.fsame("fmin", 0, 1, 30, d, n, m) }
+func (f *File) FMAXNM(d, n, m Arr) { f.fsame("fmaxnm", 0, 0, 24, d, n, m) } // of a number and NaN: the number
+func (f *File) FDIV(d, n, m Arr)   { f.fsame("fdiv", 1, 0, 31, d, n, m) }
 
 // FCMGT sets all bits of d where n > m.
 func (f *File) FCMGT(d, n, m Arr) { f.fsame("fcmgt", 1, 1, 28, d, n, m) }
@@ -242,15 +243,28 @@ func (f *File) SMLAL(d, n, m Arr) { f.long("smlal", 8, 2, d, n, m) }
 func (f *File) SMLSL(d, n, m Arr) { f.long("smlsl", 10, 6, d, n, m) }
 func (f *File) SADDL(d, n, m Arr) { must(m.lane < 0, "saddl lane"); f.long("saddl", 0, 0, d, n, m) }
 
-// SADDW adds the narrow m (its upper half if m.q is set: SADDW2) to the wide n.
-func (f *File) SADDW(d, n, m Arr) {
-	same("saddw", d, n)
-	must(d.q == 1 && d.size == m.size+1, "saddw: sizes")
-	op := "saddw"
-	if m.q == 1 {
-		op = "saddw2"
+// USUBL subtracts unsigned elements; the difference is signed.
+func (f *File) USUBL(d, n, m Arr) {
+	must(m.lane < 0 && d.q == 1 && d.size == n.size+1, "usubl: sizes")
+	same("usubl", n, m)
+	op := "usubl"
+	if n.q == 1 {
+		op = "usubl2"
 	}
-	f.three(op, 0x0E201000|m.q<<30|m.size<<22, d, n, m)
+	f.three(op, 0x2E202000|n.q<<30|n.size<<22, d, n, m)
+}
+
+// SADDW and UADDW add the narrow m (its upper half if m.q is set: SADDW2) to the wide n.
+func (f *File) SADDW(d, n, m Arr) { f.wide("saddw", 0, d, n, m) }
+func (f *File) UADDW(d, n, m Arr) { f.wide("uaddw", 1, d, n, m) }
+
+func (f *File) wide(op string, u uint32, d, n, m Arr) {
+	same(op, d, n)
+	must(d.q == 1 && d.size == m.size+1, "%s: sizes", op)
+	if m.q == 1 {
+		op += "2"
+	}
+	f.three(op, 0x0E201000|m.q<<30|u<<29|m.size<<22, d, n, m)
 }
 
 func (f *File) two(op string, w uint32, d, n Arr) {
@@ -388,7 +402,15 @@ func (f *File) DUPX(d Arr, x X) {
 // ZERO clears a register.
 func (f *File) ZERO(d VReg) { f.EOR(d.B16, d.B16, d.B16) }
 
-// TBL looks bytes up in the consecutive registers t.
+// TBX looks bytes up in the consecutive registers t and leaves those of d whose index is beyond them.
+func (f *File) TBX(d Arr, t []VReg, m Arr) {
+	must(d.size == 0 && m.size == 0 && d.q == m.q, "tbx")
+	consecutive(t)
+	f.rec(0x0E001000|d.q<<30|m.n<<16|uint32(len(t)-1)<<13|uint32(t[0].N)<<5|d.n,
+		fmt.Sprintf("tbx %s, {%s}, %s", d.gnu(), list(t, Arr{size: 0, q: 1, lane: -1}, false), m.gnu()), "")
+}
+
+// TBL looks bytes up in the consecutive registers t; an index beyond them gives 0.
 func (f *File) TBL(d Arr, t []VReg, m Arr) {
 	must(d.size == 0 && m.size == 0 && d.q == m.q, "tbl")
 	consecutive(t)

@@ -28,7 +28,7 @@ func forms() *File {
 				op(d.S2, n.S2, m.S(l))
 			}
 		}
-		for _, op := range []op3{f.FADD, f.FSUB, f.FMAX, f.FMIN, f.FDIV, f.FCMGT} {
+		for _, op := range []op3{f.FADD, f.FSUB, f.FMAX, f.FMIN, f.FMAXNM, f.FDIV, f.FCMGT} {
 			op(d.S4, n.S4, m.S4)
 			op(d.S2, n.S2, m.S2)
 			op(d.D2, n.D2, m.D2)
@@ -54,7 +54,7 @@ func forms() *File {
 		f.BIT(d.B8, n.B8, m.B8)
 		f.SQRDMULH(d.S4, n.S4, m.S4)
 		f.SQRDMULH(d.H8, n.H8, m.H8)
-		for _, op := range []op3{f.SMULL, f.SMLAL, f.SMLSL, f.SADDL} {
+		for _, op := range []op3{f.SMULL, f.SMLAL, f.SMLSL, f.SADDL, f.USUBL} {
 			op(d.H8, n.B8, m.B8)
 			op(d.H8, n.B16, m.B16)
 			op(d.S4, n.H4, m.H4)
@@ -76,10 +76,12 @@ func forms() *File {
 			f.SQRDMULH(d.H8, n.H8, m.H(l))
 			f.SQRDMULH(d.S4, n.S4, m.S(l&3))
 		}
-		f.SADDW(d.H8, n.H8, m.B8)
-		f.SADDW(d.H8, n.H8, m.B16)
-		f.SADDW(d.S4, n.S4, m.H4)
-		f.SADDW(d.S4, n.S4, m.H8)
+		for _, op := range []op3{f.SADDW, f.UADDW} {
+			op(d.H8, n.H8, m.B8)
+			op(d.H8, n.H8, m.B16)
+			op(d.S4, n.S4, m.H4)
+			op(d.S4, n.S4, m.H8)
+		}
 		for _, op := range []func(d, n Arr){f.SADALP, f.SADDLP} {
 			op(d.H8, n.B16)
 			op(d.S4, n.H8)
@@ -143,6 +145,8 @@ func forms() *File {
 				t := V[r[1] : r[1]+k]
 				f.TBL(d.B16, t, m.B16)
 				f.TBL(d.B8, t, m.B8)
+				f.TBX(d.B16, t, m.B16)
+				f.TBX(d.B8, t, m.B8)
 				f.LD1(t, X(r[2]))
 				f.LD1P(t, X(r[2]), XZR)
 				f.LD1P(t, X(r[2]), 17)

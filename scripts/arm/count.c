@@ -1,0 +1,164 @@
+/* A plugin of qemu-user that counts what a guest executes: all instructions, how many more they were if LD1 and ST1 of three and four
+ * registers were LDP and STP, and vector multiplies (arm64 only). Arguments: out=FILE for the totals at the end; ranges=FILE with
+ * lines "low high name" for counts of address ranges; events=FILE: every clock_gettime leaves a line "nanoseconds total pairs multiplies",
+ * and getppid, which nothing else calls, begins the file anew the first time and writes it the second.
+ * Debian has no package with qemu-plugin.h, so the few calls used (plugin API 1, qemu 4.2 and later) are declared here. */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef uint64_t qemu_plugin_id_t;
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, struct qemu_plugin_tb *));
+extern void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, int, void *, uint64_t);
+extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
+extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
+extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
+extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
+extern size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
+extern void qemu_plugin_register_vcpu_syscall_cb(qemu_plugin_id_t,
+	void (*)(qemu_plugin_id_t, unsigned, int64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t));
+extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, void *), void *);
+__attribute__((visibility("default"))) int qemu_plugin_version = 1;
+
+struct range { uint64_t lo, hi, n; char name[240]; };
+static struct range *ranges;
+static size_t nranges;
+static uint64_t total, pairs, mults;
+static const char *out, *events;
+static int open_since = -1; /* vcpu that called getppid */
+
+struct event { uint64_t ns, total, pairs, mults; };
+static struct event *log_;
+static size_t nlog, room;
+
+/* extra is how many more LDP or STP an LD1 or ST1 of several registers without interleaving needs. */
+static unsigned extra(uint32_t w)
+{
+	if ((w & 0xbf000000) != 0x0c000000) return 0; /* structures of several registers */
+	switch (w >> 12 & 15) {
+	case 2: case 6: return 1; /* four, three */
+	}
+	return 0;
+}
+
+/* multiplies says whether an instruction takes the vector multiply pipe. */
+static bool multiplies(uint32_t w)
+{
+	uint32_t three = w & 0x9f200400, op = w >> 11 & 31;
+	bool q3 = three == 0x0e200400, u = w >> 29 & 1;
+	if (q3 && op == 0x19) return true;                                /* FMLA, FMLS */
+	if (q3 && op == 0x1b && u) return true;                          /* FMUL */
+	if (q3 && (op == 0x12 || op == 0x13)) return true;               /* MLA, MLS, MUL */
+	if (q3 && op == 0x16) return true;                               /* SQDMULH, SQRDMULH */
+	if ((w & 0x9f200c00) == 0x0e200000) {                            /* three different */
+		op = w >> 12 & 15;
+		return op == 8 || op == 10 || op == 12 || op == 9 || op == 11 || op == 13;
+	}
+	if ((w & 0x9f208400) == 0x0e008400) return true;                 /* SDOT, UDOT, SMMLA, USDOT */
+	if ((w & 0x9f000400) == 0x0f000000) {                            /* by a lane */
+		op = w >> 12 & 15;
+		return op < 12 || op == 13 || op == 14;
+	}
+	return false;
+}
+
+static int by_lo(const void *a, const void *b)
+{
+	const struct range *x = a, *y = b;
+	return x->lo < y->lo ? -1 : x->lo > y->lo;
+}
+
+static struct range *find(uint64_t at)
+{
+	size_t lo = 0, hi = nranges;
+	while (lo < hi) {
+		size_t m = (lo + hi) / 2;
+		if (ranges[m].hi <= at) lo = m + 1; else hi = m;
+	}
+	return lo < nranges && at >= ranges[lo].lo ? &ranges[lo] : NULL;
+}
+
+static void trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+	(void)id;
+	size_t n = qemu_plugin_tb_n_insns(tb);
+	uint64_t p = 0, m = 0, run = 0;
+	struct range *at = NULL;
+	for (size_t i = 0; i < n; i++) {
+		struct qemu_plugin_insn *in = qemu_plugin_tb_get_insn(tb, i);
+		uint32_t w = 0;
+		memcpy(&w, qemu_plugin_insn_data(in), qemu_plugin_insn_size(in) < 4 ? qemu_plugin_insn_size(in) : 4);
+		p += extra(w);
+		m += multiplies(w);
+		struct range *r = nranges ? find(qemu_plugin_insn_vaddr(in)) : NULL;
+		if (r != at) {
+			if (at) qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &at->n, run);
+			at = r, run = 0;
+		}
+		run++;
+	}
+	if (at) qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &at->n, run);
+	qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &total, n);
+	if (p) qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &pairs, p);
+	if (m) qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &mults, m);
+}
+
+static void syscall_(qemu_plugin_id_t id, unsigned cpu, int64_t num, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h)
+{
+	(void)id; (void)a; (void)b; (void)c; (void)d; (void)e; (void)f; (void)g; (void)h;
+	if (num == 173) { /* getppid */
+		if (open_since < 0) { open_since = (int)cpu; nlog = 0; return; }
+		FILE *o = fopen(events, "w");
+		for (size_t i = 0; o && i < nlog; i++)
+			fprintf(o, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", log_[i].ns, log_[i].total, log_[i].pairs, log_[i].mults);
+		if (o) fclose(o);
+		open_since = -1;
+		return;
+	}
+	if (num != 113 || (int)cpu != open_since) return;
+	if (nlog == room) log_ = realloc(log_, (room = room ? 2 * room : 4096) * sizeof *log_);
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	log_[nlog++] = (struct event){(uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec, total, pairs, mults};
+}
+
+static void fini(qemu_plugin_id_t id, void *p)
+{
+	(void)id; (void)p;
+	FILE *f = fopen(out, "w");
+	if (!f) { perror(out); return; }
+	for (size_t k = 0; k < nranges; k++)
+		if (ranges[k].n) fprintf(f, "%s %" PRIu64 "\n", ranges[k].name, ranges[k].n);
+	fprintf(f, "pairs %" PRIu64 "\nmultiplies %" PRIu64 "\ntotal %" PRIu64 "\n", pairs, mults, total);
+	fclose(f);
+}
+
+__attribute__((visibility("default")))
+int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv)
+{
+	(void)info;
+	for (int i = 0; i < argc; i++) {
+		if (!strncmp(argv[i], "out=", 4)) out = strdup(argv[i] + 4);
+		else if (!strncmp(argv[i], "events=", 7)) events = strdup(argv[i] + 7);
+		else if (!strncmp(argv[i], "ranges=", 7)) {
+			FILE *f = fopen(argv[i] + 7, "r");
+			struct range x = {0};
+			while (f && fscanf(f, "%" SCNx64 " %" SCNx64 " %239s", &x.lo, &x.hi, x.name) == 3) {
+				ranges = realloc(ranges, (nranges + 1) * sizeof *ranges);
+				ranges[nranges++] = x;
+			}
+			if (f) fclose(f);
+			qsort(ranges, nranges, sizeof *ranges, by_lo);
+		}
+	}
+	if (!out) return -1;
+	qemu_plugin_register_vcpu_tb_trans_cb(id, trans);
+	if (events) qemu_plugin_register_vcpu_syscall_cb(id, syscall_);
+	qemu_plugin_register_atexit_cb(id, fini, NULL);
+	return 0;
+}
