@@ -62,6 +62,9 @@ func PlanQ(s Shape, f cpu.Features) ([]*QAlgorithm, error) {
 	add := func(name string, isa cpu.ISA, block int, i qimpl) {
 		l = append(l, &QAlgorithm{Name: name + "__" + isa.String(), ISA: isa, MACs: s.MACs(), In: cpu.Need{Block: block, Border: s.border()}, Out: cpu.Need{Block: qBlk}, Shape: s, impl: i})
 	}
+	for _, a := range archQ(s, f) {
+		add(a.Name, a.ISA, a.In.Block, a.impl)
+	}
 	if s.Groups > 1 && s.Groups == s.C && s.M == s.C && !s.Residual {
 		if f.Has(cpu.AVX512VNNI) {
 			if k := vnniDWKerns(); k != nil {
@@ -124,7 +127,7 @@ func (a *QAlgorithm) Pack(dst []float32, w []int8, q Quant) error {
 	bias := scale[n:]
 	per := len(w) / s.M
 	zero := float64(q.InZero)
-	if d, ok := a.impl.(*qdirect); ok && d.main.flip {
+	if d, ok := a.impl.(interface{ flips() bool }); ok && d.flips() {
 		zero -= 128
 	}
 	for o := range s.M {
@@ -221,6 +224,9 @@ func newDirectIf(s Shape, fam map[int]*rows, nb int, nhwc bool) *direct {
 }
 
 func (d *qdirect) wordsLen() int { return d.wLen }
+
+// flips tells that the kernel subtracts 128 from the inputs.
+func (d *qdirect) flips() bool { return d.main.flip }
 
 // packWeights writes [group][word][nb*16 outputs][4 channels] s8, or for widened weights [group][word][even, odd][16 outputs][2 channels] s16.
 func (d *qdirect) packWeights(dst []float32, w []int8) {

@@ -148,6 +148,17 @@ func winoFamily(f cpu.Features) *winoRows {
 // archAlgorithms are algorithms that share nothing with the drivers of this package.
 func archAlgorithms(Shape, cpu.Features) []*Algorithm { return nil }
 
+// archQ are 8-bit algorithms that share nothing with the drivers of this package.
+func archQ(s Shape, f cpu.Features) []*QAlgorithm {
+	if !f.Has(cpu.NEON) {
+		return nil
+	}
+	if s.Groups > 1 && s.Groups == s.C && s.M == s.C && !s.Residual {
+		return []*QAlgorithm{{Name: "qu8s8_dwconv_1x4", ISA: cpu.NEON, In: cpu.Need{Block: qBlk}, impl: &neonDW{s}}}
+	}
+	return nil
+}
+
 // qFamilies are the 8-bit tile shapes. SDOT takes any weights; plain NEON needs its slower kernels where a weight is -128.
 func qFamilies(f cpu.Features) []map[int]*rows {
 	family := func(isa cpu.ISA, maxMR int, four, one map[int][8]func(*kargs), fourAny, oneAny map[int][8]func(*kargs)) map[int]*rows {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"fettle/kernels/cpu"
 )
@@ -74,5 +75,12 @@ func TestInt8Extremes(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestOffsetsNEON(t *testing.T) {
+	var d qdwArgs
+	if unsafe.Offsetof(d.taps) != 40 || unsafe.Offsetof(d.singles) != 56 || unsafe.Offsetof(d.nr) != 72 || unsafe.Offsetof(d.ps) != 96 || unsafe.Offsetof(d.lo) != 104 || unsafe.Offsetof(d.hi) != 105 {
+		t.Error("qdwArgs is not what the generator writes")
 	}
 }
