@@ -43,7 +43,11 @@ func (a *App) connect(ctx context.Context, name string, asks Asks, p task.Progre
 		return nil, err
 	}
 	if name == "" || name == LocalTarget {
-		o := deploy.LocalOptions{Home: a.home}
+		key, err := a.signingKey()
+		if err != nil {
+			return nil, err
+		}
+		o := deploy.LocalOptions{Home: a.home, Key: key}
 		if _, err := agentbin.For(localArch()); err != nil || a.own {
 			o.Self = a.self
 		}
@@ -57,7 +61,11 @@ func (a *App) connect(ctx context.Context, name string, asks Asks, p task.Progre
 }
 
 func (a *App) dial(ctx context.Context, t Target, asks Asks, p task.Progress) (*deploy.Conn, error) {
-	o := deploy.Options{Home: a.home, Accept: asks.Accept, Password: asks.Password, Passphrase: asks.Passphrase, Progress: p}
+	key, err := a.signingKey()
+	if err != nil {
+		return nil, err
+	}
+	o := deploy.Options{Home: a.home, Key: key, Accept: asks.Accept, Password: asks.Password, Passphrase: asks.Passphrase, Progress: p}
 	if asks.HostKey != nil {
 		o.Ask = func(ctx context.Context, q deploy.Question) (bool, error) {
 			return asks.HostKey(ctx, HostKeyQuestion{Name: t.Name, Address: q.Host, KeyType: q.KeyType, Fingerprint: q.Fingerprint})

@@ -43,6 +43,9 @@ type boardService interface {
 	Deployments(ctx context.Context, target string, asks Asks) ([]Deployment, error)
 	RemoveDeployment(ctx context.Context, target, name string, asks Asks) (int64, error)
 	Profile(ctx context.Context, q ProfileRequest) (*Profile, error)
+	ComparePaired(ctx context.Context, q PairedRequest) (*Paired, error)
+	Lease(ctx context.Context, target string, asks Asks) (*LeaseInfo, error)
+	RequestLease(ctx context.Context, target string, asks Asks) error
 }
 
 // NewStudio starts the loop. Close ends it and every job.

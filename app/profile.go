@@ -11,6 +11,7 @@ import (
 	"fettle/model"
 	"fettle/profiler"
 	"fettle/profiler/predict"
+	"fettle/profiler/trace"
 	"fettle/remote/deploy"
 )
 
@@ -32,6 +33,8 @@ type ProfileRequest struct {
 	Progress task.Progress
 	Live     func(LiveSample) // sees each inference as it arrives; may be nil
 	Asks     Asks
+	Manner   Manner           // what to do where another desk measures on the board
+	Waiting  func(who string) // hears who asked for the board meanwhile; may be nil
 }
 
 // LiveSample is one inference of a run under way.
@@ -70,17 +73,12 @@ func (a *App) Profile(ctx context.Context, q ProfileRequest) (*Profile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(q.Shapes) == 0 && q.Inputs == nil {
-		if q.Shapes, err = a.openShapes(ctx, m); err != nil {
-			return nil, err
-		}
+	opt, err := a.profileOptions(ctx, m, q)
+	if err != nil {
+		return nil, err
 	}
-	opt := deploy.NewProfileOptions()
-	opt.Threads, opt.ISA, opt.Shapes, opt.Inputs = max(q.Threads, 1), q.ISA, q.Shapes, q.Inputs
-	opt.Pack, opt.Fresh = q.Pack, q.Fresh
-	opt.Launches, opt.Runs, opt.Warmup = q.Launches, q.Runs, q.Warmup
 	var p *Profile
-	err = a.with(ctx, q.Target, q.Asks, q.Progress, func(c *deploy.Conn) error {
+	err = a.measuring(ctx, q, func(c *deploy.Conn) error {
 		t, err := c.Profile(ctx, deploy.FromBundle(b), opt, func(s deploy.Sample) {
 			q.Progress.Report(int64(s.Done), int64(s.Total), "measure")
 			if q.Live != nil {
@@ -90,17 +88,41 @@ func (a *App) Profile(ctx context.Context, q ProfileRequest) (*Profile, error) {
 		if err != nil {
 			return err
 		}
-		if p, err = profiler.Summarize(t); err != nil {
-			return err
-		}
-		predict.Annotate(p)
-		p.TakenUnix = time.Now().Unix()
-		return a.keep(ctx, p, t)
+		p, err = a.summarize(ctx, t, q.Target)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// profileOptions are the request's as the agent takes them.
+func (a *App) profileOptions(ctx context.Context, m *model.Model, q ProfileRequest) (opt deploy.ProfileOptions, err error) {
+	if len(q.Shapes) == 0 && q.Inputs == nil {
+		if q.Shapes, err = a.openShapes(ctx, m); err != nil {
+			return opt, err
+		}
+	}
+	opt = deploy.NewProfileOptions()
+	opt.Threads, opt.ISA, opt.Shapes, opt.Inputs = max(q.Threads, 1), q.ISA, q.Shapes, q.Inputs
+	opt.Pack, opt.Fresh = q.Pack, q.Fresh
+	opt.Launches, opt.Runs, opt.Warmup = q.Launches, q.Runs, q.Warmup
+	return opt, nil
+}
+
+// summarize makes a profile of a trace, with what is known of the target, and keeps both.
+func (a *App) summarize(ctx context.Context, t *trace.Trace, target string) (*Profile, error) {
+	if n := a.noise(target, t.Target.CPU); n != nil {
+		t.Target.NoiseFloor = &n.Floor
+	}
+	p, err := profiler.Summarize(t)
+	if err != nil {
+		return nil, err
+	}
+	predict.Annotate(p)
+	p.TakenUnix = time.Now().Unix()
+	return p, a.keep(ctx, p, t)
 }
 
 // openShapes are shapes of inputs that the model runs with, where 1 for each open dimension but the first may be too

@@ -3,28 +3,68 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 
 	"fettle/app"
+	"fettle/internal/fail"
 )
 
 type compareCmd struct {
-	A    string `arg:"" help:"Profile: a JSON file, or the id of a run."`
-	B    string `arg:"" help:"Profile that is compared with it."`
-	JSON bool   `name:"json" help:"Print JSON."`
+	A        string `arg:"" help:"Profile: a JSON file, or the id of a run; or an ONNX file, with another one to measure both in turns."`
+	B        string `arg:"" help:"Profile or ONNX file that is compared with it."`
+	Target   string `default:"local" help:"Where two ONNX files are measured."`
+	Launches int    `default:"20" help:"Pairs of starts, in random order; 8 is quick."`
+	Runs     int    `default:"20" help:"Inferences a launch, clean and instrumented each."`
+	Threads  int    `default:"1" help:"Workers that share each layer."`
+	JSON     bool   `name:"json" help:"Print JSON."`
+	turn
+	login
 }
 
 // Help gives an example that works.
 func (compareCmd) Help() string {
-	return "Example:\n  fettle profile a.onnx -o a.json && fettle profile b.onnx -o b.json && fettle compare a.json b.json"
+	return "Example:\n  fettle profile a.onnx -o a.json && fettle profile b.onnx -o b.json && fettle compare a.json b.json\n  fettle compare a.onnx b.onnx --launches 8"
 }
 
 // Run compares.
 func (c compareCmd) Run(e *env) error {
+	x, y := isModel(c.A), isModel(c.B)
+	if x != y {
+		return fail.New(fail.Usage, "one is an ONNX file, the other is not").Doing("compare").Try("give two profiles, or two ONNX files to measure in turns")
+	}
+	if x {
+		return c.paired(e)
+	}
 	r, err := e.app.CompareRuns(e.ctx, c.A, c.B)
 	if err != nil {
 		return err
 	}
 	return e.print(c.JSON, r, func(w io.Writer) { printComparison(w, r) })
+}
+
+func isModel(path string) bool { return strings.EqualFold(filepath.Ext(path), ".onnx") }
+
+// paired measures both in turns, so that what the target changes meanwhile meets both.
+func (c compareCmd) paired(e *env) error {
+	manner, err := c.manner()
+	if err != nil {
+		return err
+	}
+	a, err := e.app.Load(e.ctx, c.A)
+	if err != nil {
+		return err
+	}
+	b, err := e.app.Load(e.ctx, c.B)
+	if err != nil {
+		return err
+	}
+	p, err := e.app.ComparePaired(e.ctx, app.PairedRequest{B: b, NameB: app.BaseName(c.B), ProfileRequest: app.ProfileRequest{Model: a, Name: app.BaseName(c.A), Target: c.Target,
+		Threads: c.Threads, Launches: c.Launches, Runs: c.Runs, Progress: e.progress, Manner: manner, Waiting: waiting(e), Asks: c.asks(e, "")}})
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, p.Result, func(w io.Writer) { printComparison(w, p.Result) })
 }
 
 func printComparison(w io.Writer, r *app.ProfileComparison) {

@@ -38,6 +38,7 @@ type cli struct {
 	Deploy      deployCmd      `cmd:"" help:"Put a model on a board."`
 	Rollback    rollbackCmd    `cmd:"" help:"Return to the version before."`
 	Deployments deploymentsCmd `cmd:"" help:"List what is deployed on a board."`
+	Key         keyCmd         `cmd:"" help:"Print the public half of the key that signs your deployments; it is made on first use."`
 	Export      exportCmd      `cmd:"" help:"Write a profile or comparison as a report or plot."`
 	Sample      sampleCmd      `cmd:"" help:"Write a built-in network."`
 	Doctor      doctorCmd      `cmd:"" help:"Say what this computer lacks, and how to get it."`

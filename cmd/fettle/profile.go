@@ -24,6 +24,7 @@ type profileCmd struct {
 	NoCache  bool     `help:"Neither use nor keep a prepared plan: each launch packs the weights."`
 	Out      string   `short:"o" help:"Write the profile as JSON."`
 	JSON     bool     `name:"json" help:"Print JSON."`
+	turn
 	login
 }
 
@@ -45,6 +46,10 @@ func (c profileCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	manner, err := c.manner()
+	if err != nil {
+		return err
+	}
 	m, err := e.app.Load(e.ctx, c.Model)
 	if err != nil {
 		return err
@@ -55,7 +60,8 @@ func (c profileCmd) Run(e *env) error {
 		}
 	}
 	p, err := e.app.Profile(e.ctx, app.ProfileRequest{Model: m, Name: app.BaseName(c.Model), Target: c.Target, Threads: c.Threads, Optimize: c.Optimize,
-		Warmup: warm, Runs: c.Runs, Launches: c.Launches, Shapes: shapes, Pack: c.Pack, Fresh: c.NoCache, Progress: e.progress, Asks: c.asks(e, "")})
+		Warmup: warm, Runs: c.Runs, Launches: c.Launches, Shapes: shapes, Pack: c.Pack, Fresh: c.NoCache, Progress: e.progress, Asks: c.asks(e, ""),
+		Manner: manner, Waiting: waiting(e)})
 	if err != nil {
 		return err
 	}

@@ -19,12 +19,38 @@ type targetCmd struct {
 	List   targetListCmd   `cmd:"" help:"List the targets."`
 	Facts  targetFactsCmd  `cmd:"" help:"Show what a target is and how it is now."`
 	Doctor targetDoctorCmd `cmd:"" help:"Say what of a target spoils measurements, and what to do."`
+	Lease  targetLeaseCmd  `cmd:"" help:"Say who measures on a target and since when; --ask lets them know that you wait."`
+	Noise  targetNoiseCmd  `cmd:"" help:"Compare a model with itself: the change that means nothing on this target."`
+	Trust  targetTrustCmd  `cmd:"" help:"List the signing keys whose deployments a target takes; with a key, take those too."`
 	Forget targetForgetCmd `cmd:"" help:"Forget a board; with --remove take the agent and all deployments away."`
 }
 
 // login are the flags of every command that may have to log in.
 type login struct {
 	PasswordStdin bool `help:"Read the password from standard input."`
+}
+
+// turn are the flags of every command that measures.
+type turn struct {
+	Wait bool `help:"Wait while another desk measures on the board."`
+	Take bool `help:"Take the board from a desk that measures on it: its measurement ends without a result."`
+}
+
+func (t turn) manner() (app.Manner, error) {
+	switch {
+	case t.Wait && t.Take:
+		return 0, fail.New(fail.Usage, "--wait and --take exclude each other").Try("give one of them")
+	case t.Wait:
+		return app.Wait, nil
+	case t.Take:
+		return app.Take, nil
+	}
+	return app.Refuse, nil
+}
+
+// waiting tells who asked for the board while this desk measured.
+func waiting(e *env) func(string) {
+	return func(who string) { e.note("%s waits for the board", who) }
 }
 
 // asks answers questions of a login from the terminal or standard input.
@@ -213,4 +239,116 @@ func (c targetForgetCmd) Run(e *env) error {
 		return err
 	}
 	return e.print(c.JSON, map[string]any{"name": c.Name, "removed": c.Remove}, func(w io.Writer) { fmt.Fprintln(w, "forgot", c.Name) })
+}
+
+type targetLeaseCmd struct {
+	Name string `arg:"" default:"local" help:"Target."`
+	Ask  bool   `help:"Let the holder know that you wait."`
+	JSON bool   `name:"json" help:"Print JSON."`
+	login
+}
+
+// Run shows the lease.
+func (c targetLeaseCmd) Run(e *env) error {
+	if c.Ask {
+		if err := e.app.RequestLease(e.ctx, c.Name, c.asks(e, "")); err != nil {
+			return err
+		}
+	}
+	l, err := e.app.Lease(e.ctx, c.Name, c.asks(e, ""))
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, l, func(w io.Writer) {
+		switch {
+		case l.Epoch == 0:
+			fmt.Fprintln(w, "nobody has measured yet")
+		case l.Held:
+			fmt.Fprintf(w, "%s measures, for %d s so far (lease %d)\n", l.Holder, l.ForS, l.Epoch)
+		default:
+			fmt.Fprintf(w, "free; %s measured last (lease %d)\n", l.Holder, l.Epoch)
+		}
+		if l.Asked != "" {
+			fmt.Fprintf(w, "%s waits\n", l.Asked)
+		}
+	})
+}
+
+type targetNoiseCmd struct {
+	Name     string `arg:"" default:"local" help:"Target."`
+	Model    string `help:"ONNX file; without one the built-in sample."`
+	Launches int    `default:"20" help:"Pairs of starts."`
+	Runs     int    `default:"20" help:"Inferences a launch, clean and instrumented each."`
+	Threads  int    `default:"1" help:"Workers that share each layer."`
+	JSON     bool   `name:"json" help:"Print JSON."`
+	turn
+	login
+}
+
+// Help gives an example that works.
+func (targetNoiseCmd) Help() string { return "Example:\n  fettle target noise local --launches 8" }
+
+// Run measures.
+func (c targetNoiseCmd) Run(e *env) error {
+	manner, err := c.manner()
+	if err != nil {
+		return err
+	}
+	m, err := e.app.Sample("")
+	if c.Model != "" {
+		m, err = e.app.Load(e.ctx, c.Model)
+	}
+	if err != nil {
+		return err
+	}
+	n, err := e.app.MeasureNoise(e.ctx, app.ProfileRequest{Model: m, Name: "noise", Target: c.Name, Threads: c.Threads, Launches: c.Launches, Runs: c.Runs,
+		Progress: e.progress, Manner: manner, Waiting: waiting(e), Asks: c.asks(e, "")})
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, n, func(w io.Writer) {
+		fmt.Fprintf(w, "identical code differed by up to %.2f %% on %s (%d pairs, seal %s); comparisons there count only larger changes\n", 100*n.Floor, c.Name, n.Pairs, n.Seal)
+	})
+}
+
+type targetTrustCmd struct {
+	Name string `arg:"" help:"Target."`
+	Key  string `arg:"" optional:"" help:"Public half of a signing key, as fettle key prints it on the other desk."`
+	Drop bool   `help:"No longer take deployments of this key."`
+	JSON bool   `name:"json" help:"Print JSON."`
+	login
+}
+
+// Run changes or lists the keys.
+func (c targetTrustCmd) Run(e *env) error {
+	keys, err := e.app.Trust(e.ctx, c.Name, c.Key, c.Drop, c.asks(e, ""))
+	if err != nil {
+		return err
+	}
+	if keys == nil {
+		keys = []string{}
+	}
+	return e.print(c.JSON, keys, func(w io.Writer) {
+		if len(keys) == 0 {
+			fmt.Fprintln(w, "none yet: the first signed deployment makes its key the trusted one")
+		}
+		for _, k := range keys {
+			fmt.Fprintln(w, k)
+		}
+	})
+}
+
+type keyCmd struct{}
+
+// Help gives an example that works.
+func (keyCmd) Help() string { return "Example:\n  fettle key" }
+
+// Run prints the public half.
+func (keyCmd) Run(e *env) error {
+	k, err := e.app.SigningKey()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(e.out, k)
+	return nil
 }

@@ -9,18 +9,21 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
 	"fettle/internal/cas"
 	"fettle/internal/fail"
 	"fettle/remote/board"
+	"fettle/remote/bundle"
 	"fettle/remote/wire"
 	"fettle/runtimes"
 )
@@ -139,6 +142,7 @@ type Agent struct {
 	cfg    Config
 	store  *Store
 	leases *leases
+	offers offers
 	dir    string
 	sha256 string
 }
@@ -163,7 +167,7 @@ func New(cfg Config, dir string) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Agent{cfg, store, &leases{store: store}, dir, sum}, nil
+	return &Agent{cfg: cfg, store: store, leases: &leases{store: store}, dir: dir, sha256: sum}, nil
 }
 
 func selfHash() (string, error) {
@@ -203,13 +207,24 @@ func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
 		if err := r.Head(&p); err != nil {
 			return nil, err
 		}
-		return a.store.Put(p.Chunks, r)
-	case wire.VerbCommit:
-		var raw rawJSON
-		if err := r.Head(&raw); err != nil {
+		if err := a.offers.allow(a.store, p.Chunks); err != nil {
 			return nil, err
 		}
-		return a.store.Commit(raw)
+		return a.store.Put(p.Chunks, r)
+	case wire.VerbOffer:
+		return a.offer(r)
+	case wire.VerbCommit:
+		s, err := signed(r)
+		if err != nil {
+			return nil, err
+		}
+		return a.store.Commit(s.Manifest, bundle.Signature{Key: s.Key, Sig: s.Sig})
+	case wire.VerbTrust:
+		var q wire.Trust
+		if err := r.Head(&q); err != nil {
+			return nil, err
+		}
+		return a.store.Trust(q)
 	case wire.VerbList:
 		return a.store.List()
 	case wire.VerbRollback, wire.VerbRemove:
@@ -259,33 +274,113 @@ func (a *Agent) facts(ctx context.Context) board.Facts {
 	return f
 }
 
-// have says what is missing, and whether it will fit with a tenth to spare.
+// signed reads a manifest with its signature; desks of before signatures send the manifest alone.
+func signed(r *wire.Request) (wire.Signed, error) {
+	var raw rawJSON
+	if err := r.Head(&raw); err != nil {
+		return wire.Signed{}, err
+	}
+	var s wire.Signed
+	if err := json.Unmarshal(raw, &s); err == nil && len(s.Manifest) > 0 {
+		return s, nil
+	}
+	return wire.Signed{Manifest: json.RawMessage(raw)}, nil
+}
+
+// offers are the chunks of manifests that were vouched for on this connection. On a board that knows a key nothing else is
+// written.
+type offers struct {
+	mu     sync.Mutex
+	chunks map[cas.Hash]int64
+}
+
+func (o *offers) add(m *bundle.Manifest) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.chunks == nil {
+		o.chunks = map[cas.Hash]int64{}
+	}
+	for _, c := range m.Chunks {
+		o.chunks[c.SHA256] = c.Len
+	}
+}
+
+func (o *offers) allow(s *Store, chunks []wire.Chunk) error {
+	known, err := s.Trusted()
+	if err != nil || len(known) == 0 {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, c := range chunks {
+		if n, ok := o.chunks[cas.Hash(c.SHA256)]; !ok || n != c.Len {
+			return fail.New(fail.Denied, "chunk %.12s is of no signed manifest", c.SHA256).Try("deploy with a release that signs, whose key this board trusts")
+		}
+	}
+	return nil
+}
+
+// offer takes a manifest before its bytes: nothing is written for one that nobody known signed.
+func (a *Agent) offer(r *wire.Request) (any, error) {
+	s, err := signed(r)
+	if err != nil {
+		return nil, err
+	}
+	m, err := a.store.Vouched(s.Manifest, bundle.Signature{Key: s.Key, Sig: s.Sig})
+	if err != nil {
+		return nil, err
+	}
+	a.offers.add(m)
+	chunks := make([]wire.Chunk, len(m.Chunks))
+	for i, c := range m.Chunks {
+		chunks[i] = wire.Chunk{SHA256: string(c.SHA256), Len: c.Len}
+	}
+	return a.missing(chunks)
+}
+
+// have answers desks of before signatures.
 func (a *Agent) have(r *wire.Request) (any, error) {
 	var h wire.Have
 	if err := r.Head(&h); err != nil {
 		return nil, err
 	}
-	m := wire.Missing{Missing: a.store.Missing(h.Chunks), Free: -1}
-	var need int64
-	for _, i := range m.Missing {
-		if h.Chunks[i].Len < 0 || h.Chunks[i].Len > 1<<30 {
-			return nil, fail.New(fail.Invalid, "a chunk of %d bytes", h.Chunks[i].Len)
+	return a.missing(h.Chunks)
+}
+
+// missing says which chunks are missing, each once, and whether they will fit with a tenth to spare.
+func (a *Agent) missing(chunks []wire.Chunk) (any, error) {
+	seen := map[string]bool{}
+	lacking := func() (out []int, need int64, err error) {
+		clear(seen)
+		out = []int{}
+		for _, i := range a.store.Missing(chunks) {
+			if chunks[i].Len < 0 || chunks[i].Len > 1<<30 {
+				return nil, 0, fail.New(fail.Invalid, "a chunk of %d bytes", chunks[i].Len)
+			}
+			if !seen[chunks[i].SHA256] {
+				seen[chunks[i].SHA256] = true
+				out = append(out, i)
+				need += chunks[i].Len
+			}
 		}
-		need += h.Chunks[i].Len
+		return out, need, nil
 	}
+	missing, need, err := lacking()
+	if err != nil {
+		return nil, err
+	}
+	m := wire.Missing{Missing: missing, Free: -1}
 	free, ok := cas.Free(a.dir)
 	if ok && free < need+need/10 {
 		if unlock, err := a.store.lock(lockDeployments); err == nil {
 			keep := map[cas.Hash]bool{} // what arrived before a cut is worth more than room
-			for _, c := range h.Chunks {
+			for _, c := range chunks {
 				keep[cas.Hash(c.SHA256)] = true
 			}
 			_, _ = a.store.gc(keep, busyAge) // orphans go before giving up
 			unlock()
-			m.Missing = a.store.Missing(h.Chunks)
-			need = 0
-			for _, i := range m.Missing {
-				need += h.Chunks[i].Len
+			if m.Missing, need, err = lacking(); err != nil {
+				return nil, err
 			}
 			free, ok = cas.Free(a.dir)
 		}

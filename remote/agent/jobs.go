@@ -43,7 +43,7 @@ func (a *Agent) manifest(s wire.Source) (*bundle.Manifest, error) {
 	if s.Name != "" {
 		return a.store.Active(s.Name)
 	}
-	m, err := bundle.Decode(s.Manifest)
+	m, err := a.store.Vouched(s.Manifest, bundle.Signature{Key: s.Key, Sig: s.Sig})
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,8 @@ const busyAge = 10 * time.Minute
 //
 //	chunks/ab/<sha256>            content, internal/cas
 //	deployments/<name>/<n>.json   manifest of version n, never changed
+//	deployments/<name>/<n>.sig    who signed it
+//	trust.json                    keys whose manifests are taken
 //	deployments/<name>/current    {"version": n, "previous": m}; its rename is the commit
 //	plans/<key>.fplan             prepared plans, a cache of the runtime
 type Store struct {
@@ -130,10 +132,10 @@ func (s *Store) verify(m *bundle.Manifest) error {
 	return nil
 }
 
-// Commit makes m the active version of its name: all chunks are checked, the manifest is stored, then the name is
-// switched in one step. A cut at any point leaves the version before. The same manifest again changes nothing.
-func (s *Store) Commit(raw []byte) (wire.Deployment, error) {
-	m, err := bundle.Decode(raw)
+// Commit makes m the active version of its name: its signature and all chunks are checked, the manifest is stored, then the
+// name is switched in one step. A cut at any point leaves the version before. The same manifest again changes nothing.
+func (s *Store) Commit(raw []byte, sig bundle.Signature) (wire.Deployment, error) {
+	m, err := s.Vouched(raw, sig)
 	if err != nil {
 		return wire.Deployment{}, err
 	}
@@ -155,7 +157,9 @@ func (s *Store) Commit(raw []byte) (wire.Deployment, error) {
 	}
 	if cur.Version > 0 {
 		if old, err := os.ReadFile(s.manifestPath(m.Name, cur.Version)); err == nil && cas.Of(old) == cas.Of(raw) {
-			return s.describe(m.Name)
+			if _, err := s.version(m.Name, cur.Version); err == nil { // one of before signatures is stored anew
+				return s.describe(m.Name)
+			}
 		}
 	}
 	if err := s.chunks.Sync(m.Hashes()); err != nil {
@@ -165,7 +169,10 @@ func (s *Store) Commit(raw []byte) (wire.Deployment, error) {
 	if n := len(versions); n > 0 {
 		next.Version = versions[n-1] + 1
 	}
-	if err := cas.WriteFile(s.disk, s.manifestPath(m.Name, next.Version), raw); err != nil {
+	if err := s.pin(sig.Key); err != nil {
+		return wire.Deployment{}, err
+	}
+	if err := s.writeVersion(m.Name, next.Version, raw, sig); err != nil {
 		return wire.Deployment{}, err
 	}
 	if err := s.activate(m.Name, next); err != nil {
@@ -188,6 +195,7 @@ func (s *Store) tidy(name string, versions []int, cur current) {
 	for i := 0; i < len(versions)-keepVersions; i++ {
 		if v := versions[i]; v != cur.Version && v != cur.Previous {
 			_ = s.disk.Remove(s.manifestPath(name, v)) // found again next time
+			_ = s.disk.Remove(s.signaturePath(name, v))
 		}
 	}
 	_, _ = s.gc(nil, orphanAge) // as above
@@ -210,11 +218,7 @@ func (s *Store) Rollback(name string) (wire.Deployment, error) {
 	if cur.Previous == 0 {
 		return wire.Deployment{}, fail.New(fail.NotFound, "%s has no version before %d", name, cur.Version).Try("deploy the model that you want")
 	}
-	raw, err := os.ReadFile(s.manifestPath(name, cur.Previous))
-	if err != nil {
-		return wire.Deployment{}, cas.Explain(err)
-	}
-	m, err := bundle.Decode(raw)
+	m, err := s.version(name, cur.Previous)
 	if err == nil {
 		err = s.verify(m) // never switch to a version that cannot run
 	}
@@ -269,11 +273,7 @@ func (s *Store) Active(name string) (*bundle.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := os.ReadFile(s.manifestPath(name, cur.Version))
-	if err != nil {
-		return nil, cas.Explain(err)
-	}
-	return bundle.Decode(raw)
+	return s.version(name, cur.Version)
 }
 
 func (s *Store) current(name string) (current, error) {

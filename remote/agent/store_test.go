@@ -124,7 +124,7 @@ func deploy(s *Store, b *bundle.Bundle) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Commit(raw)
+	_, err = s.Commit(raw, bundle.Signature{})
 	return err
 }
 
@@ -445,7 +445,7 @@ func TestCommitChecks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.Commit(raw); !fail.Is(err, c.want) {
+			if _, err := s.Commit(raw, bundle.Signature{}); !fail.Is(err, c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 			if active, err := after(dir, one, two); err != nil || active != 1 {

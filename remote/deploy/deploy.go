@@ -31,6 +31,7 @@ import (
 	"fettle/internal/task"
 	"fettle/remote/agentbin"
 	"fettle/remote/board"
+	"fettle/remote/bundle"
 	"fettle/remote/sshx"
 	"fettle/remote/wire"
 )
@@ -65,6 +66,7 @@ type Options struct {
 	AgentSock  string // socket of an ssh agent; "" is $SSH_AUTH_SOCK, "none" is none
 
 	Progress task.Progress // of copying the agent; may be nil
+	Key      *bundle.Key   // signs what is deployed; nil: unsigned, which only boards without a known key take
 	SSH      sshx.Options  // time limits and the dialler; the rest of it is set here
 
 	agents func(arch string) (*agentbin.Agent, error) // nil is agentbin.For; tests have agents of their own
@@ -77,6 +79,7 @@ type Conn struct {
 	again func(ctx context.Context) (*session, error) // connects once more; nil: it cannot be
 	mu    sync.Mutex
 	*session
+	key     *bundle.Key
 	lease   *Lease // that this desk holds, nil: none
 	waiting string // who asked for the board meanwhile
 }
@@ -130,7 +133,7 @@ func Dial(ctx context.Context, spec Spec, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{name: spec.Name, session: s, again: connect}, nil
+	return &Conn{name: spec.Name, session: s, again: connect, key: o.Key}, nil
 }
 
 // login gathers what is known of a board from the user's SSH files.

@@ -38,11 +38,14 @@ func (c *Conn) bring(ctx context.Context, s Source) (wire.Source, error) {
 	if s.bundle == nil {
 		return wire.Source{Name: s.name}, nil
 	}
-	if _, err := c.send(ctx, s.bundle, nil); err != nil {
+	signed, err := c.signed(s.bundle)
+	if err != nil {
 		return wire.Source{}, err
 	}
-	raw, _, err := s.bundle.Encode()
-	return wire.Source{Manifest: raw}, err
+	if _, err := c.send(ctx, s.bundle, signed, nil); err != nil {
+		return wire.Source{}, err
+	}
+	return wire.Source{Manifest: signed.Manifest, Key: signed.Key, Sig: signed.Sig}, nil
 }
 
 // How says how a model runs. The zero value is the first runtime with one thread.
@@ -204,6 +207,9 @@ func (c *Conn) profile(ctx context.Context, s Source, o ProfileOptions, live fun
 		}
 	}
 	if err != nil {
+		if m.begun && !fail.Is(err, fail.Unreachable) && ctx.Err() == nil {
+			c.forget(ctx, job.ID)
+		}
 		if ctx.Err() == nil || fail.Is(err, fail.Unreachable) {
 			err = interrupted(err, m.col)
 		}
@@ -212,9 +218,7 @@ func (c *Conn) profile(ctx context.Context, s Source, o ProfileOptions, live fun
 	if m.done.Events != m.col.seq || m.done.SHA256 != hex.EncodeToString(m.sum.Sum(nil)) {
 		return m.col.trace(), fail.New(fail.Corrupt, "the end mark says %d events, %d arrived, or their digest differs", m.done.Events, m.col.seq).Try("measure again")
 	}
-	if c.now().hello.Protocol >= 2 {
-		_ = c.link().Do(ctx, wire.VerbAttach, wire.Attach{ID: job.ID, From: -1}, nil) // else it is swept later
-	}
+	c.forget(ctx, job.ID)
 	if err := m.col.whole(time.Since(begin)); err != nil {
 		return m.col.trace(), err
 	}
@@ -222,6 +226,13 @@ func (c *Conn) profile(ctx context.Context, s Source, o ProfileOptions, live fun
 	tr := m.col.trace()
 	tr.Close()
 	return tr, nil
+}
+
+// forget lets the board drop what arrived.
+func (c *Conn) forget(ctx context.Context, id string) {
+	if c.now().hello.Protocol >= 2 {
+		_ = c.link().Do(ctx, wire.VerbAttach, wire.Attach{ID: id, From: -1}, nil) // else it is swept later
+	}
 }
 
 // backoff is how long to wait before each try to come back to a board; the agent keeps a measurement going for two minutes.

@@ -11,6 +11,7 @@ import (
 	"fettle/internal/fail"
 	"fettle/internal/sandbox"
 	"fettle/remote/agentbin"
+	"fettle/remote/bundle"
 )
 
 // LocalOptions say how this computer becomes a target.
@@ -18,6 +19,7 @@ type LocalOptions struct {
 	Home string   // Fettle's folder; the deployments of this computer lie in it
 	Self []string // how to start the running program as an agent, before "serve --store DIR"; nil: the embedded agent
 	Env  []string // whole environment of the agent; nil: this process's
+	Key  *bundle.Key
 }
 
 // Local starts the agent on this computer, over a pipe. name is what the trace calls the target.
@@ -54,7 +56,7 @@ func Local(ctx context.Context, name string, o LocalOptions) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{name: name, session: s, again: connect}, nil
+	return &Conn{name: name, session: s, again: connect, key: o.Key}, nil
 }
 
 // pipe joins a child's output and input.

@@ -25,21 +25,25 @@ type Receipt struct {
 // Errors: NoSpace (known before anything is sent where the board says how much is free), Unreachable, Corrupt, Busy.
 func (c *Conn) Push(ctx context.Context, b *bundle.Bundle, progress task.Progress) (Receipt, error) {
 	what := "deploy " + b.Name
-	raw, _, err := b.Encode()
+	signed, err := c.signed(b)
 	if err != nil {
 		return Receipt{}, err
 	}
-	if len(raw) > wire.MaxPayload-1024 {
-		return Receipt{}, fail.New(fail.TooBig, "its manifest has %d bytes", len(raw)).Doing("%s", what)
+	if n := len(signed.Manifest); n > wire.MaxPayload-1024 {
+		return Receipt{}, fail.New(fail.TooBig, "its manifest has %d bytes", n).Doing("%s", what)
+	}
+	var commit any = signed
+	if c.now().hello.Protocol < 3 {
+		commit = rawJSON(signed.Manifest)
 	}
 	var out Receipt
 	for try := 0; ; try++ {
-		sent, err := c.send(ctx, b, progress)
+		sent, err := c.send(ctx, b, signed, progress)
 		out.Sent += sent
 		if err != nil {
 			return Receipt{}, c.because(err, what)
 		}
-		err = c.link().Do(ctx, wire.VerbCommit, rawJSON(raw), &out.Deployment)
+		err = c.link().Do(ctx, wire.VerbCommit, commit, &out.Deployment)
 		if err == nil {
 			return out, nil
 		}
@@ -62,8 +66,8 @@ const (
 )
 
 // send gives the board what it lacks of b and counts it.
-func (c *Conn) send(ctx context.Context, b *bundle.Bundle, progress task.Progress) (int64, error) {
-	missing, err := c.missing(ctx, b)
+func (c *Conn) send(ctx context.Context, b *bundle.Bundle, signed wire.Signed, progress task.Progress) (int64, error) {
+	missing, err := c.missing(ctx, b, signed)
 	if err != nil {
 		return 0, err
 	}
@@ -90,8 +94,16 @@ func (c *Conn) send(ctx context.Context, b *bundle.Bundle, progress task.Progres
 	return sent, nil
 }
 
-// missing asks which chunks the board lacks; each once, though a file may hold it often.
-func (c *Conn) missing(ctx context.Context, b *bundle.Bundle) ([]int, error) {
+// missing asks which chunks the board lacks; each once, though a file may hold it often. A board of since signatures is shown
+// the signed manifest, and says what it lacks of it.
+func (c *Conn) missing(ctx context.Context, b *bundle.Bundle, signed wire.Signed) ([]int, error) {
+	if c.now().hello.Protocol >= 3 {
+		var m wire.Missing
+		if err := c.link().Do(ctx, wire.VerbOffer, signed, &m); err != nil {
+			return nil, err
+		}
+		return positions(nil, m, nil, len(b.Chunks))
+	}
 	var first []int // the first place of each chunk
 	seen := map[cas.Hash]bool{}
 	for i, ch := range b.Chunks {
@@ -108,19 +120,58 @@ func (c *Conn) missing(ctx context.Context, b *bundle.Bundle) ([]int, error) {
 			have.Chunks = append(have.Chunks, wire.Chunk{SHA256: string(b.Chunks[i].SHA256), Len: b.Chunks[i].Len})
 		}
 		var m wire.Missing
-		if err := c.link().Do(ctx, wire.VerbHave, have, &m); err != nil {
-			return nil, err
+		err := c.link().Do(ctx, wire.VerbHave, have, &m)
+		if err == nil {
+			out, err = positions(out, m, part, len(part))
 		}
-		last := -1
-		for _, i := range m.Missing {
-			if i <= last || i >= len(part) {
-				return nil, fail.New(fail.Corrupt, "the agent misses chunk %d of %d", i, len(part))
-			}
-			last = i
-			out = append(out, part[i])
+		if err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// positions adds those of m to out, of n in all; part, if any, says where they lie in the bundle.
+func positions(out []int, m wire.Missing, part []int, n int) ([]int, error) {
+	last := -1
+	for _, i := range m.Missing {
+		if i <= last || i >= n {
+			return nil, fail.New(fail.Corrupt, "the agent misses chunk %d of %d", i, n)
+		}
+		last = i
+		if part != nil {
+			i = part[i]
+		}
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+// signed is a manifest with this user's signature, if there is a key.
+func (c *Conn) signed(b *bundle.Bundle) (wire.Signed, error) {
+	raw, _, err := b.Encode()
+	s := wire.Signed{Manifest: raw}
+	if err == nil && c.key != nil {
+		sig := c.key.Sign(raw)
+		s.Key, s.Sig = sig.Key, sig.Sig
+	}
+	return s, err
+}
+
+// Trust has the board take manifests of another signing key, or no longer take them; this user's key has to be one that it
+// trusts. Without a key it lists those that it trusts.
+func (c *Conn) Trust(ctx context.Context, key string, drop bool) ([]string, error) {
+	q := wire.Trust{Change: key, Drop: drop}
+	if key != "" {
+		if c.key == nil {
+			return nil, fail.New(fail.Internal, "trust without a key of one's own")
+		}
+		sig := c.key.Sign(bundle.TrustWords(key, drop))
+		q.Key, q.Sig = sig.Key, sig.Sig
+	}
+	var out wire.Trusted
+	err := c.link().Do(ctx, wire.VerbTrust, q, &out)
+	return out.Keys, c.because(err, "change who is trusted")
 }
 
 func (c *Conn) put(ctx context.Context, b *bundle.Bundle, chunks []int, head wire.Put, progress func(int64)) error {

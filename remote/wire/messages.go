@@ -12,7 +12,9 @@ const (
 	VerbFacts     = "facts"      // board.Facts
 	VerbHave      = "have"       // Have -> Missing
 	VerbPut       = "put"        // Put, then the chunks' bytes one after the other -> Stored
-	VerbCommit    = "commit"     // bundle.Manifest -> Deployment
+	VerbCommit    = "commit"     // bundle.Manifest, since version 3 Signed -> Deployment
+	VerbOffer     = "offer"      // Signed -> Missing, of the chunks of the manifest
+	VerbTrust     = "trust"      // Trust -> Trusted
 	VerbRollback  = "rollback"   // Named -> Deployment
 	VerbList      = "list"       // -> []Deployment
 	VerbRemove    = "remove"     // Named -> Freed
@@ -55,6 +57,27 @@ func (h Hello) Check() error {
 type Chunk struct {
 	SHA256 string `json:"sha256"`
 	Len    int64  `json:"len"`
+}
+
+// Signed is a manifest with who vouches for it. Key and Sig are as in bundle.Signature, "" for none.
+type Signed struct {
+	Manifest json.RawMessage `json:"manifest"`
+	Key      string          `json:"key,omitempty"`
+	Sig      string          `json:"sig,omitempty"`
+}
+
+// Trust adds a signing key to those that a board knows, or takes it away. Key and Sig sign the words "trust KEY" or
+// "distrust KEY" as if they were a manifest, by a key that the board knows. Without Change the known ones are listed.
+type Trust struct {
+	Change string `json:"change,omitempty"`
+	Drop   bool   `json:"drop,omitempty"`
+	Key    string `json:"key,omitempty"`
+	Sig    string `json:"sig,omitempty"`
+}
+
+// Trusted lists the keys that a board knows.
+type Trusted struct {
+	Keys []string `json:"keys"`
 }
 
 // Have asks which chunks are missing. Need is what will be sent, so that a full disk is known before.
@@ -105,6 +128,8 @@ type Deployment struct {
 type Source struct {
 	Name     string          `json:"name,omitempty"`
 	Manifest json.RawMessage `json:"manifest,omitempty"`
+	Key      string          `json:"key,omitempty"` // as in Signed
+	Sig      string          `json:"sig,omitempty"`
 }
 
 // Input is one tensor whose bytes (an ONNX TensorProto) follow in the stream.
