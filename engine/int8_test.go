@@ -191,7 +191,7 @@ func TestIntegerNetworks(t *testing.T) {
 		options   map[string]any
 	}{
 		{"resnet20", 0, true, nil}, {"resnet20", 0, false, nil}, {"mobilenetv2", 64, true, nil}, {"efficientnet-lite0", 32, true, map[string]any{"calibration": "minmax", "activations": "uint8"}},
-		{"squeezenet11", 64, true, map[string]any{"calibration": "minmax", "per_channel": false}},
+		{"squeezenet11", 64, true, map[string]any{"calibration": "minmax", "per_channel": false}}, {"efficientnet-b0", 32, true, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := resized(t, c.name, c.size)

@@ -83,6 +83,8 @@ var islandRows = []islandRow{
 	{"MatMul", matchGemm8, lowerGemm8},
 	{"Add", matchAdd8, lowerAdd8},
 	{"Mul", matchFunction8, lowerFunction8},
+	{"Div", matchFunction8, lowerFunction8},
+	{"Gelu", matchTable8, lowerTable8},
 	{"Mul", matchMul8, lowerMul8},
 	{"GlobalAveragePool", matchAverage8, lowerAverage8},
 	{"AveragePool", matchAverage8, lowerAverage8},

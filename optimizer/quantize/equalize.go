@@ -173,7 +173,7 @@ func (e *equalize) pairs(env *optimizer.Env, m *model.Model) ([]pair, []optimize
 // follow goes from layer n to the next one. Both results are empty where no layer follows.
 func follow(s *selection, inf *ops.Inferred, n *model.Node) (*pair, string) {
 	g, l := s.view.G, s.layers[n.ID]
-	if act := n.Str("activation", "none"); n.Domain == fettle && act != "none" && act != "Relu" && act != "LeakyRelu" {
+	if act := n.Str("activation", "none"); n.Domain == fettle && act != "none" && act != "relu" && act != "leakyrelu" {
 		return nil, act + " does not scale with its input"
 	}
 	if n.Domain == fettle && input(n, 3) != "" {

@@ -36,6 +36,9 @@ func newJob(ctx context.Context, env *optimizer.Env, o Options, m *model.Model) 
 	if err != nil {
 		return nil, err
 	}
+	if o.static() {
+		up = unfuse(up)
+	}
 	j := &job{env: env, o: o, float: up}
 	if j.sel, err = selectNodes(env, up, o, plan{}); err != nil || len(j.sel.layers) == 0 {
 		return nil, err

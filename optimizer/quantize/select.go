@@ -17,6 +17,7 @@ type selection struct {
 	found  []optimizer.Finding
 	types  map[string]model.Type
 	view   *optimizer.View
+	within map[model.NodeID]bool // nodes of functions of one value: what is between them stays float
 }
 
 // layer is a node whose weight is stored in fewer bits.
@@ -73,7 +74,7 @@ func selectNodes(env *optimizer.Env, m *model.Model, o Options, plan plan) (*sel
 	if err != nil {
 		return nil, fail.In(err, "quantize", fail.Where{})
 	}
-	s := &selection{layers: map[model.NodeID]*layer{}, group: map[string]string{}, types: inf.Types, view: optimizer.NewView(m, "quantize")}
+	s := &selection{layers: map[model.NodeID]*layer{}, group: map[string]string{}, types: inf.Types, view: optimizer.NewView(m, "quantize"), within: map[model.NodeID]bool{}}
 	values := o.static()
 	for _, n := range m.Graph.Nodes {
 		why, allowed := env.Scope.Allows(n)
@@ -100,12 +101,12 @@ func selectNodes(env *optimizer.Env, m *model.Model, o Options, plan plan) (*sel
 			if values {
 				s.markLayer(m.Graph, n)
 			}
-		case !values || !allowed:
+		case !values || !allowed || s.within[n.ID]:
 		case is(n, "Add", "Mul") && len(n.Inputs) == 2:
 			s.sum(m.Graph, n)
 		case is(n, "Relu", "Clip"):
 			s.activation(m.Graph, n)
-		case is(n, "GlobalAveragePool", "AveragePool", "LeakyRelu", "Sigmoid", "HardSwish"):
+		case is(n, "GlobalAveragePool", "AveragePool", "LeakyRelu", "Sigmoid", "HardSwish", "Gelu"):
 			if s.marked(n.Inputs[0]) && s.float(n.Outputs[0]) {
 				s.mark(n.Outputs[0])
 			}
@@ -193,6 +194,16 @@ func (s *selection) markResult(g *model.Graph, n *model.Node) {
 	if !s.float(y) || s.deferred(g, y) {
 		return
 	}
+	if len(g.Users(y)) > 0 && g.Output(y) == nil && g.Producer(y) != nil {
+		if end, chain := s.function(g, y); end != "" && !gated(chain) && s.integerReader(g, end) {
+			s.mark(y)
+			s.mark(end)
+			for _, c := range chain {
+				s.within[c.ID] = true
+			}
+			return
+		}
+	}
 	if is(n, "Gemm", "MatMul") && (g.Output(y) != nil || !s.integerReader(g, y)) {
 		return
 	}
@@ -211,7 +222,7 @@ func (s *selection) integerReader(g *model.Graph, y string) bool {
 		if is(u, "Conv", "ConvTranspose", "Gemm", "MatMul", "Add") {
 			return true
 		}
-		if (is(u, "Relu", "Clip") || s.moves(u)) && len(u.Outputs) > 0 && s.integerReader(g, u.Outputs[0]) {
+		if (is(u, "Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "Gelu") || s.moves(u)) && len(u.Outputs) > 0 && s.integerReader(g, u.Outputs[0]) {
 			return true
 		}
 	}
