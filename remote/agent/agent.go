@@ -219,6 +219,8 @@ func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
 			return nil, err
 		}
 		return a.store.Commit(s.Manifest, bundle.Signature{Key: s.Key, Sig: s.Sig})
+	case wire.VerbInstall:
+		return a.install(ctx, r)
 	case wire.VerbTrust:
 		var q wire.Trust
 		if err := r.Head(&q); err != nil {
@@ -300,7 +302,7 @@ func (o *offers) add(m *bundle.Manifest) {
 	if o.chunks == nil {
 		o.chunks = map[cas.Hash]int64{}
 	}
-	for _, c := range m.Chunks {
+	for _, c := range m.All() {
 		o.chunks[c.SHA256] = c.Len
 	}
 }
@@ -331,8 +333,9 @@ func (a *Agent) offer(r *wire.Request) (any, error) {
 		return nil, err
 	}
 	a.offers.add(m)
-	chunks := make([]wire.Chunk, len(m.Chunks))
-	for i, c := range m.Chunks {
+	all := m.All()
+	chunks := make([]wire.Chunk, len(all))
+	for i, c := range all {
 		chunks[i] = wire.Chunk{SHA256: string(c.SHA256), Len: c.Len}
 	}
 	return a.missing(chunks)

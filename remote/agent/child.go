@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -23,14 +22,22 @@ import (
 )
 
 // child runs one model.
-type child struct{ cfg Config }
+type child struct {
+	cfg  Config
+	kept *prepared // of a child that stays
+}
 
 func (c *child) handle(ctx context.Context, r *wire.Request) (any, error) {
+	if r.Verb == verbChildInfer {
+		return c.infer(ctx, r)
+	}
 	var job childJob
 	if err := r.Head(&job); err != nil {
 		return nil, err
 	}
 	switch {
+	case r.Verb == verbChildOpen && job.Run != nil:
+		return nil, c.open(ctx, job)
 	case r.Verb == verbChildRun && job.Run != nil:
 		return c.run(ctx, r, job)
 	case r.Verb == verbChildProfile && job.Profile != nil:
@@ -150,29 +157,7 @@ func (c *child) run(ctx context.Context, r *wire.Request, job childJob) (any, er
 	if err := p.feed(job.Run.Inputs, in, 1); err != nil {
 		return nil, err
 	}
-	start := time.Now()
-	if err := p.Exec(ctx, nil); err != nil {
-		return nil, err
-	}
-	total := time.Since(start).Nanoseconds()
-	var head wire.Outputs
-	var all bytes.Buffer
-	outs := p.Outputs()
-	for i, t := range p.Result() {
-		b, err := encoded(outs[i].Name, t)
-		if err != nil {
-			return nil, err
-		}
-		head.Outputs = append(head.Outputs, wire.Input{Name: outs[i].Name, Len: int64(len(b))})
-		all.Write(b)
-	}
-	if err := r.Item(head); err != nil {
-		return nil, err
-	}
-	if err := r.Data(all.Bytes()); err != nil {
-		return nil, err
-	}
-	return wire.RunDone{TotalNS: total, LoadNS: p.loadNS}, nil
+	return c.answer(ctx, r, p)
 }
 
 // Between two looks at the board lie blockRuns pairs of runs, fewer where they take longer than blockTime: who watches a

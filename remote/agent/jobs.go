@@ -76,9 +76,14 @@ func tensors(r *wire.Request, in []wire.Input) ([]byte, error) {
 	return b, nil
 }
 
+// childSpec is this program as a child that runs one model.
+func (a *Agent) childSpec(memory int64) sandbox.Spec {
+	return sandbox.Spec{Path: a.cfg.Self[0], Args: append(append([]string(nil), a.cfg.Self[1:]...), "child"), Memory: memory}
+}
+
 // inChild starts a child, gives it the job, and hands each element of its answer to take.
 func (a *Agent) inChild(ctx context.Context, verb string, job childJob, inputs []byte, memory int64, take func(wire.Type, []byte) error, result any) error {
-	p, err := sandbox.Start(ctx, sandbox.Spec{Path: a.cfg.Self[0], Args: append(append([]string(nil), a.cfg.Self[1:]...), "child"), Memory: memory})
+	p, err := sandbox.Start(ctx, a.childSpec(memory))
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ const busyAge = 10 * time.Minute
 //	deployments/<name>/<n>.json   manifest of version n, never changed
 //	deployments/<name>/<n>.sig    who signed it
 //	trust.json                    keys whose manifests are taken
+//	deployments/<name>/trial      the version that is being tried, and how far it came
 //	deployments/<name>/current    {"version": n, "previous": m}; its rename is the commit
 //	plans/<key>.fplan             prepared plans, a cache of the runtime
 type Store struct {
@@ -129,12 +130,38 @@ func (s *Store) verify(m *bundle.Manifest) error {
 	if hex.EncodeToString(sum.Sum(nil)) != string(m.SHA256) {
 		return fail.New(fail.Corrupt, "the chunks of %s do not give its file", m.Name)
 	}
+	for _, c := range m.All()[len(m.Chunks):] {
+		if _, err := s.chunks.Read(nil, c.SHA256, c.Len); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// Blob reads a tensor of a sample.
+func (s *Store) Blob(b bundle.Blob) ([]byte, error) {
+	var out []byte
+	for _, c := range b.Chunks {
+		var err error
+		if out, err = s.chunks.Read(out, c.SHA256, c.Len); err != nil {
+			return nil, err
+		}
+	}
+	if cas.Of(out) != b.SHA256 {
+		return nil, fail.New(fail.Corrupt, "the chunks of tensor %s do not give it", b.Name).Try("deploy again")
+	}
+	return out, nil
 }
 
 // Commit makes m the active version of its name: its signature and all chunks are checked, the manifest is stored, then the
 // name is switched in one step. A cut at any point leaves the version before. The same manifest again changes nothing.
 func (s *Store) Commit(raw []byte, sig bundle.Signature) (wire.Deployment, error) {
+	return s.install(raw, sig, nil)
+}
+
+// install is Commit with a trial in between: try sees the manifest stored as a version that is not active yet, and its error
+// takes that version away again. It is not called for what is active already.
+func (s *Store) install(raw []byte, sig bundle.Signature, try func(m *bundle.Manifest, version, before int) error) (wire.Deployment, error) {
 	m, err := s.Vouched(raw, sig)
 	if err != nil {
 		return wire.Deployment{}, err
@@ -151,16 +178,17 @@ func (s *Store) Commit(raw []byte, sig bundle.Signature) (wire.Deployment, error
 	if err != nil && !fail.Is(err, fail.NotFound) {
 		return wire.Deployment{}, err
 	}
-	versions, err := s.versions(m.Name)
-	if err != nil {
-		return wire.Deployment{}, err
-	}
 	if cur.Version > 0 {
 		if old, err := os.ReadFile(s.manifestPath(m.Name, cur.Version)); err == nil && cas.Of(old) == cas.Of(raw) {
 			if _, err := s.version(m.Name, cur.Version); err == nil { // one of before signatures is stored anew
 				return s.describe(m.Name)
 			}
 		}
+	}
+	s.dropTrial(m.Name)
+	versions, err := s.versions(m.Name)
+	if err != nil {
+		return wire.Deployment{}, err
 	}
 	if err := s.chunks.Sync(m.Hashes()); err != nil {
 		return wire.Deployment{}, err
@@ -172,11 +200,25 @@ func (s *Store) Commit(raw []byte, sig bundle.Signature) (wire.Deployment, error
 	if err := s.pin(sig.Key); err != nil {
 		return wire.Deployment{}, err
 	}
+	if try != nil {
+		if err := s.setTrial(m.Name, trial{next.Version, trialStaged}); err != nil {
+			return wire.Deployment{}, err
+		}
+	}
 	if err := s.writeVersion(m.Name, next.Version, raw, sig); err != nil {
 		return wire.Deployment{}, err
 	}
+	if try != nil {
+		if err := try(m, next.Version, cur.Version); err != nil {
+			s.dropTrial(m.Name)
+			return wire.Deployment{}, err
+		}
+	}
 	if err := s.activate(m.Name, next); err != nil {
 		return wire.Deployment{}, err
+	}
+	if try != nil {
+		_ = s.disk.Remove(s.trialPath(m.Name)) // one that names the active version means nothing
 	}
 	s.tidy(m.Name, append(versions, next.Version), next)
 	return s.describe(m.Name)
@@ -214,6 +256,10 @@ func (s *Store) Rollback(name string) (wire.Deployment, error) {
 	cur, err := s.current(name)
 	if err != nil {
 		return wire.Deployment{}, err
+	}
+	if t, ok := s.trial(name); ok && t.Version != cur.Version {
+		s.dropTrial(name) // what was never active is what goes first
+		return s.describe(name)
 	}
 	if cur.Previous == 0 {
 		return wire.Deployment{}, fail.New(fail.NotFound, "%s has no version before %d", name, cur.Version).Try("deploy the model that you want")
@@ -319,8 +365,12 @@ func (s *Store) describe(name string) (wire.Deployment, error) {
 	if err != nil {
 		return wire.Deployment{}, err
 	}
-	return wire.Deployment{Name: name, Version: cur.Version, SHA256: string(m.SHA256), Manifest: string(cas.Of(raw)), Bytes: m.Size,
-		Previous: cur.Previous, State: "active", Meta: m.Meta}, nil
+	d := wire.Deployment{Name: name, Version: cur.Version, SHA256: string(m.SHA256), Manifest: string(cas.Of(raw)), Bytes: m.Size,
+		Previous: cur.Previous, State: "active", Meta: m.Meta}
+	if t, ok := s.trial(name); ok && t.Version != cur.Version {
+		d.Trial = t.State
+	}
+	return d, nil
 }
 
 // Remove takes one deployment away with the chunks that no other needs.

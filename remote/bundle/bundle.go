@@ -42,6 +42,7 @@ type Manifest struct {
 	Labels     []string          `json:"labels,omitempty"`
 	Preprocess string            `json:"preprocess,omitempty"` // as dataset formats it
 	Meta       map[string]string `json:"meta,omitempty"`       // recipe, origin, versions
+	Health     *Health           `json:"health,omitempty"`     // what it has to show on the board
 }
 
 // Span is a part of a file.
@@ -52,6 +53,7 @@ type Bundle struct {
 	Manifest
 	data  []byte
 	spans []Span
+	extra [][]byte // chunks of the samples
 }
 
 // FromBytes cuts an ONNX file at its tensors. data must not change while the bundle is in use. A file that is not ONNX
@@ -88,8 +90,11 @@ func FromSpans(name string, data []byte, spans []Span) (*Bundle, error) {
 	return b, b.Check()
 }
 
-// Bytes gives the bytes of chunk i.
+// Bytes gives the bytes of chunk i of All.
 func (b *Bundle) Bytes(i int) []byte {
+	if i >= len(b.spans) {
+		return b.extra[i-len(b.spans)]
+	}
 	s := b.spans[i]
 	return b.data[s.Offset : s.Offset+s.Len]
 }
@@ -97,7 +102,7 @@ func (b *Bundle) Bytes(i int) []byte {
 // Hashes gives the chunks that m names.
 func (m *Manifest) Hashes() map[cas.Hash]bool {
 	out := make(map[cas.Hash]bool, len(m.Chunks))
-	for _, c := range m.Chunks {
+	for _, c := range m.All() {
 		out[c.SHA256] = true
 	}
 	return out
@@ -139,6 +144,9 @@ func (m *Manifest) Check() error {
 	}
 	if n != m.Size {
 		return bad("its chunks hold %d bytes, the file %d", n, m.Size)
+	}
+	if m.Health != nil {
+		return m.Health.check()
 	}
 	return nil
 }

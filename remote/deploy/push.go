@@ -2,12 +2,15 @@ package deploy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
+	"time"
 
 	"fettle/internal/cas"
 	"fettle/internal/fail"
 	"fettle/internal/task"
+	"fettle/remote/board"
 	"fettle/remote/bundle"
 	"fettle/remote/wire"
 )
@@ -18,12 +21,20 @@ type Receipt struct {
 	Sent int64 `json:"bytes_sent"`
 }
 
-// Push makes b the active version of its name on the board. Only chunks that the board does not have travel, so a
+// Push is Install without a shadow run.
+func (c *Conn) Push(ctx context.Context, b *bundle.Bundle, progress task.Progress) (Receipt, error) {
+	return c.Install(ctx, b, 0, progress)
+}
+
+// Install makes b the active version of its name on the board. Only chunks that the board does not have travel, so a
 // changed layer sends one layer, and a push that was cut goes on where it stopped. Until the board has everything
 // and has checked it, the version before stays active. progress counts bytes; it may be nil.
 //
+// A bundle with a health rule has to pass it first, and runs beside the version before for as long as shadow says. Failed
+// names what was not met: then the version before is the active one.
+//
 // Errors: NoSpace (known before anything is sent where the board says how much is free), Unreachable, Corrupt, Busy.
-func (c *Conn) Push(ctx context.Context, b *bundle.Bundle, progress task.Progress) (Receipt, error) {
+func (c *Conn) Install(ctx context.Context, b *bundle.Bundle, shadow time.Duration, progress task.Progress) (Receipt, error) {
 	what := "deploy " + b.Name
 	signed, err := c.signed(b)
 	if err != nil {
@@ -36,6 +47,9 @@ func (c *Conn) Push(ctx context.Context, b *bundle.Bundle, progress task.Progres
 	if c.now().hello.Protocol < 3 {
 		commit = rawJSON(signed.Manifest)
 	}
+	if (b.Health != nil || shadow > 0) && c.now().hello.Protocol < 3 {
+		return Receipt{}, c.because(fail.New(fail.Unsupported, "its agent (%s) knows no health rules", c.now().hello.Version).Try("let this program put its own agent there"), what)
+	}
 	var out Receipt
 	for try := 0; ; try++ {
 		sent, err := c.send(ctx, b, signed, progress)
@@ -43,13 +57,42 @@ func (c *Conn) Push(ctx context.Context, b *bundle.Bundle, progress task.Progres
 		if err != nil {
 			return Receipt{}, c.because(err, what)
 		}
-		err = c.link().Do(ctx, wire.VerbCommit, commit, &out.Deployment)
+		if b.Health != nil || shadow > 0 {
+			err = c.try(ctx, wire.Install{Signed: signed, ShadowNS: shadow.Nanoseconds(), Holder: Holder()}, &out.Deployment, progress)
+		} else {
+			err = c.link().Do(ctx, wire.VerbCommit, commit, &out.Deployment)
+		}
 		if err == nil {
 			return out, nil
 		}
 		// the board's disk gave other bytes for a chunk, or another desk took it away: it is sent once more
 		if try > 0 || !fail.Is(err, fail.Corrupt) && !fail.Is(err, fail.NotFound) {
 			return Receipt{}, c.because(err, what)
+		}
+	}
+}
+
+// try has the board try a version and make it the active one.
+func (c *Conn) try(ctx context.Context, q wire.Install, into *wire.Deployment, progress task.Progress) error {
+	k, err := c.link().Call(ctx, wire.VerbInstall, q)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	if err := k.SendEnd(); err != nil {
+		return err
+	}
+	for {
+		_, b, err := k.Next()
+		if errors.Is(err, io.EOF) {
+			return k.Result(into)
+		}
+		if err != nil {
+			return err
+		}
+		var t wire.Trying
+		if json.Unmarshal(b, &t) == nil {
+			progress.Report(t.Done, t.Total, board.Printable("try: "+t.State))
 		}
 	}
 }
@@ -72,15 +115,16 @@ func (c *Conn) send(ctx context.Context, b *bundle.Bundle, signed wire.Signed, p
 		return 0, err
 	}
 	var total, sent int64
+	all := b.All()
 	for _, i := range missing {
-		total += b.Chunks[i].Len
+		total += all[i].Len
 	}
 	progress.Report(0, total, "send "+b.Name)
 	for len(missing) > 0 {
 		var put wire.Put
 		n, size := 0, int64(0)
-		for n < len(missing) && (n == 0 || size+b.Chunks[missing[n]].Len <= sendAtOnce) {
-			ch := b.Chunks[missing[n]]
+		for n < len(missing) && (n == 0 || size+all[missing[n]].Len <= sendAtOnce) {
+			ch := all[missing[n]]
 			put.Chunks = append(put.Chunks, wire.Chunk{SHA256: string(ch.SHA256), Len: ch.Len})
 			size += ch.Len
 			n++
@@ -102,7 +146,7 @@ func (c *Conn) missing(ctx context.Context, b *bundle.Bundle, signed wire.Signed
 		if err := c.link().Do(ctx, wire.VerbOffer, signed, &m); err != nil {
 			return nil, err
 		}
-		return positions(nil, m, nil, len(b.Chunks))
+		return positions(nil, m, nil, len(b.All()))
 	}
 	var first []int // the first place of each chunk
 	seen := map[cas.Hash]bool{}

@@ -13,6 +13,7 @@ const (
 	VerbHave      = "have"       // Have -> Missing
 	VerbPut       = "put"        // Put, then the chunks' bytes one after the other -> Stored
 	VerbCommit    = "commit"     // bundle.Manifest, since version 3 Signed -> Deployment
+	VerbInstall   = "install"    // Install -> Trying..., Deployment
 	VerbOffer     = "offer"      // Signed -> Missing, of the chunks of the manifest
 	VerbTrust     = "trust"      // Trust -> Trusted
 	VerbRollback  = "rollback"   // Named -> Deployment
@@ -121,7 +122,36 @@ type Deployment struct {
 	Bytes    int64             `json:"bytes_total"`
 	Previous int               `json:"previous,omitempty"` // version that rollback returns to, 0: none
 	State    string            `json:"state"`              // "active"
+	Trial    string            `json:"trial,omitempty"`    // how far a version came that was being tried when it was cut: "staged", "health", "shadow"
+	Health   *HealthReport     `json:"health,omitempty"`   // of the trial that made it active
 	Meta     map[string]string `json:"meta,omitempty"`
+}
+
+// Install is a deployment with a trial.
+type Install struct {
+	Signed
+	ShadowNS int64  `json:"shadow_ns,omitempty"` // how long to run beside the version before, 0: not
+	Holder   string `json:"holder,omitempty"`
+}
+
+// Trying says how a trial goes on.
+type Trying struct {
+	State string `json:"state"` // staged, health, p99, shadow, verify
+	Done  int64  `json:"done"`
+	Total int64  `json:"total"`
+}
+
+// HealthReport is what a trial found.
+type HealthReport struct {
+	Samples   int     `json:"samples"`
+	MaxError  float64 `json:"max_error"` // largest |got - want| as a share of the largest |want| of its output
+	Tolerance float64 `json:"tolerance"`
+	Runs      int     `json:"runs,omitempty"`
+	P99Ns     int64   `json:"p99_ns,omitempty"`
+	P50Ns     int64   `json:"p50_ns,omitempty"`
+	Shadow    int     `json:"shadow,omitempty"`     // inferences of both versions
+	Agree     float64 `json:"agree,omitempty"`      // share of them with the same largest output
+	BeforeP50 int64   `json:"before_p50,omitempty"` // of the version before, in the shadow run
 }
 
 // Source says which model: a deployed one by name, or chunks that are in the store by their manifest.
