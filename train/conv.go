@@ -177,7 +177,10 @@ func part[T float](g geometry, dst, y []T, from, to, group int) {
 }
 
 func convForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
-	x, w := in[0], in[1]
+	if in[1] == nil {
+		return nil, nil, fail.New(fail.Unsupported, "training knows weights that are float32 numbers only")
+	}
+	x, w := in[0], t.kernel(n, in[1])
 	if len(w.shape) != 4 {
 		return nil, nil, fail.New(fail.Unsupported, "training knows two-dimensional convolutions, not weights %v", w.shape)
 	}
@@ -192,7 +195,7 @@ func convForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T],
 		bias = in[2].v
 	}
 	if t.fast.fits(g) {
-		t.fast.forward(g, single(y.v), single(x.v), single(w.v), single(bias))
+		t.fast.forward(n.ID, g, single(y.v), single(x.v), single(w.v), single(bias))
 		return y, g, nil
 	}
 	if g.depthwise() {
@@ -265,7 +268,7 @@ func (g geometry) direct() bool {
 
 func convBackward[T float](t *tape[T], n *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
 	g := saved.(geometry)
-	x, w := in[0], in[1]
+	x, w := in[0], t.kernel(n, in[1])
 	dw := t.zeros(w.shape...)
 	t.macs += g.macs()
 	var dx *array[T] // not for the data itself
@@ -285,11 +288,13 @@ func convBackward[T float](t *tape[T], n *model.Node, in []*array[T], saved any,
 		if dx != nil {
 			to = single(dx.v)
 		}
-		t.fast.backward(g, to, single(dw.v), single(x.v), single(w.v), single(dy.v))
+		t.fast.backward(n.ID, g, to, single(dw.v), single(x.v), single(w.v), single(dy.v))
+		out[1] = t.home(n, dw)
 		return out, nil
 	}
 	if g.depthwise() {
 		depthwiseBackward(g, dx, dw.v, x.v, w.v, dy.v)
+		out[1] = t.home(n, dw)
 		return out, nil
 	}
 	if dx != nil && g.group == 1 && g.sh*g.sw == 1 && !g.direct() {
@@ -343,6 +348,7 @@ func convBackward[T float](t *tape[T], n *model.Node, in []*array[T], saved any,
 		}
 		addByTap(g, dw.v, dwt, k)
 	}
+	out[1] = t.home(n, dw)
 	return out, nil
 }
 

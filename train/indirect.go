@@ -7,6 +7,7 @@ import (
 	"fettle/kernels/cpu"
 	"fettle/kernels/grad"
 	"fettle/kernels/team"
+	"fettle/model"
 )
 
 // fast is what a tape of float32 has on machines with vector kernels for training.
@@ -15,7 +16,7 @@ type fast struct {
 	crew  *team.Team // nil: the caller alone
 	cuts  int        // parts of the batch with sums of their own: the same for any number of workers
 	plans map[geometry]*convPlan
-	packs map[*float32]*packed // of weights by where they lie
+	packs map[model.NodeID]*packed // of the weights of each convolution
 
 	failed error // of a worker
 }
@@ -26,7 +27,7 @@ func newFast(f cpu.Features, cuts int) *fast {
 	if !ok {
 		return nil
 	}
-	return &fast{Kernels: k, cuts: cuts, plans: map[geometry]*convPlan{}, packs: map[*float32]*packed{}}
+	return &fast{Kernels: k, cuts: cuts, plans: map[geometry]*convPlan{}, packs: map[model.NodeID]*packed{}}
 }
 
 // packed are weights in the orders of the kernels, until the next step changes them.
@@ -167,11 +168,11 @@ func (f *fast) changed() {
 }
 
 // pack gives the weights of a convolution in the orders of the kernels.
-func (f *fast) pack(g geometry, p *convPlan, w []float32, back bool) *packed {
-	k := f.packs[&w[0]]
+func (f *fast) pack(id model.NodeID, g geometry, p *convPlan, w []float32, back bool) *packed {
+	k := f.packs[id]
 	if k == nil {
 		k = &packed{}
-		f.packs[&w[0]] = k
+		f.packs[id] = k
 	}
 	size := len(w) / g.group // of a group
 	if p.depth != nil {
@@ -261,9 +262,9 @@ func (f *fast) prepare(g geometry) (whole, rest *convPlan) {
 	return whole, rest
 }
 
-func (f *fast) forward(g geometry, y, x, w, bias []float32) {
+func (f *fast) forward(id model.NodeID, g geometry, y, x, w, bias []float32) {
 	whole, rest := f.prepare(g)
-	k := f.pack(g, whole, w, false)
+	k := f.pack(id, g, whole, w, false)
 	if bias != nil && whole.depth == nil && whole.forward.BiasLen() != g.m { // room for the last panel, group by group
 		mg, n := g.m/g.group, whole.forward.BiasLen()
 		wide := make([]float32, g.group*n)
@@ -292,11 +293,12 @@ func (f *fast) forward(g geometry, y, x, w, bias []float32) {
 	})
 }
 
-// backward fills dw, which is zero, and dx, unless that is nil; grad.Slack floats behind dy are readable.
-func (f *fast) backward(g geometry, dx, dw, x, w, dy []float32) {
+// backward adds the gradient of the weights to dw and writes that of the input to dx, each unless it is nil; grad.Slack floats behind dy
+// are readable.
+func (f *fast) backward(id model.NodeID, g geometry, dx, dw, x, w, dy []float32) {
 	whole, rest := f.prepare(g)
-	k := f.pack(g, whole, w, dx != nil)
-	size := len(dw)
+	k := f.pack(id, g, whole, w, dx != nil)
+	size := len(w)
 	if whole.depth == nil {
 		size = g.group * whole.forward.PackedLen()
 	}
@@ -306,12 +308,15 @@ func (f *fast) backward(g geometry, dx, dw, x, w, dy []float32) {
 		if n != f.job(g) {
 			p = rest
 		}
-		if sums[cut] == nil {
+		if dw != nil && sums[cut] == nil {
 			sums[cut] = make([]float32, size)
 		}
 		xs, ds := x[first*g.c*g.h*g.w:], dy[first*g.m*g.oh*g.ow:]
 		ds = ds[:cap(ds)]
 		for i := range g.group {
+			if dw == nil {
+				break
+			}
 			if p.depth != nil {
 				p.depth.Outer(sums[cut], xs, ds)
 				break

@@ -194,6 +194,11 @@ func clipForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T],
 		}
 	}
 	y := t.array(in[0].shape...)
+	if d, fast := any(y.v).([]float32); fast {
+		x, act := single(in[0].v), cpu.Act{Kind: cpu.Clamp, A: float32(bounds[0]), B: float32(bounds[1])}
+		t.spread(len(d), func(from, to int) { t.vec.Act(act, d[from:to], x[from:to]) })
+		return y, bounds, nil
+	}
 	for i, v := range in[0].v {
 		y.v[i] = min(max(v, bounds[0]), bounds[1])
 	}
@@ -216,37 +221,6 @@ func identityForward[T float](_ *tape[T], _ *model.Node, in []*array[T]) (*array
 
 func identityBackward[T float](_ *tape[T], _ *model.Node, _ []*array[T], _ any, dy *array[T]) ([]*array[T], error) {
 	return []*array[T]{dy}, nil
-}
-
-func addForward[T float](t *tape[T], _ *model.Node, in []*array[T]) (*array[T], any, error) {
-	if in[0] == nil || in[1] == nil || len(in[0].v) != len(in[1].v) {
-		return nil, nil, fail.New(fail.Unsupported, "training knows sums of two values of one shape only")
-	}
-	return t.plus(in[0], in[1]), nil, nil
-}
-
-func addBackward[T float](_ *tape[T], _ *model.Node, _ []*array[T], _ any, dy *array[T]) ([]*array[T], error) {
-	return []*array[T]{dy, dy}, nil
-}
-
-// flattenForward is Flatten, and Reshape to two dimensions that keeps the first.
-func flattenForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
-	x := in[0]
-	if n.Op == "Flatten" && n.Int("axis", 1) != 1 {
-		return nil, nil, fail.New(fail.Unsupported, "training flattens from axis 1 only")
-	}
-	if to := t.consts[inputOf(n, 1)]; n.Op == "Reshape" && (to == nil || to.Len() != 2 || to.Int64At(0) > 1 || to.Int64At(1) != -1 && int(to.Int64At(1)) != len(x.v)/x.shape[0]) {
-		return nil, nil, fail.New(fail.Unsupported, "training knows Reshape to [N, rest] only")
-	}
-	y := t.array(x.shape[0], len(x.v)/x.shape[0])
-	toPlanes(y.v, x.v, x.shape)
-	return y, nil, nil
-}
-
-func flattenBackward[T float](t *tape[T], _ *model.Node, in []*array[T], _ any, dy *array[T]) ([]*array[T], error) {
-	dx := t.array(in[0].shape...)
-	toPixels(dx.v, dy.v, in[0].shape)
-	return []*array[T]{dx}, nil
 }
 
 // toPlanes copies what lies as [N, H, W, C] to [N, C, H, W]; other ranks as they are.

@@ -13,10 +13,26 @@ func poolOf(n *model.Node, x []int) (geometry, error) {
 	if len(k) != 2 {
 		return geometry{}, fail.New(fail.Unsupported, "training knows two-dimensional pools, not a window %v", k)
 	}
-	if n.Int("ceil_mode", 0) != 0 {
-		return geometry{}, fail.New(fail.Unsupported, "training knows no ceil_mode")
+	g, err := geometryOf(n, x, int(k[0]), int(k[1]), 1)
+	if err != nil || n.Int("ceil_mode", 0) == 0 {
+		return g, err
 	}
-	return geometryOf(n, x, int(k[0]), int(k[1]), 1)
+	if n.Int("count_include_pad", 0) != 0 {
+		return g, fail.New(fail.Unsupported, "training knows no ceil_mode with count_include_pad")
+	}
+	var pb, pr int
+	if p := n.Ints("pads"); len(p) == 4 {
+		pb, pr = int(p[2]), int(p[3])
+	}
+	up := func(size, before, after, window, stride int) int {
+		o := (size+before+after-window+stride-1)/stride + 1
+		if (o-1)*stride >= size+before { // a window must begin inside
+			o--
+		}
+		return o
+	}
+	g.oh, g.ow = up(g.h, g.pt, pb, (g.kh-1)*g.dh+1, g.sh), up(g.w, g.pl, pr, (g.kw-1)*g.dw+1, g.sw)
+	return g, nil
 }
 
 func maxPoolForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
@@ -133,4 +149,22 @@ func gapBackward[T float](t *tape[T], _ *model.Node, in []*array[T], _ any, dy *
 		}
 	}
 	return []*array[T]{dx}, nil
+}
+
+// globalMax is a maximum over all dimensions behind the channels.
+func globalMax[T float]() rule[T] {
+	r := extreme(func(a, b T) bool { return a > b })
+	over := func(n *model.Node, rank int) *model.Node {
+		axes := make([]int64, 0, rank)
+		for a := 2; a < rank; a++ {
+			axes = append(axes, int64(a))
+		}
+		return &model.Node{ID: n.ID, Op: "ReduceMax", Inputs: n.Inputs[:1], Outputs: n.Outputs, Attrs: []model.Attr{model.IntsAttr("axes", axes...)}}
+	}
+	return rule[T]{
+		forward: func(t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
+			return r.forward(t, over(n, len(in[0].shape)), in)
+		},
+		backward: r.backward,
+	}
 }

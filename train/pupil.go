@@ -255,7 +255,7 @@ func (t *tape[T]) momentum(m, decay float64) func([][]T, float64) {
 				vel[i] = make([]T, len(p.v.v))
 			}
 			d := T(0)
-			if len(p.v.shape) > 1 {
+			if isMatrix(p.v.shape) {
 				d = T(decay)
 			}
 			for k, g := range grads[i] {
@@ -284,7 +284,7 @@ func (t *tape[T]) adam(decay float64) func([][]T, float64) {
 				first[i], second[i] = make([]float64, len(p.v.v)), make([]float64, len(p.v.v))
 			}
 			d := 0.0
-			if len(p.v.shape) > 1 {
+			if isMatrix(p.v.shape) {
 				d = decay
 			}
 			for k, gk := range grads[i] {

@@ -12,22 +12,26 @@ import (
 type tape[T float] struct {
 	*muls
 	memory[T]
-	fast   *fast                    // vector kernels for float32, or nil
-	frozen bool                     // BatchNormalization uses and keeps its running statistics
-	keep   float64                  // share of the running statistics that a step keeps
-	gated  map[*model.Node]bool     // normalisations whose Relu goes with them
-	consts map[string]*model.Tensor // what follows from constants alone
-	g      *model.Graph
-	nodes  []applied[T]
-	params []*param[T]
-	byName map[string]*param[T]
-	values map[string]*array[T]
-	grads  map[string]*array[T]
-	users  map[*array[T]]int // how many values have it as their gradient
-	saved  []any
-	input  string
-	output string
-	macs   int64 // multiply-adds of convolutions and products since it was last set to 0
+	fast      *fast                            // vector kernels for float32, or nil
+	frozen    bool                             // BatchNormalization uses and keeps its running statistics
+	keep      float64                          // share of the running statistics that a step keeps
+	gated     map[*model.Node]bool             // normalisations whose Relu goes with them
+	consts    map[string]*model.Tensor         // what follows from constants alone
+	byBatch   map[int]map[string]*model.Tensor // consts by the size of the batch
+	m         *model.Model
+	moves     map[string][]*origin // by node and shapes
+	stretched map[string][]int32   // by shapes
+	g         *model.Graph
+	nodes     []applied[T]
+	params    []*param[T]
+	byName    map[string]*param[T]
+	values    map[string]*array[T]
+	grads     map[string]*array[T]
+	users     map[*array[T]]int // how many values have it as their gradient
+	saved     []any
+	input     string
+	output    string
+	macs      int64 // multiply-adds of convolutions and products since it was last set to 0
 
 	keepInput bool // the gradient of the input is wanted too: for checks
 }
@@ -38,6 +42,7 @@ type param[T float] struct {
 	v     *array[T]
 	grad  *array[T]
 	learn bool
+	order bool // the numbers lie as those of values do, [N, H, W, C]: not weights of convolutions
 }
 
 // applied is a node with its rule.
@@ -52,27 +57,60 @@ type applied[T float] struct {
 type rule[T float] struct {
 	forward  func(t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error)
 	backward func(t *tape[T], n *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error)
+	many     *manyRule[T] // instead, for operators of several outputs
 }
 
-// rules is the table of operators that can be trained through.
+// manyRule is a rule for several outputs; one that is not asked for may be nil, and so may its gradient.
+type manyRule[T float] struct {
+	forward  func(t *tape[T], n *model.Node, in []*array[T]) ([]*array[T], any, error)
+	backward func(t *tape[T], n *model.Node, in []*array[T], saved any, dys []*array[T]) ([]*array[T], error)
+}
+
+// rules is the table of operators that can be trained through; a line of a family is one of the tables named.
 func rules[T float]() map[string]rule[T] {
-	return map[string]rule[T]{
-		"Conv":               {convForward[T], convBackward[T]},
-		"BatchNormalization": {normForward[T], normBackward[T]},
-		"Relu":               {reluForward[T], reluBackward[T]},
-		"Add":                {addForward[T], addBackward[T]},
-		"MaxPool":            {maxPoolForward[T], maxPoolBackward[T]},
-		"AveragePool":        {avgPoolForward[T], avgPoolBackward[T]},
-		"GlobalAveragePool":  {gapForward[T], gapBackward[T]},
-		"Flatten":            {flattenForward[T], flattenBackward[T]},
-		"Reshape":            {flattenForward[T], flattenBackward[T]},
-		"Identity":           {identityForward[T], identityBackward[T]},
-		"Clip":               {clipForward[T], clipBackward[T]},
-		"Slice":              {sliceForward[T], windowBackward[T]},
-		"Pad":                {padForward[T], windowBackward[T]},
-		"Concat":             {concatForward[T], concatBackward[T]},
-		"Gemm":               {gemmForward[T], gemmBackward[T]},
+	l := map[string]rule[T]{
+		"Conv":                  lifted(rule[T]{forward: convForward[T], backward: convBackward[T]}),
+		"ConvTranspose":         lifted(rule[T]{forward: convTransposeForward[T], backward: convTransposeBackward[T]}),
+		"BatchNormalization":    {forward: normForward[T], backward: normBackward[T]},
+		"LayerNormalization":    groupNorm[T](),
+		"RMSNormalization":      groupNorm[T](),
+		"InstanceNormalization": groupNorm[T](),
+		"GroupNormalization":    groupNorm[T](),
+		"Relu":                  {forward: reluForward[T], backward: reluBackward[T]},
+		"Clip":                  {forward: clipForward[T], backward: clipBackward[T]},
+		"Softmax":               softmax[T](false),
+		"LogSoftmax":            softmax[T](true),
+		"MaxPool":               lifted(rule[T]{forward: maxPoolForward[T], backward: maxPoolBackward[T]}),
+		"AveragePool":           lifted(rule[T]{forward: avgPoolForward[T], backward: avgPoolBackward[T]}),
+		"GlobalAveragePool":     {forward: gapForward[T], backward: gapBackward[T]},
+		"GlobalMaxPool":         globalMax[T](),
+		"ReduceMax":             extreme(func(a, b T) bool { return a > b }),
+		"ReduceMin":             extreme(func(a, b T) bool { return a < b }),
+		"Gemm":                  gemmAny[T](),
+		"MatMul":                {forward: matMulForward[T], backward: matMulBackward[T]},
+		"LSTM":                  recurrentRule[T](lstm()),
+		"GRU":                   recurrentRule[T](gru()),
+		"Mean":                  elementwise[T](pairings()["Sum"], true),
+		"QuantizeLinear":        {forward: quantizeForward[T], backward: quantizeBackward[T]},
+		"DequantizeLinear":      {forward: dequantizeForward[T], backward: dequantizeBackward[T]},
 	}
+	for op, c := range curves() {
+		l[op] = unary[T](c)
+	}
+	for op, p := range pairings() {
+		l[op] = elementwise[T](p, false)
+	}
+	for op, f := range foldings() {
+		l[op] = reduce[T](f)
+	}
+	for op, data := range dataInputs() {
+		l[op] = moved[T](data)
+	}
+	l["Resize"], l["Upsample"] = resizeAny(l["Resize"]), resizeAny(l["Upsample"])
+	l["Identity"] = rule[T]{forward: identityForward[T], backward: identityBackward[T]}
+	l["Reshape"], l["Flatten"] = flat(l["Reshape"]), flat(l["Flatten"])
+	l["Concat"] = joined(l["Concat"])
+	return l
 }
 
 func newTape[T float](m *model.Model) (*tape[T], error) { return newTapeOn[T](m, cpu.Detect()) }
@@ -84,32 +122,17 @@ func newTapeOn[T float](m *model.Model, feat cpu.Features) (*tape[T], error) {
 	if len(free) != 1 || len(g.Outputs) != 1 {
 		return nil, fail.New(fail.Unsupported, "training needs one input and one output, the model has %d and %d", len(free), len(g.Outputs))
 	}
-	one := map[string]model.Type{}
-	for _, v := range free {
-		if v.Type.Ranked {
-			c := v.Type
-			c.Shape = append(model.Shape(nil), c.Shape...)
-			for i := range c.Shape {
-				if !c.Shape[i].Known() {
-					c.Shape[i] = model.Fixed(1)
-				}
-			}
-			one[v.Name] = c
-		}
-	}
-	inf, _, err := ops.Infer(m, one)
+	inf, _, err := ops.Infer(m, typesFor(free[0], 1))
 	if err != nil {
 		return nil, err
 	}
-	t := &tape[T]{muls: newMuls(feat), keep: 0.9, consts: inf.Consts, g: g, byName: map[string]*param[T]{}, input: free[0].Name, output: g.Outputs[0].Name}
+	t := &tape[T]{muls: newMuls(feat), keep: 0.9, consts: inf.Consts, byBatch: map[int]map[string]*model.Tensor{1: inf.Consts}, moves: map[string][]*origin{}, stretched: map[string][]int32{}, m: m, g: g, byName: map[string]*param[T]{}, input: free[0].Name, output: g.Outputs[0].Name}
 	for _, in := range g.Inits {
 		if in.Tensor.DType != model.Float32 {
 			continue
 		}
-		p := &param[T]{name: in.Name, v: newArray[T](in.Tensor.Shape...), learn: true}
-		for i, v := range model.Data[float32](in.Tensor) {
-			p.v.v[i] = T(v)
-		}
+		p := newParam[T](in.Name, in.Tensor)
+		p.learn = true
 		t.params = append(t.params, p)
 		t.byName[in.Name] = p
 	}
@@ -146,6 +169,9 @@ func newTapeOn[T float](m *model.Model, feat cpu.Features) (*tape[T], error) {
 		}
 		t.nodes = append(t.nodes, applied[T]{n, n.Outputs[0], r})
 	}
+	if err := t.fixed(); err != nil {
+		return nil, err
+	}
 	return t, nil
 }
 
@@ -177,6 +203,110 @@ func (t *tape[T]) fuse() {
 		l = append(l, a)
 	}
 	t.nodes = l
+}
+
+// typesFor is the type of the input for a batch, where the model leaves it open; other open sizes are 1.
+func typesFor(in model.Value, batch int) map[string]model.Type {
+	c := in.Type
+	if !c.Ranked {
+		return nil
+	}
+	c.Shape = append(model.Shape(nil), c.Shape...)
+	for i := range c.Shape {
+		if !c.Shape[i].Known() {
+			c.Shape[i] = model.Fixed(1)
+			if i == 0 {
+				c.Shape[i] = model.Fixed(batch)
+			}
+		}
+	}
+	return map[string]model.Type{in.Name: c}
+}
+
+// resize takes the constants that follow from the size of the batch anew: shapes that the model computes.
+func (t *tape[T]) resize(batch int) error {
+	if c := t.byBatch[batch]; c != nil {
+		t.consts = c
+		return nil
+	}
+	inf, _, err := ops.Infer(t.m, typesFor(t.g.Free()[0], batch))
+	if err != nil {
+		return err
+	}
+	t.byBatch[batch], t.consts = inf.Consts, inf.Consts
+	return nil
+}
+
+// fixed says which parameters keep their values: single numbers in arithmetic belong to the formula, and constants are no weights.
+func (t *tape[T]) fixed() error {
+	formula := map[string]bool{}
+	pairs := pairings()
+	for _, a := range t.nodes {
+		_, pair := pairs[a.n.Op]
+		for _, in := range a.n.Inputs {
+			if p := t.byName[in]; p != nil && len(p.v.v) == 1 && pair {
+				formula[in] = true
+			} else if c := t.consts[in]; p == nil && c != nil && c.DType == model.Float32 {
+				t.byName[in] = newParam[T](in, c)
+			}
+		}
+	}
+	if err := t.orders(); err != nil {
+		return err
+	}
+	for name := range formula {
+		t.byName[name].learn = false
+	}
+	return nil
+}
+
+// orders puts parameters of four dimensions that are no weights of convolutions into the order of values.
+func (t *tape[T]) orders() error {
+	weight, value := map[*param[T]]bool{}, map[*param[T]]bool{}
+	for _, a := range t.nodes {
+		for i, in := range a.n.Inputs {
+			if p := t.byName[in]; p != nil && len(p.v.shape) == 4 {
+				if i == 1 && (a.n.Op == "Conv" || a.n.Op == "ConvTranspose") {
+					weight[p] = true
+				} else {
+					value[p] = true
+				}
+			}
+		}
+	}
+	for p := range value {
+		if weight[p] {
+			return fail.New(fail.Unsupported, "the weights %s are read by a convolution and by others", p.name)
+		}
+		v := p.v.v
+		p.v, p.order = newArray[T](p.v.shape...), true
+		toPixels(p.v.v, v, p.v.shape)
+	}
+	return nil
+}
+
+// kernel gives the weights of a convolution in their own order, whether they are parameters or the values of other nodes; home brings
+// their gradient back into the order of such values.
+func (t *tape[T]) kernel(n *model.Node, w *array[T]) *array[T] {
+	if p := t.byName[n.Inputs[1]]; p != nil && !p.order || len(w.shape) != 4 {
+		return w
+	}
+	return &array[T]{w.shape, t.planes(w)}
+}
+
+func (t *tape[T]) home(n *model.Node, dw *array[T]) *array[T] {
+	if p := t.byName[n.Inputs[1]]; p != nil && !p.order || len(dw.shape) != 4 {
+		return dw
+	}
+	return t.back(dw.v, dw.shape)
+}
+
+func newParam[T float](name string, c *model.Tensor) *param[T] {
+	p := &param[T]{name: name, v: newArray[T](c.Shape...)}
+	for i, v := range model.Data[float32](c) {
+		p.v.v[i] = T(v)
+	}
+	return p
 }
 
 // onlyShapes reports whether everything that n reads is integer arithmetic on shapes, which no rule needs.
@@ -212,17 +342,59 @@ func (t *tape[T]) inputs(n *model.Node) []*array[T] {
 
 func (t *tape[T]) forward(x *array[T]) (*array[T], error) {
 	t.reset()
+	if err := t.resize(x.shape[0]); err != nil {
+		return nil, err
+	}
 	t.values = map[string]*array[T]{t.input: x}
 	t.saved = t.saved[:0]
 	for _, a := range t.nodes {
-		y, saved, err := a.forward(t, a.n, t.inputs(a.n))
+		saved, err := t.apply(a)
 		if err != nil {
 			return nil, fail.In(err, "train", fail.Where{Node: string(a.n.ID), Op: a.n.Op})
 		}
-		t.values[a.out] = y
 		t.saved = append(t.saved, saved)
 	}
 	return t.values[t.output], t.trouble()
+}
+
+// apply runs one node.
+func (t *tape[T]) apply(a applied[T]) (any, error) {
+	if a.many == nil {
+		y, saved, err := a.forward(t, a.n, t.inputs(a.n))
+		t.values[a.out] = y
+		return saved, err
+	}
+	ys, saved, err := a.many.forward(t, a.n, t.inputs(a.n))
+	for i, y := range ys {
+		if i < len(a.n.Outputs) && a.n.Outputs[i] != "" {
+			t.values[a.n.Outputs[i]] = y
+		}
+	}
+	return saved, err
+}
+
+// undo gives the gradients of the inputs of one node, and those of its outputs, which it used; nil where none is known.
+func (t *tape[T]) undo(a applied[T], saved any) (ds, used []*array[T], err error) {
+	if a.many == nil {
+		g := t.grads[a.out]
+		if g == nil {
+			return nil, nil, nil
+		}
+		ds, err = a.backward(t, a.n, t.inputs(a.n), saved, g)
+		return ds, []*array[T]{g}, err
+	}
+	gs := make([]*array[T], len(a.n.Outputs))
+	for i, o := range a.n.Outputs {
+		if o != "" && t.grads[o] != nil {
+			gs[i] = t.grads[o]
+			used = append(used, gs[i])
+		}
+	}
+	if used == nil {
+		return nil, nil, nil
+	}
+	ds, err = a.many.backward(t, a.n, t.inputs(a.n), saved, gs)
+	return ds, used, err
 }
 
 // backward fills the gradients of all parameters from those of values: at least of the output.
@@ -237,11 +409,7 @@ func (t *tape[T]) backward(seeds map[string]*array[T]) error {
 	}
 	for i := len(t.nodes) - 1; i >= 0; i-- {
 		a := t.nodes[i]
-		g := t.grads[a.out]
-		if g == nil {
-			continue
-		}
-		ds, err := a.backward(t, a.n, t.inputs(a.n), t.saved[i], g)
+		ds, used, err := t.undo(a, t.saved[i])
 		if err != nil {
 			return fail.In(err, "train", fail.Where{Node: string(a.n.ID), Op: a.n.Op})
 		}
@@ -250,7 +418,9 @@ func (t *tape[T]) backward(seeds map[string]*array[T]) error {
 				t.accumulate(a.n.Inputs[k], d)
 			}
 		}
-		t.drop(g)
+		for _, g := range used {
+			t.drop(g)
+		}
 	}
 	return t.trouble()
 }
@@ -323,8 +493,12 @@ func (t *tape[T]) model(base *model.Model) (*model.Model, error) {
 	p := &model.Patch{}
 	for _, q := range t.params {
 		w := model.NewTensor(model.Float32, q.v.shape...)
-		d := model.Data[float32](w)
-		for i, v := range q.v.v {
+		d, from := model.Data[float32](w), q.v.v
+		if q.order {
+			from = make([]T, len(from))
+			toPlanes(from, q.v.v, q.v.shape)
+		}
+		for i, v := range from {
 			d[i] = float32(v)
 		}
 		p.Inits = append(p.Inits, &model.Init{Name: q.name, Tensor: w})

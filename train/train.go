@@ -1,8 +1,9 @@
-// Package train fits the weights of a model to data: forward and backward passes over the operators of small
-// convolutional networks (Conv, BatchNormalization, Relu, pools, Add, Flatten, Gemm), cross-entropy and SGD with momentum.
+// Package train fits the weights of a model to data: forward and backward passes over the operators of networks, cross-entropy and
+// the distance from a teacher, SGD with momentum and AdamW.
 //
 // It reads no files and knows no pictures: batches come in as numbers. The arithmetic is generic over float32, for training,
-// and float64, for checking every gradient against central differences. Start reading at Fit, then tape.
+// and float64, for checking every gradient against central differences. Start reading at Fit, then tape; rules is the table of
+// operators, a new one is a line there and a case in operators_test.go.
 package train
 
 import (
@@ -190,7 +191,7 @@ func (s *sgd[T]) step(rate float64) {
 			continue
 		}
 		decay := T(0)
-		if len(p.v.shape) > 1 {
+		if isMatrix(p.v.shape) {
 			decay = T(s.o.WeightDecay)
 		}
 		vel, m, r := s.vel[i], T(s.o.Momentum), T(rate)
@@ -199,4 +200,15 @@ func (s *sgd[T]) step(rate float64) {
 			p.v.v[k] -= r * vel[k]
 		}
 	}
+}
+
+// isMatrix reports whether a parameter has more than one dimension: weights, which decay; not biases nor factors of channels.
+func isMatrix(shape []int) bool {
+	n := 0
+	for _, d := range shape {
+		if d > 1 {
+			n++
+		}
+	}
+	return n > 1
 }

@@ -184,10 +184,10 @@ func TestFitLearnsAndRepeats(t *testing.T) {
 
 func TestUnsupportedIsNamed(t *testing.T) {
 	b := model.NewBuilder("net", 17)
-	y := b.Node("Erf", "e", []string{b.Input("x", model.Float32, model.FixedShape(1, 3))})
-	b.Output(y, model.Float32, model.FixedShape(1, 3))
+	y := b.Node("Det", "e", []string{b.Input("x", model.Float32, model.FixedShape(1, 3, 3))})
+	b.Output(y, model.Float32, model.FixedShape(1))
 	m, _ := b.Model()
-	_, err := Fit(context.Background(), m, Data{Shape: []int{3}, Items: make([]float32, 3), Labels: []int{0}}, NewOptions(), nil, nil)
+	_, err := Fit(context.Background(), m, Data{Shape: []int{3, 3}, Items: make([]float32, 9), Labels: []int{0}}, NewOptions(), nil, nil)
 	if !fail.Is(err, fail.Unsupported) {
 		t.Errorf("got %v", err)
 	}
