@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"encoding/binary"
+
 	"fettle/kernels/cpu"
 	"fettle/kernels/team"
 	"fettle/model"
@@ -54,6 +56,16 @@ func (l *lowering) block8(v *value, src, dst *buffer) {
 			p, y := i/lay.H, i%lay.H
 			n, b := p/lay.Blocks(), p%lay.Blocks()
 			row := out[lay.At(n, b*lay.Block, y, 0):][:lay.W*lay.Block]
+			if lay.Block == 4 && lay.C == 3 { // pictures
+				size := lay.H * lay.W
+				first := in[n*3*size+y*lay.W:]
+				red, green, blue := first[:lay.W], first[size:][:lay.W], first[2*size:][:lay.W]
+				mask := uint32(flip) * 0x010101
+				for x, r := range red {
+					binary.LittleEndian.PutUint32(row[4*x:], (uint32(r)|uint32(green[x])<<8|uint32(blue[x])<<16)^mask)
+				}
+				return
+			}
 			for k := range lay.Block {
 				c := b*lay.Block + k
 				if c >= lay.C {

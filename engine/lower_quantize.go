@@ -187,7 +187,8 @@ func lowerConv8(l *lowering, isl *island) error {
 	dst := l.newBlocked(out, cpu.Border{})
 	dst.fill = isl.out.grid.zero8()
 	s.Bytes += byteSize(out)
-	s.writes = []*buffer{dst}
+	scratch := l.scratch(0)
+	s.writes = []*buffer{dst, scratch}
 	packed, err := l.packed(isl.node, alg.Name, alg.PackedLen(), isl.w.t, func(dst []float32) error { return alg.Pack(dst, isl.w.values(), q) })
 	if err != nil {
 		return err
@@ -199,11 +200,13 @@ func lowerConv8(l *lowering, isl *island) error {
 		if res != nil {
 			lay = &res.layout
 		}
-		bound, err = alg.Bind(packed, in.layout, dst.layout, lay, workers)
+		if bound, err = alg.Bind(packed, in.layout, dst.layout, lay, workers); err == nil {
+			scratch.size = bound.Scratch()
+		}
 		return err
 	}
 	s.bind = func(ses *Session) ([]team.Task, error) {
-		b := conv.QBuffers{In: ses.bytes(in), Out: ses.bytes(dst)}
+		b := conv.QBuffers{In: ses.bytes(in), Out: ses.bytes(dst), Scratch: ses.bytes(scratch)}
 		if res != nil {
 			b.Res = ses.bytes(res)
 		}
@@ -320,15 +323,19 @@ func lowerGemm8(l *lowering, isl *island) error {
 	s := &step{Step: Step{Kernel: alg.Name, MACs: alg.MACs, Bytes: byteSize(x) + int64(len(isl.w.t.Raw)) + byteSize(out)}, reads: []*buffer{src}, writes: []*buffer{in, mid, dst}}
 	var bound conv.QBound
 	workers := l.opt.Threads
+	scratch := l.scratch(0)
+	s.writes = append(s.writes, scratch)
 	s.settle = func() (err error) {
-		bound, err = alg.Bind(packed, in.layout, mid.layout, nil, workers)
+		if bound, err = alg.Bind(packed, in.layout, mid.layout, nil, workers); err == nil {
+			scratch.size = bound.Scratch()
+		}
 		return err
 	}
 	inFlip, outFlip := x.flip(), out.flip()
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		return []team.Task{
 			rowsIn8(in.layout, ses.bytes(in), ses.bytes(src), inFlip),
-			bound.OnQ(conv.QBuffers{In: ses.bytes(in), Out: ses.bytes(mid)}),
+			bound.OnQ(conv.QBuffers{In: ses.bytes(in), Out: ses.bytes(mid), Scratch: ses.bytes(scratch)}),
 			rowsOut8(mid.layout, ses.bytes(dst), ses.bytes(mid), outFlip),
 		}, nil
 	}
@@ -344,9 +351,7 @@ func rowsIn8(lay cpu.Layout, dst, src []byte, flip byte) team.Task {
 			for b := range lay.Blocks() {
 				part := row[b*lay.Block : min(lay.C, (b+1)*lay.Block)]
 				d := dst[lay.At(0, b*lay.Block, 0, r):][:lay.Block]
-				for i, v := range part {
-					d[i] = v ^ flip
-				}
+				flipInto(d[:len(part)], part, flip)
 				clear(d[len(part):])
 			}
 		}
@@ -360,9 +365,7 @@ func rowsOut8(lay cpu.Layout, dst, src []byte, flip byte) team.Task {
 			row := dst[r*lay.C:][:lay.C]
 			for b := range lay.Blocks() {
 				part := row[b*lay.Block : min(lay.C, (b+1)*lay.Block)]
-				for i, v := range src[lay.At(0, b*lay.Block, 0, r):][:len(part)] {
-					part[i] = v ^ flip
-				}
+				flipInto(part, src[lay.At(0, b*lay.Block, 0, r):][:len(part)], flip)
 			}
 		}
 	})
@@ -419,11 +422,7 @@ func (l *lowering) gemmFloat8(isl *island, axis int) error {
 			return nil, err
 		}
 		return []team.Task{
-			ranges(len(from), 16384, func(a, b int) {
-				for i, v := range from[a:b] {
-					to[a+i] = v ^ flip
-				}
-			}),
+			ranges(len(from), 16384, func(a, b int) { flipInto(to[a:b], from[a:b], flip) }),
 			run,
 			ranges(m, max(1, 4096/n), func(a, b int) {
 				for r := a; r < b; r++ {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"math"
 
 	"fettle/kernels/cpu"
@@ -58,4 +59,21 @@ func nanMax(a, b float32) float32 {
 		return float32(math.NaN())
 	}
 	return max(a, b)
+}
+
+// flipInto copies src to dst with the bits of flip turned, eight bytes at a time.
+func flipInto(dst, src []byte, flip byte) {
+	if flip == 0 {
+		copy(dst, src)
+		return
+	}
+	src = src[:len(dst)]
+	mask := uint64(flip) * 0x0101010101010101
+	for len(dst) >= 8 {
+		binary.LittleEndian.PutUint64(dst, binary.LittleEndian.Uint64(src)^mask)
+		dst, src = dst[8:], src[8:]
+	}
+	for i, v := range src {
+		dst[i] = v ^ flip
+	}
 }

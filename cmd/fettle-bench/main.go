@@ -109,32 +109,34 @@ func bench(ctx context.Context, o options) error {
 }
 
 // models gives the network as the other engine gets it, and as ours runs it: other engines rewrite a graph by themselves while
-// they load it, ours runs it as written, so the recipe "standard" comes before. A quantized network is the same for both.
+// they load it, ours runs it as written, so the recipe "standard" comes before. Quantized, both have gone through the same quantizer with the
+// same data: theirs behind fold-batchnorm, with values of uint8, which is the form that ONNX Runtime has integer kernels for.
 func models(ctx context.Context, o options) (theirs, ours *model.Model, err error) {
-	if o.file != "" {
-		m, err := onnx.ReadFile(ctx, o.file, onnx.DefaultBudget())
-		return m, m, err
-	}
 	m, err := sample.Build(o.network)
 	if err != nil {
 		return nil, nil, err
 	}
 	env := optimizer.Env{Passes: catalog.Passes()}
-	r := catalog.Standard()
-	if o.int8 {
-		r = &optimizer.Recipe{Schema: 1, Seed: 1, Steps: []optimizer.RecipeStep{{Pass: "fold-batchnorm"}, {Pass: "quantize", Options: map[string]any{"calibration": "minmax", "activations": "uint8"}}}}
-		env.Data = calibration{random(m.Graph.Free(), 1), random(m.Graph.Free(), 2)}
-		env.Runner = runner{}
+	derive := func(steps ...optimizer.RecipeStep) (*model.Model, error) {
+		derived, err := optimizer.Run(ctx, m, &optimizer.Recipe{Schema: 1, Seed: 1, Steps: steps}, env)
+		if err != nil {
+			return nil, err
+		}
+		return derived[len(derived)-1].Model, nil
 	}
-	derived, err := optimizer.Run(ctx, m, r, env)
-	if err != nil {
-		return nil, nil, err
+	standard := catalog.Standard().Steps
+	if !o.int8 {
+		ours, err = derive(standard...)
+		return m, ours, err
 	}
-	ours = derived[len(derived)-1].Model
-	if o.int8 {
-		m = ours
+	env.Data = calibration{random(m.Graph.Free(), 1), random(m.Graph.Free(), 2)}
+	env.Runner = runner{}
+	quantize := optimizer.RecipeStep{Pass: "quantize", Options: map[string]any{"calibration": "minmax", "activations": "uint8"}}
+	if ours, err = derive(append(standard, quantize)...); err != nil || o.write == "" {
+		return ours, ours, err
 	}
-	return m, ours, nil
+	theirs, err = derive(optimizer.RecipeStep{Pass: "fold-batchnorm"}, quantize)
+	return theirs, ours, err
 }
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }

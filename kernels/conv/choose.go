@@ -10,6 +10,7 @@ import (
 // layers on AVX-512 machines (one thread): they name the winner or a row within 2 % of it.
 func candidates(s Shape, f cpu.Features) []*Algorithm {
 	l := archAlgorithms(s, f)
+	tiled := len(l)
 	blocked := cpu.Need{Block: blk}
 	border := s.border()
 	add := func(name string, isa cpu.ISA, in cpu.Need, i impl) {
@@ -49,6 +50,9 @@ func candidates(s Shape, f cpu.Features) []*Algorithm {
 			}
 			add(fmt.Sprintf(name, fam[nb].maxMR, nb*blk), fam[nb].isa, need, d)
 		}
+	}
+	if tiled > 0 && !s.splitWins() {
+		return late(l, tiled)
 	}
 	return l
 }

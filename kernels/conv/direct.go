@@ -588,9 +588,18 @@ func (r *directRun) pass(k *kargs, pc piece, p, i, n int) {
 		next *= b.unit * b.panels[np].nb * blk * max(1, b.main.wide)
 		all := 0
 		for _, s := range sets {
-			all += (len(s.tiles)*(pc.part+1)/pc.of - len(s.tiles)*pc.part/pc.of) * steps
+			n := len(s.tiles)*(pc.part+1)/pc.of - len(s.tiles)*pc.part/pc.of
+			if b.main.whole { // two tiles and sixteen words at a time
+				n = ceilDiv(n, 2)
+			}
+			all += n * steps
 		}
-		k.pf, k.pfStep = uintptr(r.base.b)+uintptr(4*follow), int64(roundUp(4*next/max(1, all), 64))
+		k.pf = uintptr(r.base.b) + uintptr(4*follow)
+		if b.main.whole {
+			k.pfStep = int64(ceilDiv(4*next, max(1, all/blk)))
+		} else {
+			k.pfStep = int64(roundUp(4*next/max(1, all), 64))
+		}
 	}
 	for _, s := range sets {
 		t := s.tiles[len(s.tiles)*pc.part/pc.of : len(s.tiles)*(pc.part+1)/pc.of]
@@ -600,6 +609,8 @@ func (r *directRun) pass(k *kargs, pc piece, p, i, n int) {
 		k.tiles, k.nt, k.mr = &t[0], int64(len(t)), int64(s.mr)
 		ahead := int(k.pfStep) * len(t) * steps
 		s.f(k)
-		k.pf += uintptr(ahead)
+		if !b.main.whole { // tiles move the mark themselves
+			k.pf += uintptr(ahead)
+		}
 	}
 }

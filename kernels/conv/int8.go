@@ -40,10 +40,13 @@ type qimpl interface {
 }
 
 // QBound is a bound 8-bit kernel, immutable.
-type QBound interface{ OnQ(b QBuffers) Run }
+type QBound interface {
+	Scratch() int // bytes of scratch a run needs
+	OnQ(b QBuffers) Run
+}
 
-// QBuffers are the tensors of an 8-bit run; 64 bytes behind In must be readable.
-type QBuffers struct{ In, Out, Res []uint8 }
+// QBuffers are the tensors of an 8-bit run; 64 bytes behind In must be readable. A run without scratch makes its own.
+type QBuffers struct{ In, Out, Res, Scratch []uint8 }
 
 const (
 	qBlk  = 4 * blk // channels a block in 8 bit, as cpu.Features.BlockI8
@@ -96,6 +99,13 @@ func PlanQ(s Shape, f cpu.Features) ([]*QAlgorithm, error) {
 				}
 			}
 		}
+	}
+	tiled := 0
+	for tiled < len(l) && l[tiled].ISA == cpu.AMXInt8 {
+		tiled++
+	}
+	if tiled > 0 && !s.tilesWin8() {
+		l = late(l, tiled)
 	}
 	return l, nil
 }

@@ -65,6 +65,8 @@ func (d *qdepthwise) bindQ(packed []float32, in, out cpu.Layout, _ *cpu.Layout, 
 	return b
 }
 
+func (b *qdwBound) Scratch() int { return 0 }
+
 func (b *qdwBound) OnQ(buf QBuffers) Run {
 	hold(buf.In, buf.Out, nil, b.in, b.out, nil)
 	return &qdwRun{b, bytesPtr(buf.In), bytesPtr(buf.Out), make([]kargs, b.work)}

@@ -84,6 +84,8 @@ func neonDWKern(cols int, dense bool) func(*qdwArgs) {
 	return k[1]
 }
 
+func (b *neonDWBound) Scratch() int { return 0 }
+
 func (b *neonDWBound) OnQ(buf QBuffers) Run {
 	hold(buf.In, buf.Out, nil, b.in, b.out, nil)
 	return &neonDWRun{b, bytesPtr(buf.In), bytesPtr(buf.Out), slices.Repeat([]qdwArgs{b.args}, b.work)}

@@ -156,7 +156,14 @@ func archQ(s Shape, f cpu.Features) []*QAlgorithm {
 	if s.Groups > 1 && s.Groups == s.C && s.M == s.C && !s.Residual {
 		return []*QAlgorithm{{Name: "qu8s8_dwconv_1x4", ISA: cpu.NEON, In: cpu.Need{Block: qBlk}, impl: &neonDW{s}}}
 	}
-	return nil
+	if f.Has(cpu.NEONDot) || s.Groups > 1 {
+		return nil
+	}
+	var l []*QAlgorithm
+	if s.C < 5 && s.DW == 1 && s.KH*s.KW > 1 && s.KW*s.C <= window {
+		l = append(l, &QAlgorithm{Name: "qu8s8_conv_first_4x16", ISA: cpu.NEON, In: cpu.Need{Block: s.C}, impl: newNeonConv(s, true)})
+	}
+	return append(l, &QAlgorithm{Name: "qu8s8_conv_4x16", ISA: cpu.NEON, In: cpu.Need{Block: qBlk}, impl: newNeonConv(s, false)})
 }
 
 // qFamilies are the 8-bit tile shapes. SDOT takes any weights; plain NEON needs its slower kernels where a weight is -128.

@@ -83,4 +83,14 @@ func TestOffsetsNEON(t *testing.T) {
 	if unsafe.Offsetof(d.taps) != 40 || unsafe.Offsetof(d.singles) != 56 || unsafe.Offsetof(d.nr) != 72 || unsafe.Offsetof(d.ps) != 96 || unsafe.Offsetof(d.lo) != 104 || unsafe.Offsetof(d.hi) != 105 {
 		t.Error("qdwArgs is not what the generator writes")
 	}
+	var c qcArgs
+	if unsafe.Offsetof(c.deltas) != 40 || unsafe.Offsetof(c.full) != 48 || unsafe.Offsetof(c.quads) != 64 || unsafe.Offsetof(c.tiles) != 72 || unsafe.Offsetof(c.nt) != 80 || unsafe.Offsetof(c.ps) != 88 || unsafe.Offsetof(c.lo) != 96 ||
+		unsafe.Offsetof(c.rscale) != 100 || unsafe.Offsetof(c.clip) != 104 || unsafe.Offsetof(c.res) != 112 || unsafe.Sizeof(c) != 192 {
+		t.Error("qcArgs is not what the generator writes")
+	}
+	var f flipArgs
+	var g gatherArgs
+	if unsafe.Offsetof(f.n) != 16 || unsafe.Offsetof(f.odd) != 48 || unsafe.Offsetof(g.inRow) != 32 || unsafe.Offsetof(g.tail) != 48 || unsafe.Offsetof(g.size) != 64 {
+		t.Error("flipArgs or gatherArgs is not what the generator writes")
+	}
 }

@@ -291,7 +291,7 @@ func TestLevels(t *testing.T) {
 	all := cpu.Features{Arch: cpu.Detect().Arch, AVX2: true, AVX512: true, VNNI: true, AMXTile: true, AMXInt8: true, AMXBF16: true, NEON: true, DotProd: true}
 	for _, level := range all.Levels() {
 		f := all.Limit(level)
-		for _, s := range []Shape{{M: 8, N: 64, K: 64, ConstB: true}, {M: 8, N: 64, K: 64, ConstB: true, Fast: true}, {M: 8, N: 64, K: 64, Fast: true}, {M: 8, N: 64, K: 64, ConstB: true, Int8: true}} {
+		for _, s := range []Shape{{M: 16, N: 64, K: 64, ConstB: true}, {M: 16, N: 64, K: 64, ConstB: true, Fast: true}, {M: 8, N: 64, K: 64, Fast: true}, {M: 8, N: 64, K: 64, ConstB: true, Int8: true}} {
 			algs, err := Plan(s, f)
 			if err != nil {
 				t.Fatal(err)

@@ -14,7 +14,7 @@ func archRows(s Shape, f cpu.Features) []*row {
 		}
 		return l
 	}
-	if s.Fast && s.ConstB && !s.TransA && f.Has(cpu.AMXBF16) {
+	if s.Fast && s.ConstB && !s.TransA && s.M >= 16 && f.Has(cpu.AMXBF16) { // fewer rows are bound by the memory: 0.8 of the rate of vectors
 		l = append(l, &row{isa: cpu.AMXBF16, mr: 16, nr: pair, bits: true, words: 16, f: tiles(amxB), cut: amxSplit})
 	}
 	if f.Has(cpu.AVX512F) {

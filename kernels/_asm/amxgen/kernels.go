@@ -6,6 +6,7 @@ import "fmt"
 const (
 	fA, fB, fC, fBias, fRes, fGroups, fNk, fCblk = 0, 8, 16, 24, 32, 40, 48, 56
 	fTiles, fNt, fRblk, fAct, fLo, fHi           = 64, 72, 80, 88, 96, 100
+	fPf, fPfStep                                 = 104, 112
 	fScale, fRscale, fPs, fMr, fNb, fBuf, fLow   = 120, 128, 144, 152, 160, 192, 200
 
 	gA, gB, gC, gBias, gK, gRs, gLdc, gNt  = 0, 8, 16, 24, 32, 40, 56, 64
@@ -89,6 +90,21 @@ func (g *gen) multiply(k kind, two bool, low int) {
 	g.p("ADDQ $%d, BX", stepB)
 }
 
+// ahead prefetches what comes next into the second-level cache: from where R14 stands to the mark in field pf, which moves on by field
+// pfStep bytes.
+func (g *gen) ahead(name string) {
+	g.p("MOVQ %d(DI), AX", fPf)
+	g.p("ADDQ %d(DI), AX", fPfStep)
+	g.p("MOVQ AX, %d(DI)", fPf)
+	g.p("JMP %sreached", name)
+	g.label(name + "ahead")
+	g.p("PREFETCHT1 (R14)")
+	g.p("ADDQ $64, R14")
+	g.label(name + "reached")
+	g.p("CMPQ R14, AX")
+	g.p("JCS %sahead", name)
+}
+
 // spill writes the sums to the buffer at R15, 128 bytes a pixel.
 func (g *gen) spill(two bool) {
 	g.t(tilestore(0, r15, r9, 0))
@@ -135,6 +151,7 @@ func (g *gen) conv(k kind) {
 		g.p("VBROADCASTSS %d(DI), Z21", fHi)
 		g.p("VBROADCASTSS %d(DI), Z22", fRscale)
 	}
+	g.p("MOVQ %d(DI), R14", fPf)
 	g.label("tile")
 	g.p("MOVQ %d(DI), BX", fB)
 	g.p("MOVQ %d(DI), R10", fGroups)
@@ -158,6 +175,7 @@ func (g *gen) conv(k kind) {
 		g.p("MOVQ 8(R10), CX")
 		g.p("SHRQ $4, CX")
 		g.label(name + "step")
+		g.ahead(name)
 		g.multiply(k, two, fLow)
 		g.p("DECQ CX")
 		g.p("JNZ %sstep", name)

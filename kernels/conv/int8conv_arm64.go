@@ -1,0 +1,352 @@
+package conv
+
+import (
+	"slices"
+	"unsafe"
+
+	"fettle/kernels/cpu"
+)
+
+// qcArgs is what the 8-bit kernels with 16 inputs along the vector read. The offsets are known to _asm/arm64gen/conv8.go; TestOffsetsNEON
+// compares them.
+type qcArgs struct {
+	src, w, dst, scale, bias unsafe.Pointer
+	deltas                   *int64 // from the place of one step to that of the next
+	full, half, quads        int64  // steps of 16 inputs and of 8 that follow; fours of outputs
+	tiles                    *tile
+	nt, ps                   int64
+	lo, hi                   uint8
+	rscale                   float32
+	clip                     int64 // not 0: lo and hi bound more than a byte does
+	res                      unsafe.Pointer
+	_                        [8]byte
+	_                        [64]byte // where fours of outputs meet
+}
+
+// flipArgs is what the copies of rows read.
+type flipArgs struct {
+	src, dst      unsafe.Pointer
+	n, rows       int64 // vectors a row, rows
+	inRow, outRow int64
+	odd           int64 // from the row of the even vectors to that of the odd ones
+}
+
+// gatherArgs is what the gathering of windows reads.
+type gatherArgs struct {
+	src, dst  unsafe.Pointer
+	n, rows   int64 // pixels, rows of a window
+	inRow     int64
+	len, tail int64 // bytes of a row of a window, and of these behind the first vector
+	ps, size  int64 // bytes between windows in the input and in the copy
+}
+
+// neonConv is the 8-bit convolution for cores without dot products. The input is copied once with flipped top bits, and for stride 2 with
+// even and odd columns apart, so that the kernel, which reads it once for every four outputs, has products and sums only.
+// Of a first layer (fewer than 5 channels) windows are gathered, row by row of the output.
+type neonConv struct {
+	s     Shape
+	first bool
+	steps []int // 16 inputs each: block*taps + tap; of windows: one after the other
+	half  int   // of the steps, those at the end with at most 8 inputs
+	apart bool  // even and odd columns
+}
+
+func newNeonConv(s Shape, first bool) *neonConv {
+	c := &neonConv{s: s, first: first}
+	taps := s.KH * s.KW
+	n, inputs := ceilDiv(s.C, qBlk)*taps, s.C
+	if first {
+		inputs = taps * s.C
+		n, taps = ceilDiv(inputs, qBlk), 1
+	}
+	for i := range n {
+		c.steps = append(c.steps, i)
+	}
+	if r := inputs % qBlk; r > 0 && r <= 8 {
+		c.half = taps
+	}
+	c.apart = !first && s.SW == 2
+	return c
+}
+
+// window bounds the rows that gatherRows takes.
+const window = 32
+
+func (c *neonConv) flips() bool { return true }
+
+func (c *neonConv) wordsLen() int { return roundUp(c.s.M, 4) * len(c.steps) * qBlk / 4 }
+
+// packWeights writes [4 outputs][step][output][16 inputs] bytes.
+func (c *neonConv) packWeights(dst []float32, w []int8) {
+	s := c.s
+	taps := s.KH * s.KW
+	b := unsafe.Slice((*int8)(unsafe.Pointer(&dst[0])), 4*c.wordsLen())
+	for m := range s.M {
+		at := b[m/4*len(c.steps)*4*qBlk+m%4*qBlk:]
+		for i := range c.steps {
+			for k := range qBlk {
+				in, tap := i/taps*qBlk+k, i%taps
+				if c.first {
+					in, tap = (i*qBlk+k)%s.C, (i*qBlk+k)/s.C
+				}
+				if in < s.C && tap < taps {
+					at[i*4*qBlk+k] = w[(m*s.C+in)*taps+tap]
+				}
+			}
+		}
+	}
+}
+
+type neonConvBound struct {
+	*neonConv
+	packed   []float32
+	in, out  cpu.Layout
+	res      *cpu.Layout
+	deltas   []int64
+	kinds    []neonTiles // of the whole picture; of one row for a first layer
+	args     qcArgs
+	copy     flipArgs
+	gather   gatherArgs
+	plane    int // bytes of a block of channels in the copy
+	from     int // of the first pixel that is copied, in a plane of the input
+	scratch  int
+	parts    int // pieces of the tiles
+	work     int
+	wide     bool
+	copyRows int
+}
+
+// neonTiles are the tiles of a number of pixels.
+type neonTiles struct {
+	m     int
+	tiles []tile
+}
+
+func (c *neonConv) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) QBound {
+	s := c.s
+	b := &neonConvBound{neonConv: c, packed: packed, in: in, out: out, res: res, work: workers, wide: packed[3] != 0}
+	b.args = qcArgs{full: int64(len(c.steps) - c.half), half: int64(c.half), lo: uint8(packed[1]), hi: uint8(packed[2]), rscale: packed[0]}
+	if packed[1] > 0 || packed[2] < 255 {
+		b.args.clip = 1
+	}
+	if c.first {
+		b.bindWindows()
+	} else {
+		b.bindCopy()
+	}
+	b.args.deltas = &b.deltas[0]
+	b.parts = 1
+	if n := ceilDiv(s.M, qBlk); workers > 1 && n < 4*workers {
+		b.parts = ceilDiv(4*workers, n)
+	}
+	return b
+}
+
+// bindWindows: a row of the output at a time, the windows of its pixels side by side.
+func (b *neonConvBound) bindWindows() {
+	s := b.s
+	size := len(b.steps) * qBlk
+	b.deltas = slices.Repeat([]int64{qBlk}, len(b.steps))
+	b.args.ps = int64(size)
+	n := s.KW * s.C
+	b.gather = gatherArgs{n: int64(b.out.W), rows: int64(s.KH), inRow: int64(s.DH * b.in.Row()), len: int64(n), tail: int64(max(0, n-qBlk)), ps: int64(s.SW * s.C), size: int64(size)}
+	b.plane = roundUp(b.out.W*size+64, 64)
+	b.scratch = b.work * b.plane
+	b.tile(1, b.out.W, func(_, x int) int { return x * size })
+}
+
+// bindCopy lays out the copy: the rows and columns that the taps read.
+func (b *neonConvBound) bindCopy() {
+	s := b.s
+	rows, step := (b.out.H-1)*s.SH+(s.KH-1)*s.DH+1, 1
+	if s.KH == 1 { // only these are read
+		rows, step = b.out.H, s.SH
+	}
+	cols := (b.out.W-1)*s.SW + (s.KW-1)*s.DW + 1
+	row, odd := cols*qBlk, 0
+	if b.apart {
+		odd = (cols + 1) / 2 * qBlk
+	}
+	b.from = b.in.Pixel(-s.PadT, -s.PadL)
+	b.copy = flipArgs{n: int64(cols), rows: int64(rows), inRow: int64(step * b.in.Row()), outRow: int64(row), odd: int64(odd)}
+	b.copyRows = rows
+	h, w := b.out.H, b.out.W
+	if step*b.in.Row() == row && !b.apart { // one long row
+		b.copy.n, b.copy.rows, b.copyRows = int64(rows*cols), 1, 1
+	}
+	b.plane = roundUp(rows*row, 64)
+	b.scratch = s.N*ceilDiv(s.C, qBlk)*b.plane + 64
+	at := func(i int) int64 {
+		taps := s.KH * s.KW
+		ky, kx := i%taps/s.KW*s.DH, i%taps%s.KW*s.DW
+		o := i/taps*b.plane + ky*row
+		if b.apart {
+			return int64(o + kx%2*odd + kx/2*qBlk)
+		}
+		return int64(o + kx*qBlk)
+	}
+	for i := range b.steps {
+		d := int64(0)
+		if i+1 < len(b.steps) {
+			d = at(i+1) - at(i)
+		}
+		b.deltas = append(b.deltas, d)
+	}
+	down, across := s.SH*row, s.SW*qBlk
+	if s.KH == 1 {
+		down = row
+	}
+	if b.apart {
+		across = qBlk
+	}
+	b.args.ps = int64(across)
+	none := cpu.Border{}
+	if down == w*across && b.out.Border() == none && (b.res == nil || b.res.Border() == none) {
+		h, w = 1, h*w
+	}
+	b.tile(h, w, func(y, x int) int { return y*down + x*across })
+}
+
+// tile cuts h rows of w pixels into tiles of up to four.
+func (b *neonConvBound) tile(h, w int, at func(y, x int) int) {
+	b.kinds = make([]neonTiles, 5)
+	for y := range h {
+		x := 0
+		for _, m := range segments(w, 4) {
+			t := tile{a: int64(at(y, x)), c: int64(b.out.Pixel(y, x))}
+			if h == 1 && w > b.out.W { // one long row
+				t.c = int64(x * qBlk)
+			}
+			if b.res != nil {
+				t.r = int64(b.res.Pixel(y, x))
+				if h == 1 && w > b.out.W {
+					t.r = int64(x * qBlk)
+				}
+			}
+			b.kinds[m].m, b.kinds[m].tiles = m, append(b.kinds[m].tiles, t)
+			x += m
+		}
+	}
+	b.kinds = slices.DeleteFunc(b.kinds, func(k neonTiles) bool { return k.m == 0 })
+}
+
+// Scratch is the bytes of a run's scratch.
+func (b *neonConvBound) Scratch() int { return b.scratch }
+
+func (b *neonConvBound) OnQ(buf QBuffers) Run {
+	hold(buf.In, buf.Out, buf.Res, b.in, b.out, b.res)
+	if len(buf.Scratch) < b.scratch {
+		buf.Scratch = cpu.Aligned[uint8](b.scratch)
+	}
+	r := &neonConvRun{b: b, buf: buf, scratch: bytesPtr(buf.Scratch), args: slices.Repeat([]qcArgs{b.args}, b.work), copies: slices.Repeat([]flipArgs{b.copy}, b.work), gathers: slices.Repeat([]gatherArgs{b.gather}, b.work)}
+	r.kerns = neonConvKerns(!b.first && b.args.ps == qBlk, b.wide)
+	return r
+}
+
+func neonConvKerns(dense, wide bool) [5]func(*qcArgs) {
+	switch {
+	case dense && !wide:
+		return qcs1()
+	case dense:
+		return qcs1w()
+	case !wide:
+		return qcany()
+	}
+	return qcanyw()
+}
+
+// neonConvRun has one argument block a worker: arguments of kernels in tables escape.
+type neonConvRun struct {
+	b       *neonConvBound
+	buf     QBuffers
+	scratch unsafe.Pointer
+	kerns   [5]func(*qcArgs)
+	args    []qcArgs
+	copies  []flipArgs
+	gathers []gatherArgs
+}
+
+func (r *neonConvRun) Stages() int {
+	if r.b.first {
+		return 1
+	}
+	return 2
+}
+
+func (r *neonConvRun) Pieces(stage int) int {
+	b := r.b
+	switch {
+	case b.first:
+		return b.s.N * b.out.H
+	case stage == 0:
+		return b.s.N * ceilDiv(b.s.C, qBlk)
+	}
+	return b.s.N * ceilDiv(b.s.M, qBlk) * b.parts
+}
+
+func (r *neonConvRun) Piece(stage, i, worker int) {
+	b := r.b
+	switch {
+	case b.first:
+		r.row(i, worker)
+	case stage == 0:
+		r.flip(i, worker)
+	default:
+		n := ceilDiv(b.s.M, qBlk)
+		img, j := i/(n*b.parts), i%(n*b.parts)
+		src := unsafe.Add(r.scratch, img*ceilDiv(b.s.C, qBlk)*b.plane)
+		r.panel(&r.args[worker], src, img, 0, j/b.parts, j%b.parts, b.parts)
+	}
+}
+
+// flip copies a block of channels.
+func (r *neonConvRun) flip(i, worker int) {
+	b := r.b
+	n := ceilDiv(b.s.C, qBlk)
+	k := &r.copies[worker]
+	k.src = unsafe.Add(bytesPtr(r.buf.In), i/n*b.in.Image()+i%n*b.in.Plane()+b.from)
+	k.dst = unsafe.Add(r.scratch, i*b.plane)
+	if b.apart {
+		flipSplit(k)
+	} else {
+		flipRows(k)
+	}
+}
+
+// row gathers the windows of a row of the output and runs all panels over them.
+func (r *neonConvRun) row(i, worker int) {
+	b := r.b
+	img, y := i/b.out.H, i%b.out.H
+	k := &r.gathers[worker]
+	k.src = unsafe.Add(bytesPtr(r.buf.In), img*b.in.Image()+b.in.Pixel(y*b.s.SH-b.s.PadT, -b.s.PadL))
+	k.dst = unsafe.Add(r.scratch, worker*b.plane)
+	gatherRows(k)
+	for p := range ceilDiv(b.s.M, qBlk) {
+		r.panel(&r.args[worker], k.dst, img, y, p, 0, 1)
+	}
+}
+
+// panel runs part of of of the tiles, y rows further down, for 16 outputs.
+func (r *neonConvRun) panel(k *qcArgs, src unsafe.Pointer, img, y, p, part, of int) {
+	b := r.b
+	k.src = src
+	k.w = unsafe.Add(unsafe.Pointer(&b.packed[qHead]), p*4*len(b.steps)*4*qBlk)
+	scale := qHead + b.wordsLen()
+	k.scale = ptr(b.packed[scale+p*qBlk:])
+	k.bias = ptr(b.packed[scale+roundUp(b.s.M, qBlk)+p*qBlk:])
+	k.dst = unsafe.Add(bytesPtr(r.buf.Out), img*b.out.Image()+p*b.out.Plane()+y*b.out.Row())
+	if b.res != nil {
+		k.res = unsafe.Add(bytesPtr(r.buf.Res), img*b.res.Image()+p*b.res.Plane()+y*b.res.Row())
+	}
+	k.quads = int64(ceilDiv(min(qBlk, b.s.M-p*qBlk), 4))
+	for _, s := range b.kinds {
+		t := s.tiles[len(s.tiles)*part/of : len(s.tiles)*(part+1)/of]
+		per := max(1, callMults/(8*s.m*len(b.steps)*int(k.quads)))
+		for len(t) > 0 {
+			n := min(per, len(t))
+			k.tiles, k.nt = &t[0], int64(n)
+			r.kerns[s.m](k)
+			t = t[n:]
+		}
+	}
+}
