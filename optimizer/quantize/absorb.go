@@ -86,7 +86,7 @@ func (p pair) rectified(m *model.Model) string {
 		return ""
 	}
 	at := ""
-	if p.a.Domain == fettle && p.a.Str("activation", "none") == "Relu" {
+	if p.a.Domain == fettle && p.a.Str("activation", "none") == "relu" {
 		at = p.a.Outputs[0]
 	}
 	for v := p.a.Outputs[0]; ; {
