@@ -171,32 +171,6 @@ func pack(name string, m *model.Model) (*bundle.Bundle, error) {
 	return bundle.FromBytes(name, b.Bytes())
 }
 
-// DeployRequest says what to put where.
-type DeployRequest struct {
-	Model    *model.Model
-	Target   string
-	Name     string
-	Progress task.Progress
-	Asks     Asks
-}
-
-// Deploy puts a model on a board: missing chunks travel, the rename of the manifest is the commit.
-func (a *App) Deploy(ctx context.Context, q DeployRequest) (*Deployment, error) {
-	b, err := pack(q.Name, q.Model)
-	if err != nil {
-		return nil, err
-	}
-	var out *Deployment
-	err = a.with(ctx, q.Target, q.Asks, q.Progress, func(c *deploy.Conn) error {
-		r, err := c.Push(ctx, b, q.Progress)
-		if err == nil {
-			out = &Deployment{Target: q.Target, Deployment: r.Deployment, Sent: r.Sent}
-		}
-		return err
-	})
-	return out, err
-}
-
 // Rollback returns a deployment to the version before.
 func (a *App) Rollback(ctx context.Context, target, name string, asks Asks) (*Deployment, error) {
 	var out *Deployment

@@ -3,20 +3,25 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"fettle/app"
 	"fettle/internal/fail"
 )
 
 type deployCmd struct {
-	Model    string `arg:"" help:"ONNX file."`
-	Target   string `required:"" help:"Board."`
-	Name     string `help:"Name of the deployment; the file's name without one."`
-	Service  bool   `help:"Keep it running as a service."`
-	Shadow   string `help:"Run it beside the version before for this long first."`
-	MaxP99   string `name:"max-p99" help:"Take it back if its p99 is above this."`
-	MinAgree string `name:"min-agree" help:"Take it back if it agrees less than this."`
-	JSON     bool   `name:"json" help:"Print JSON."`
+	Model     string        `arg:"" help:"ONNX file."`
+	Target    []string      `required:"" help:"Board; several, with commas between them, at once."`
+	Name      string        `help:"Name of the deployment; the file's name without one."`
+	Service   bool          `help:"Keep it running as a service of the board's user."`
+	Samples   string        `help:"Folder of inputs for the health check; without one two random ones." placeholder:"DIR"`
+	Tolerance float64       `help:"Largest difference from this computer's outputs, as a share of the largest value; 0: 0.001, quantized 0.02."`
+	Shadow    time.Duration `help:"Run it beside the version before for this long first: 10m."`
+	MaxP99    time.Duration `name:"max-p99" help:"Take it back if its p99 is above this: 30ms."`
+	MinAgree  float64       `name:"min-agree" help:"Take it back if it agrees less than this share with the version before: 0.99; needs --shadow."`
+	Threads   int           `default:"1" help:"Workers of the trial and the service."`
+	NoHealth  bool          `name:"no-health" help:"No health check."`
+	JSON      bool          `name:"json" help:"Print JSON."`
 	login
 }
 
@@ -27,13 +32,11 @@ func (deployCmd) Help() string {
 
 // Run deploys.
 func (c deployCmd) Run(e *env) error {
-	for _, o := range []struct {
-		set  bool
-		name string
-	}{{c.Service, "service"}, {c.Shadow != "", "shadow"}, {c.MaxP99 != "", "max-p99"}, {c.MinAgree != "", "min-agree"}} {
-		if o.set {
-			return fail.New(fail.Unsupported, "--%s is not supported yet", o.name).At(fail.Where{Option: o.name}).Try("deploy without it")
-		}
+	switch {
+	case c.MinAgree > 0 && c.Shadow == 0:
+		return fail.New(fail.Usage, "--min-agree needs --shadow: agreement is seen when both versions run").At(fail.Where{Option: "min-agree"}).Try("add --shadow 10s")
+	case c.NoHealth && (c.Shadow > 0 || c.MaxP99 > 0 || c.Samples != ""):
+		return fail.New(fail.Usage, "--no-health excludes --shadow, --max-p99 and --samples").At(fail.Where{Option: "no-health"}).Try("leave it away")
 	}
 	m, err := e.app.Load(e.ctx, c.Model)
 	if err != nil {
@@ -43,13 +46,58 @@ func (c deployCmd) Run(e *env) error {
 	if name == "" {
 		name = app.BaseName(c.Model)
 	}
-	d, err := e.app.Deploy(e.ctx, app.DeployRequest{Model: m, Target: c.Target, Name: name, Progress: e.progress, Asks: c.asks(e, "")})
+	q := app.DeployRequest{Model: m, Name: name, Progress: e.progress, Asks: c.asks(e, ""), Service: c.Service, Health: app.HealthRule{None: c.NoHealth, Data: c.Samples,
+		Tolerance: c.Tolerance, MaxP99: c.MaxP99, MinAgree: c.MinAgree, Shadow: c.Shadow, Threads: c.Threads}}
+	all, err := e.app.DeployAll(e.ctx, q, c.Target)
 	if err != nil {
 		return err
 	}
-	return e.print(c.JSON, d, func(w io.Writer) {
-		fmt.Fprintf(w, "%s version %d is %s on %s: %s, of which %s travelled\n", d.Name, d.Version, d.State, d.Target, size(d.Bytes), size(d.Sent))
+	if len(all) == 1 {
+		if all[0].Err != nil {
+			return all[0].Err
+		}
+		return e.print(c.JSON, all[0].Deployment, func(w io.Writer) { printDeployed(w, all[0].Deployment) })
+	}
+	return c.several(e, all)
+}
+
+// several reports each board; the first that failed gives the exit code.
+func (c deployCmd) several(e *env, all []app.DeployResult) error {
+	var first error
+	for _, r := range all {
+		if r.Err != nil && first == nil {
+			first = r.Err
+		}
+	}
+	err := e.print(c.JSON, all, func(w io.Writer) {
+		for _, r := range all {
+			if r.Err == nil {
+				printDeployed(w, r.Deployment)
+			} else {
+				fmt.Fprintf(w, "%s: %v\n", r.Target, r.Err)
+			}
+		}
 	})
+	if first == nil || err != nil || c.JSON {
+		if first != nil && err == nil {
+			return errNo
+		}
+		return err
+	}
+	return first
+}
+
+func printDeployed(w io.Writer, d *app.Deployment) {
+	fmt.Fprintf(w, "%s version %d is %s on %s: %s, of which %s travelled\n", d.Name, d.Version, d.State, d.Target, size(d.Bytes), size(d.Sent))
+	if h := d.Health; h != nil {
+		fmt.Fprintf(w, "  %d samples differ from this computer by %.2g of their largest value at most, %.2g is allowed\n", h.Samples, h.MaxError, h.Tolerance)
+		if h.Runs > 0 {
+			fmt.Fprintf(w, "  p99 %s, p50 %s of %d inferences\n", ms(float64(h.P99Ns)), ms(float64(h.P50Ns)), h.Runs)
+		}
+		if h.Shadow > 0 {
+			fmt.Fprintf(w, "  beside the version before: %d inferences, %.2f %% agree, p50 %s, before %s\n", h.Shadow, 100*h.Agree, ms(float64(h.P50Ns)), ms(float64(h.BeforeP50)))
+		}
+	}
 }
 
 type rollbackCmd struct {
@@ -97,6 +145,9 @@ func (c deploymentsCmd) Run(e *env) error {
 	return e.print(c.JSON, list, func(w io.Writer) {
 		for _, d := range list {
 			fmt.Fprintf(w, "%-20s version %d, %s, %.12s, %s", d.Name, d.Version, d.State, d.SHA256, size(d.Bytes))
+			if d.Trial != "" {
+				fmt.Fprintf(w, ", a trial was cut at: %s", d.Trial)
+			}
 			if d.Previous > 0 {
 				fmt.Fprintf(w, ", before: version %d", d.Previous)
 			}
