@@ -17,6 +17,7 @@ type ConvertRequest struct {
 	Shapes  map[string][]int // inputs to fix
 	Opset   int              // least ai.onnx opset, 0: as it is
 	Extract string           // A..B: the part from value A to value B; several joined by commas
+	Level   string           // int4: the upper halves of nested weights alone; "": as it is
 }
 
 // Convert writes a model in another form.
@@ -29,6 +30,11 @@ func (a *App) Convert(ctx context.Context, q ConvertRequest) (*Inspection, error
 	m, err := a.Load(ctx, q.In)
 	if err != nil {
 		return nil, err
+	}
+	if q.Level != "" {
+		if m, err = levelFile(m, q.Level); err != nil {
+			return nil, fail.In(err, "convert", fail.Where{File: q.In})
+		}
 	}
 	if m, err = m.WithInputShapes(q.Shapes); err != nil {
 		return nil, fail.In(err, "convert", fail.Where{File: q.In})

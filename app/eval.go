@@ -18,6 +18,7 @@ type EvalRequest struct {
 	Preprocess string
 	Task       string // "classify" or "" for it
 	Limit      int    // items, 0: all
+	Levels     Levels // of nested weights
 	Progress   task.Progress
 }
 
@@ -39,6 +40,9 @@ func (a *App) Eval(ctx context.Context, q EvalRequest) (*score.Result, error) {
 	pre, err := preprocessOf(m, q.Preprocess, q.Data)
 	if err != nil {
 		return nil, err
+	}
+	if q.Levels.Level != "" {
+		return a.evalLevels(ctx, m, ref, pre, q)
 	}
 	return a.evalModel(ctx, m, ref, q.Data, pre, q.Limit, q.Progress)
 }
@@ -62,6 +66,11 @@ func (a *App) evalModel(ctx context.Context, m, ref *model.Model, data string, p
 		return nil, err
 	}
 	defer done()
+	return a.evalRun(ctx, set, run, ref, limit, p)
+}
+
+// evalRun scores run on set, and against ref where there is one.
+func (a *App) evalRun(ctx context.Context, set *dataset.Set, run score.Run, ref *model.Model, limit int, p task.Progress) (*score.Result, error) {
 	total := int64(set.Len())
 	if limit > 0 {
 		total = min(total, int64(limit))

@@ -32,6 +32,7 @@ type RunRequest struct {
 	Pack       string // auto, small or fast: what packed weights may need; "" is auto
 	Precision  string // exact or fast; "" is exact
 	Fresh      bool   // neither use nor keep a prepared plan
+	Levels     Levels // of nested weights
 }
 
 // RunResult is what came out; the tensors are in order.
@@ -41,7 +42,9 @@ type RunResult struct {
 	LoadNs  int64        `json:"load_ns"` // from the model's structure to a session
 	Names   []string     `json:"-"`
 
-	Prepared bool                     `json:"prepared"` // the weights were mapped from a prepared plan
+	Prepared bool                     `json:"prepared"`         // the weights were mapped from a prepared plan
+	Level    string                   `json:"level,omitempty"`  // of nested weights, that gave the outputs
+	Margin   *float64                 `json:"margin,omitempty"` // of the int4 level, where it was asked first
 	Tensors  map[string]*model.Tensor `json:"-"`
 }
 
@@ -66,10 +69,18 @@ func (a *App) Run(ctx context.Context, q RunRequest) (*RunResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	if q.Levels.Level != "" {
+		return a.runLevels(ctx, m, in, q)
+	}
+	return a.runModel(ctx, m, in, q, "")
+}
+
+// runModel is Run of an open model. level is part of the name of its prepared plan.
+func (a *App) runModel(ctx context.Context, m *model.Model, in map[string]*model.Tensor, q RunRequest, level string) (*RunResult, error) {
 	opt := runOptions(in, q.Threads)
 	opt.Pack, opt.Precision = q.Pack, q.Precision
-	if !q.Fresh {
-		opt.Cache, opt.ModelID = a.plans(), modelID(m, q.Model, q.Optimize)
+	if id := modelID(m, q.Model, q.Optimize); !q.Fresh && id != "" {
+		opt.Cache, opt.ModelID = a.plans(), id+level
 	}
 	load := time.Now()
 	s, err := runtimes.Open(ctx, a.engine, opt, func() (*model.Model, error) {

@@ -24,6 +24,7 @@ type Result struct {
 	Interval  [2]float64 `json:"interval"`            // Wilson, 95 %, of Score, or of Agreement without labels
 	Agreement *Agreement `json:"agreement,omitempty"` // nil without reference
 	PerClass  []Class    `json:"per_class,omitempty"`
+	Twice     *int       `json:"twice,omitempty"` // items that both levels of nested weights computed; nil where one level ran
 }
 
 // Agreement compares with a reference model, item by item.

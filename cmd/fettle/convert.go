@@ -16,6 +16,7 @@ type convertCmd struct {
 	Shape   []string `help:"Fix an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
 	Opset   int      `help:"Raise the ai.onnx opset to at least this."`
 	Extract string   `help:"Write only the part from value A to value B: A..B."`
+	Level   string   `enum:",int4" default:"" help:"Of nested weights: int4 writes their upper halves alone."`
 	JSON    bool     `name:"json" help:"Print JSON."`
 }
 
@@ -30,7 +31,7 @@ func (c convertCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	in, err := e.app.Convert(e.ctx, app.ConvertRequest{In: c.In, Out: c.Out, Shapes: shapes, Opset: c.Opset, Extract: c.Extract})
+	in, err := e.app.Convert(e.ctx, app.ConvertRequest{In: c.In, Out: c.Out, Shapes: shapes, Opset: c.Opset, Extract: c.Extract, Level: c.Level})
 	if err != nil {
 		return err
 	}

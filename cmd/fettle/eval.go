@@ -14,7 +14,8 @@ type evalCmd struct {
 	Preprocess string `help:"File with the block that says how a picture becomes a tensor."`
 	Task       string `default:"classify" help:"What the outputs mean: classify."`
 	Limit      int    `help:"Score at most this many items, spread evenly."`
-	JSON       bool   `name:"json" help:"Print JSON."`
+	LevelFlags `embed:""`
+	JSON       bool `name:"json" help:"Print JSON."`
 }
 
 // Help gives an example that works.
@@ -24,7 +25,11 @@ func (evalCmd) Help() string {
 
 // Run scores.
 func (c evalCmd) Run(e *env) error {
-	r, err := e.app.Eval(e.ctx, app.EvalRequest{Model: c.Model, Reference: c.Reference, Data: c.Data, Preprocess: c.Preprocess, Task: c.Task,
+	levels, err := c.levels()
+	if err != nil {
+		return err
+	}
+	r, err := e.app.Eval(e.ctx, app.EvalRequest{Levels: levels, Model: c.Model, Reference: c.Reference, Data: c.Data, Preprocess: c.Preprocess, Task: c.Task,
 		Limit: c.Limit, Progress: e.progress})
 	if err != nil {
 		return err
@@ -32,6 +37,9 @@ func (c evalCmd) Run(e *env) error {
 	return e.print(c.JSON, r, func(w io.Writer) {
 		if r.Score != nil {
 			fmt.Fprintf(w, "%s %.2f %% of %d (%.2f to %.2f %%, 95 %%)\n", r.Metric, 100**r.Score, r.N, 100*r.Interval[0], 100*r.Interval[1])
+		}
+		if r.Twice != nil {
+			fmt.Fprintf(w, "%d of %d items computed by both levels\n", *r.Twice, r.N)
 		}
 		if g := r.Agreement; g != nil {
 			fmt.Fprintf(w, "agrees with the reference on %.2f %% of %d (%.2f to %.2f %%), KL %.4g, %d gained, %d lost\n", 100*g.Top1, r.N,

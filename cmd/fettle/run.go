@@ -3,6 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
+	"strconv"
+	"time"
 
 	"fettle/app"
 	"fettle/internal/fail"
@@ -19,7 +22,9 @@ type runCmd struct {
 	Precision  string   `default:"exact" enum:"exact,fast" help:"fast: products may err by 1e-5 of the largest output of their layer; needs AMX with bf16."`
 	Pack       string   `default:"auto" enum:"auto,small,fast" help:"Packed weights: small takes no algorithm that needs much more memory than the file's weights, fast any; auto: small where memory is short."`
 	NoCache    bool     `help:"Neither use nor keep a prepared plan."`
-	JSON       bool     `name:"json" help:"Print JSON."`
+	LevelFlags `embed:""`
+	Deadline   time.Duration `help:"With --level auto: int8 is not asked where it would not be done so long after the start." placeholder:"50ms"`
+	JSON       bool          `name:"json" help:"Print JSON."`
 }
 
 // Help gives an example that works.
@@ -32,7 +37,12 @@ func (c runCmd) Run(e *env) error {
 	if err := onlyFettle(c.Runtime); err != nil {
 		return err
 	}
-	r, err := e.app.Run(e.ctx, app.RunRequest{Model: c.Model, Inputs: c.Input, Preprocess: c.Preprocess, Threads: c.Threads, Optimize: c.Optimize, Precision: c.Precision, Pack: c.Pack, Fresh: c.NoCache})
+	levels, err := c.levels()
+	if err != nil {
+		return err
+	}
+	levels.Deadline = c.Deadline
+	r, err := e.app.Run(e.ctx, app.RunRequest{Levels: levels, Model: c.Model, Inputs: c.Input, Preprocess: c.Preprocess, Threads: c.Threads, Optimize: c.Optimize, Precision: c.Precision, Pack: c.Pack, Fresh: c.NoCache})
 	if err != nil {
 		return err
 	}
@@ -49,6 +59,13 @@ func (c runCmd) Run(e *env) error {
 			}
 			fmt.Fprintln(w)
 		}
+		if r.Level != "" {
+			fmt.Fprintf(w, "level %s", r.Level)
+			if r.Margin != nil {
+				fmt.Fprintf(w, ", margin of int4 %.4f", *r.Margin)
+			}
+			fmt.Fprintln(w)
+		}
 		fmt.Fprintf(w, "%s\n", ms(float64(r.TotalNs)))
 	})
 }
@@ -59,4 +76,23 @@ func onlyFettle(name string) error {
 		return fail.New(fail.Unsupported, "runtime %q is not supported", name).At(fail.Where{Option: "runtime"}).Try("use fettle")
 	}
 	return nil
+}
+
+// LevelFlags say which level of nested weights computes.
+type LevelFlags struct {
+	Level string `enum:",int4,int8,auto" default:"" help:"Of nested weights: int4, int8, or auto, which asks int4 first and int8 where it is not sure."`
+	Tau   string `help:"With --level auto: int8 is asked where the two largest probabilities of int4 differ by less; inf: always. Default: what the file suggests." placeholder:"0.3"`
+}
+
+func (c LevelFlags) levels() (app.Levels, error) {
+	out := app.Levels{Level: c.Level}
+	if c.Tau == "" {
+		return out, nil
+	}
+	tau, err := strconv.ParseFloat(c.Tau, 64)
+	if err != nil || math.IsNaN(tau) || tau < 0 {
+		return out, fail.New(fail.Usage, "%q is no margin", c.Tau).At(fail.Where{Option: "tau"}).Try("give a number from 0 to 1, or inf")
+	}
+	out.Tau = &tau
+	return out, nil
 }

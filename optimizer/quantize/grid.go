@@ -21,14 +21,21 @@ type precision struct {
 // reader of opset 21 takes.
 // The narrow types use the number without a positive counterpart, as one of 16 or 8 steps is much to give away.
 var precisions = map[string]precision{
-	"int8": {dtype: model.Int8, lo: -127, hi: 127, scaled: true, opset: minOpset, ir: minIR},
-	"int4": {dtype: model.Int4, lo: -8, hi: 7, scaled: true, opset: 21, ir: 10},
-	"int3": {dtype: model.Int4, lo: -4, hi: 3, scaled: true, opset: 21, ir: 10},
-	"int2": {dtype: model.Int4, lo: -2, hi: 1, scaled: true, opset: 21, ir: 10},
-	"fp8":  {dtype: model.Float8E4M3FN, lo: -448, hi: 448, scaled: true, opset: 19, ir: 9},
-	"fp16": {dtype: model.Float16, most: 65504, opset: minOpset, ir: minIR},
-	"bf16": {dtype: model.BFloat16, most: math.MaxFloat32, opset: minOpset, ir: minIR},
+	"int8":   {dtype: model.Int8, lo: -127, hi: 127, scaled: true, opset: minOpset, ir: minIR},
+	"nested": {dtype: model.Int8, lo: -nestedMost, hi: nestedMost, scaled: true, opset: minOpset, ir: minIR},
+	"int4":   {dtype: model.Int4, lo: -8, hi: 7, scaled: true, opset: 21, ir: 10},
+	"int3":   {dtype: model.Int4, lo: -4, hi: 3, scaled: true, opset: 21, ir: 10},
+	"int2":   {dtype: model.Int4, lo: -2, hi: 1, scaled: true, opset: 21, ir: 10},
+	"fp8":    {dtype: model.Float8E4M3FN, lo: -448, hi: 448, scaled: true, opset: 19, ir: 9},
+	"fp16":   {dtype: model.Float16, most: 65504, opset: minOpset, ir: minIR},
+	"bf16":   {dtype: model.BFloat16, most: math.MaxFloat32, opset: minOpset, ir: minIR},
 }
+
+// nestedMost is the largest int8 weight whose upper half is at most 7; that of its negative is -7.
+const nestedMost = 119
+
+// nested reports whether the upper halves of the integers are used alone, too.
+func (p precision) nested() bool { return p.dtype == model.Int8 && p.hi == nestedMost }
 
 // blockOpset is where DequantizeLinear got blocks; blockIR is what that opset came with.
 const blockOpset, blockIR = 21, 10

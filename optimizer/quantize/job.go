@@ -55,7 +55,7 @@ func newJob(ctx context.Context, env *optimizer.Env, o Options, m *model.Model) 
 			return nil, err
 		}
 	}
-	if j.tunes() || o.Weights == "mixed" || o.MaxDrop < 100 {
+	if j.tunes() || o.Weights == "mixed" || o.Weights == "nested" || o.MaxDrop < 100 {
 		return j, j.load(ctx)
 	}
 	return j, nil
@@ -193,6 +193,11 @@ func (j *job) run(ctx context.Context) (*model.Model, []optimizer.Finding, error
 		}
 		j.found = append(j.found, more...)
 	}
+	if j.o.Weights == "nested" {
+		if out, err = j.nest(ctx, w, out); err != nil {
+			return nil, nil, err
+		}
+	}
 	found := w.sel.found
 	for i := range found {
 		if found[i].Outcome == optimizer.Applied && len(found[i].Nodes) > 0 {
@@ -214,11 +219,11 @@ func (j *job) make(ctx context.Context, p plan) (*written, *model.Model, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	near, err := j.judge(ctx, w.model)
+	near, err := j.judgeLevels(ctx, w, w.model)
 	if err != nil {
 		return nil, nil, err
 	}
-	tuned, err := j.judge(ctx, out)
+	tuned, err := j.judgeLevels(ctx, w, out)
 	if err != nil {
 		return nil, nil, err
 	}

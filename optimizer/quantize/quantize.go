@@ -34,7 +34,7 @@ import (
 
 // Options are the options of quantize.
 type Options struct {
-	Weights     string  `opt:"weights" enum:"int8 int4 int3 int2 fp16 bf16 fp8 mixed" help:"type of the weights in the file; mixed: one for each layer, by what it costs and saves"`
+	Weights     string  `opt:"weights" enum:"int8 int4 int3 int2 fp16 bf16 fp8 mixed nested" help:"type of the weights in the file; mixed: one for each layer, by what it costs and saves; nested: int8 whose upper halves are int4 weights, chosen at run time, best with rounding gptq"`
 	Activations string  `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; none: weights only; dynamic: bytes with the scale of each run"`
 	Rounding    string  `opt:"rounding" enum:"nearest gptq adaround auto" help:"how a weight chooses between two steps; gptq makes up for the errors of a layer's other weights on calibration data, adaround decides for all weights of a layer together by descent, auto takes for each layer what held-out items favour" paper:"Frantar et al. 2023, arXiv:2210.17323; Nagel et al. 2020, arXiv:2004.10568"`
 	Rounds      int     `opt:"rounds" min:"50" max:"20000" help:"steps of the descent of rounding adaround and auto"`
@@ -93,9 +93,17 @@ func (p *pass) supported() error {
 	if p.o.Weights == "mixed" && p.o.Block > 0 {
 		return fail.New(fail.Unsupported, "weights = \"mixed\" in blocks is not supported").At(fail.Where{Option: "block"}).Try("set block to 0")
 	}
-	if p.o.Activations != "none" && p.o.Weights != "int8" {
+	if p.o.Weights == "nested" && (p.o.Activations == "dynamic" || p.o.ReduceRange || p.o.Export == "matmulnbits" || p.o.Block > 0) {
+		return fail.New(fail.Unsupported, "weights = \"nested\" with dynamic activations, reduce_range, blocks or export = \"matmulnbits\" is not supported").
+			At(fail.Where{Option: "weights"}).Try("leave them at their defaults")
+	}
+	if p.o.Weights == "nested" && (p.o.Rounding == "adaround" || p.o.Rounding == "auto" || !p.o.PerChannel) {
+		return fail.New(fail.Unsupported, "weights = \"nested\" with rounding = %q or one scale for a layer is not supported", p.o.Rounding).
+			At(fail.Where{Option: "rounding"}).Try("use rounding = \"gptq\" and per_channel = true")
+	}
+	if p.o.Activations != "none" && p.o.Weights != "int8" && p.o.Weights != "nested" {
 		return fail.New(fail.Unsupported, "weights = %q with integers between the layers is not supported", p.o.Weights).
-			At(fail.Where{Option: "weights"}).Try("use activations = \"none\" or weights = \"int8\"")
+			At(fail.Where{Option: "weights"}).Try("use activations = \"none\", or weights = \"int8\" or \"nested\"")
 	}
 	b := p.o.Block
 	if b == 0 {

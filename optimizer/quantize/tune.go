@@ -279,7 +279,7 @@ func (l *lot) solve(ctx context.Context) string {
 		l.by, l.refit = pick.by, l.refit || pick.refit
 		for i := range l.group {
 			near, best := kinds[0].rows[i], pick.rows[i]
-			if near.err[0] <= best.err[0] {
+			if near.err[0] <= best.err[0] && !precisions[l.p.l.as].nested() { // the upper halves gain in any case
 				best = near
 				l.nearest++
 			}
@@ -345,6 +345,16 @@ func (l *lot) kinds(ctx context.Context, sides []*side, g int) ([]kind, error) {
 	for i := range l.group {
 		plain[i], near[i] = l.weights(g*l.group+i), l.near(g*l.group+i)
 	}
+	best := func(i int, goal []float64) row { return l.choice(g*l.group+i).best([]*factor{a, b}, goal) }
+	if precisions[l.p.l.as].nested() {
+		whole, _ := s.moments(false)
+		d := damped(whole, k, damping)
+		u, v := newFactor(d, k, natural), newFactor(d, k, falling)
+		if u == nil || v == nil {
+			return nil, nil
+		}
+		best = func(i int, goal []float64) row { return l.choice(g*l.group+i).halves([]*factor{u, v}, a, goal) }
+	}
 	out := []kind{{by: "nearest", rows: near}}
 	for _, t := range []struct {
 		refit bool
@@ -352,7 +362,7 @@ func (l *lot) kinds(ctx context.Context, sides []*side, g int) ([]kind, error) {
 	}{{false, plain}, {true, goal}} {
 		columns := make([]stored, l.group)
 		err := l.each(ctx, func(i int) {
-			columns[i] = l.store(l.choice(g*l.group+i).best([]*factor{a, b}, t.goals[i]), t.goals[i], plain[i], s)
+			columns[i] = l.store(best(i, t.goals[i]), t.goals[i], plain[i], s)
 		})
 		if err != nil {
 			return nil, err
@@ -445,7 +455,7 @@ func orders(h []float64, k int) (natural, falling []int) {
 // choice is the grid of channel c.
 func (l *lot) choice(c int) choice {
 	g := l.p.grid
-	ch := choice{lo: g.lo, hi: g.hi, free: l.scaled() && l.p.l.as != "int8"}
+	ch := choice{lo: g.lo, hi: g.hi, free: l.scaled() && precisions[l.p.l.as].dtype != model.Int8}
 	if g.block > 0 {
 		ch.fixed = make([]float64, l.width)
 		for k := range ch.fixed {
