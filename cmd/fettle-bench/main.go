@@ -112,6 +112,10 @@ func bench(ctx context.Context, o options) error {
 // they load it, ours runs it as written, so the recipe "standard" comes before. Quantized, both have gone through the same quantizer with the
 // same data: theirs behind fold-batchnorm, with values of uint8, which is the form that ONNX Runtime has integer kernels for.
 func models(ctx context.Context, o options) (theirs, ours *model.Model, err error) {
+	if o.file != "" {
+		m, err := onnx.ReadFile(ctx, o.file, onnx.DefaultBudget())
+		return m, m, err
+	}
 	m, err := sample.Build(o.network)
 	if err != nil {
 		return nil, nil, err
