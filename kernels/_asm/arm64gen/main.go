@@ -30,6 +30,7 @@ func sets() []set {
 		{"dw_neon", "conv", dwKernels},
 		{"wino_neon", "conv", winoKernels},
 		{"int8_neon", "conv", int8Kernels},
+		{"conv8_neon", "conv", conv8Kernels},
 		{"dw8_neon", "conv", dw8Kernels},
 		{"gemm_neon", "gemm", gemmKernels},
 		{"eltwise_neon", "eltwise", eltwiseKernels},

@@ -1,0 +1,349 @@
+package main
+
+import (
+	"fmt"
+
+	. "fettle/kernels/_asm/arm64gen/asm"
+)
+
+// Convolution in 8 bit without dot products, 16 inputs along the vector: m pixels by up to 16 outputs, four at a time. Inputs are signed
+// already (the driver copies them with the top bit flipped), so nothing but products and sums is left of a step: of 16 inputs of 4 pixels
+// by 4 outputs 16 SMULL, SMLAL2 and SADALP each for 2 loads and half a load of distances. Two products fit in 16 bits unless both
+// weights and inputs are -128: weights with -128 take the kernels of the suffix w.
+//
+// Four outputs of four pixels leave as 16 bytes for a piece of memory in the argument; four of these leave by one ST4, which puts
+// them in the order of the layout.
+//
+// Registers: sums V0-V15, four a pixel; pixels V16-V19; weights V20-V23; products V24-V31.
+const ( // general registers by role
+	nSrc, nW, nDst, nScale, nBias, nDeltas, nP1, nP2, nQuads  X = 1, 2, 3, 4, 5, 6, 7, 8, 9
+	nTile, nTiles, nStash, nWp, nPix, nP, nD, nStep, nStep2   X = 10, 11, 12, 13, 14, 15, 16, 17, 19
+	nK, nQ, nSp, nBp, nSt, nTmp, nP3                          X = 20, 21, 22, 23, 24, 25, 26
+	nArgK, nArgHalf, nArgPS, nArgLo, nArgHi, nArgRS, nArgClip   = 48, 56, 88, 96, 97, 100, 104
+	nArgRes, nArgStash                                          = 112, 128
+)
+
+func conv8Kernels(g *gen) {
+	for _, wide := range []bool{false, true} {
+		for _, dense := range []bool{true, false} {
+			for m := 1; m <= 4; m++ {
+				g.conv8(m, dense, wide)
+			}
+			g.table(conv8Table(dense, wide), "qcArgs", 5, func(i int) string {
+				if i == 0 {
+					return ""
+				}
+				return conv8Name(i, dense, wide)
+			})
+		}
+	}
+	g.flipRows("flipRows", false)
+	g.flipRows("flipSplit", true)
+	g.gatherRows()
+}
+
+func conv8Table(dense, wide bool) string {
+	return "qc" + map[bool]string{true: "s1", false: "any"}[dense] + map[bool]string{true: "w", false: ""}[wide]
+}
+
+func conv8Name(m int, dense, wide bool) string {
+	return fmt.Sprintf("qc%dx16%s", m, conv8Table(dense, wide)[2:])
+}
+
+func (g *gen) conv8(m int, dense, wide bool) {
+	how := "pixels side by side"
+	if !dense {
+		how = "pixels at any distance"
+	}
+	if wide {
+		how += "; any weights"
+	}
+	g.kernel(conv8Name(m, dense, wide), "qcArgs", fmt.Sprintf("sums %d pixels by 16 channels a tile in 8 bit, 16 inputs a step; %s.", m, how))
+	for _, l := range []struct {
+		off int
+		r   X
+	}{{0, nSrc}, {8, nW}, {16, nDst}, {24, nScale}, {32, nBias}, {40, nDeltas}, {64, nQuads}, {72, nTile}, {80, nTiles}} {
+		g.load(l.off, l.r)
+	}
+	g.G("ADD $%d, R0, %v", nArgStash, nStash)
+	ptr := []X{nP, nP1, nP2, nP3}[:m]
+	load := func(step X) {
+		if dense {
+			g.LD1P(vr(16, m), nP, step)
+		} else {
+			for p := range m {
+				g.LD1P(vr(16+p, 1), ptr[p], step)
+			}
+		}
+		g.LD1P(vr(20, 4), nWp, XZR)
+	}
+	// products of pixels by outputs, eight at a time; first begins the sums
+	words := func(first, half bool) {
+		fold := g.SADALP
+		for at := 0; at < 4*m; at += 8 {
+			end := min(at+8, 4*m)
+			each := func(f func(t, x, w VReg, acc VReg)) {
+				for i := at; i < end; i++ {
+					f(V[24+i-at], V[16+i/4], V[20+i%4], V[i])
+				}
+			}
+			begin := fold
+			if first {
+				begin = g.SADDLP
+			}
+			each(func(t, x, w, _ VReg) { g.SMULL(t.H8, x.B8, w.B8) })
+			switch {
+			case half:
+				each(func(t, _, _, acc VReg) { begin(acc.S4, t.H8) })
+			case wide:
+				each(func(t, _, _, acc VReg) { begin(acc.S4, t.H8) })
+				each(func(t, x, w, _ VReg) { g.SMULL(t.H8, x.B16, w.B16) })
+				each(func(t, _, _, acc VReg) { fold(acc.S4, t.H8) })
+			default:
+				each(func(t, x, w, _ VReg) { g.SMLAL(t.H8, x.B16, w.B16) })
+				each(func(t, _, _, acc VReg) { begin(acc.S4, t.H8) })
+			}
+		}
+	}
+	tile, quad, pairs, odd, half, halves, fold, none := g.NewLabel("tile"), g.NewLabel("quad"), g.NewLabel("pairs"), g.NewLabel("odd"), g.NewLabel("half"), g.NewLabel("halves"), g.NewLabel("fold"), g.NewLabel("none")
+	g.Label(tile)
+	g.G("MOVD 0(%v), %v", nTile, nPix)
+	g.G("ADD %v, %v, %v", nSrc, nPix, nPix)
+	g.G("MOVD %v, %v", nW, nWp)
+	g.G("MOVD %v, %v", nScale, nSp)
+	g.G("MOVD %v, %v", nBias, nBp)
+	g.G("MOVD %v, %v", nStash, nSt)
+	g.G("MOVD %v, %v", nQuads, nQ)
+	g.Label(quad)
+	g.G("MOVD %v, %v", nPix, nP)
+	if !dense && m > 1 {
+		g.G("MOVD %d(R0), %v", nArgPS, nTmp)
+		for p := 1; p < m; p++ {
+			g.G("ADD %v, %v, %v", nTmp, ptr[p-1], ptr[p])
+		}
+	}
+	g.G("MOVD %v, %v", nDeltas, nD)
+	g.G("MOVD %d(R0), %v", nArgK, nK)
+	g.G("CBZ %v, %s", nK, none)
+	g.G("MOVD.P 8(%v), %v", nD, nStep)
+	load(nStep)
+	words(true, false)
+	g.G("SUBS $3, %v, %v", nK, nK)
+	g.G("BLT %s", odd)
+	g.Label(pairs)
+	g.G("LDP.P 16(%v), (%v, %v)", nD, nStep, nStep2)
+	load(nStep)
+	words(false, false)
+	load(nStep2)
+	words(false, false)
+	g.G("SUBS $2, %v, %v", nK, nK)
+	g.G("BGE %s", pairs)
+	g.Label(odd)
+	g.G("TBZ $0, %v, %s", nK, half)
+	g.G("MOVD.P 8(%v), %v", nD, nStep)
+	load(nStep)
+	words(false, false)
+	g.Label(half)
+	g.G("MOVD %d(R0), %v", nArgHalf, nK)
+	g.G("CBZ %v, %s", nK, fold)
+	g.Label(halves)
+	g.G("MOVD.P 8(%v), %v", nD, nStep)
+	load(nStep)
+	words(false, true)
+	g.G("SUBS $1, %v, %v", nK, nK)
+	g.G("BNE %s", halves)
+	g.Label(fold)
+	for p := range m {
+		t, u := V[24+2*p], V[25+2*p]
+		g.ADDP(t.S4, V[4*p].S4, V[4*p+1].S4)
+		g.ADDP(u.S4, V[4*p+2].S4, V[4*p+3].S4)
+	}
+	for p := range m {
+		g.ADDP(V[16+p].S4, V[24+2*p].S4, V[25+2*p].S4)
+	}
+	g.store8(m)
+	g.G("SUBS $1, %v, %v", nQ, nQ)
+	g.G("BNE %s", quad)
+	g.leave8(m)
+	g.G("ADD $24, %v, %v", nTile, nTile)
+	g.G("SUBS $1, %v, %v", nTiles, nTiles)
+	g.G("BNE %s", tile)
+	g.G("RET")
+	g.Label(none) // up to 8 inputs
+	for i := range 4 * m {
+		g.ZERO(V[i])
+	}
+	g.G("B %s", half)
+}
+
+// store8 rounds sum*scale + bias + residual*rscale of four outputs of m pixels in V16... to the next 16 bytes of the stash.
+func (g *gen) store8(m int) {
+	nores := g.NewLabel("nores")
+	g.LDRP(V[20], nSp, 16)
+	g.LDRP(V[21], nBp, 16)
+	for p := range m {
+		g.SCVTF(V[16+p].S4, V[16+p].S4)
+		g.MOV(V[24+p], V[21])
+	}
+	for p := range m {
+		g.FMLA(V[24+p].S4, V[16+p].S4, V[20].S4)
+	}
+	g.G("MOVD %d(R0), %v", nArgRes, nTmp)
+	g.G("CBZ %v, %s", nTmp, nores)
+	g.G("MOVD 16(%v), %v", nTile, nStep)
+	g.G("ADD %v, %v, %v", nStep, nTmp, nTmp)
+	g.G("SUB %v, %v, %v", nStash, nSt, nStep)
+	g.G("ADD %v>>2, %v, %v", nStep, nTmp, nTmp)
+	g.G("ADD $%d, R0, %v", nArgRS, nStep)
+	g.LDnR(vr(22, 1), V[0].S4, nStep)
+	for p := range m {
+		g.G("FMOVS %d(%v), F23", 16*p, nTmp)
+		g.UXTL(V[23].H8, V[23].B8)
+		g.UXTL(V[23].S4, V[23].H4)
+		g.SCVTF(V[23].S4, V[23].S4)
+		g.FMLA(V[24+p].S4, V[23].S4, V[22].S4)
+	}
+	g.Label(nores)
+	for p := range m {
+		g.FCVTNS(V[16+p].S4, V[24+p].S4)
+	}
+	for p := range m {
+		d := V[20+p/2]
+		if p%2 == 0 {
+			g.SQXTN(d.H4, V[16+p].S4)
+		} else {
+			g.SQXTN(d.H8, V[16+p].S4)
+		}
+	}
+	g.SQXTUN(V[22].B8, V[20].H8)
+	if m > 2 {
+		g.SQXTUN(V[22].B16, V[21].H8)
+	}
+	g.STRP(V[22], nSt, 16)
+}
+
+// leave8 clamps the stash and stores m pixels of 16 outputs.
+func (g *gen) leave8(m int) {
+	whole := g.NewLabel("whole")
+	g.LD1(vr(0, 4), nStash)
+	g.G("MOVD %d(R0), %v", nArgClip, nTmp)
+	g.G("CBZ %v, %s", nTmp, whole)
+	g.G("ADD $%d, R0, %v", nArgLo, nTmp)
+	g.LDnR(vr(4, 1), V[0].B16, nTmp)
+	g.G("ADD $%d, R0, %v", nArgHi, nTmp)
+	g.LDnR(vr(5, 1), V[0].B16, nTmp)
+	for _, v := range vr(0, 4) {
+		g.UMAX(v.B16, v.B16, V[4].B16)
+		g.UMIN(v.B16, v.B16, V[5].B16)
+	}
+	g.Label(whole)
+	g.G("MOVD 8(%v), %v", nTile, nTmp)
+	g.G("ADD %v, %v, %v", nDst, nTmp, nTmp)
+	if m == 4 {
+		g.ST4(vr(0, 4), V[0].S4, nTmp)
+		return
+	}
+	for p := range m {
+		g.ST4LP(vr(0, 4), p, nTmp)
+	}
+}
+
+// flipRows copies rows with the top bit of each byte flipped: n vectors of 16 bytes a row; split puts every second vector into a row of its own.
+func (g *gen) flipRows(name string, split bool) {
+	const src, dst, n, rows, inRow, outRow, left, s, d, d2, off, tmp X = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+	doc := "copies rows of vectors with the top bit of each byte flipped."
+	if split {
+		doc = "copies rows of vectors with the top bit of each byte flipped, the odd ones to a row of their own."
+	}
+	g.kernel(name, "flipArgs", doc)
+	for i, r := range []X{src, dst, n, rows, inRow, outRow, off} {
+		g.load(8*i, r)
+	}
+	g.G("MOVD $0x80, %v", tmp)
+	g.DUPX(V[31].B16, tmp)
+	row, four, rest, one, next := g.NewLabel("row"), g.NewLabel("four"), g.NewLabel("rest"), g.NewLabel("one"), g.NewLabel("next")
+	g.Label(row)
+	g.G("MOVD %v, %v", src, s)
+	g.G("MOVD %v, %v", dst, d)
+	if split {
+		g.G("ADD %v, %v, %v", off, dst, d2)
+	}
+	g.G("SUBS $4, %v, %v", n, left)
+	g.G("BLT %s", rest)
+	g.Label(four)
+	g.LD1P(vr(0, 4), s, XZR)
+	for _, v := range vr(0, 4) {
+		g.EOR(v.B16, v.B16, V[31].B16)
+	}
+	if split {
+		g.STPP(V[0], V[2], d, 32)
+		g.STPP(V[1], V[3], d2, 32)
+	} else {
+		g.ST1P(vr(0, 4), d, XZR)
+	}
+	g.G("SUBS $4, %v, %v", left, left)
+	g.G("BGE %s", four)
+	g.Label(rest)
+	g.G("ADDS $4, %v, %v", left, left)
+	g.G("BEQ %s", next)
+	g.Label(one)
+	g.LD1P(vr(0, 1), s, XZR)
+	g.EOR(V[0].B16, V[0].B16, V[31].B16)
+	g.ST1P(vr(0, 1), d, XZR)
+	if split { // odd and even in turn
+		g.G("MOVD %v, %v", d, tmp)
+		g.G("MOVD %v, %v", d2, d)
+		g.G("MOVD %v, %v", tmp, d2)
+	}
+	g.G("SUBS $1, %v, %v", left, left)
+	g.G("BNE %s", one)
+	g.Label(next)
+	g.G("ADD %v, %v, %v", inRow, src, src)
+	g.G("ADD %v, %v, %v", outRow, dst, dst)
+	g.G("SUBS $1, %v, %v", rows, rows)
+	g.G("BNE %s", row)
+	g.G("RET")
+}
+
+// gatherRows puts the rows of a window one after the other, pixel by pixel, flipped: two vectors a row, the second ending with the row
+// (at tail), written over what the row before left behind its end.
+func (g *gen) gatherRows() {
+	const src, dst, n, rows, inRow, len, tail, ps, size, s, d, left, q, tmp X = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
+	g.kernel("gatherRows", "gatherArgs", "lays the rows of windows one after the other, a window a pixel, with the top bit of each byte flipped.")
+	for i, r := range []X{src, dst, n, rows, inRow, len, tail, ps, size} {
+		g.load(8*i, r)
+	}
+	g.G("MOVD $0x80, %v", tmp)
+	g.DUPX(V[31].B16, tmp)
+	pixel, short, shortRow, longRow, next := g.NewLabel("pixel"), g.NewLabel("short"), g.NewLabel("shortrow"), g.NewLabel("longrow"), g.NewLabel("next")
+	g.Label(pixel)
+	g.G("MOVD %v, %v", src, s)
+	g.G("MOVD %v, %v", dst, d)
+	g.G("MOVD %v, %v", rows, left)
+	g.G("CBZ %v, %s", tail, short)
+	g.Label(longRow)
+	g.G("ADD %v, %v, %v", tail, s, q)
+	g.LD1P(vr(0, 1), s, inRow)
+	g.LD1(vr(1, 1), q)
+	g.EOR(V[0].B16, V[0].B16, V[31].B16)
+	g.EOR(V[1].B16, V[1].B16, V[31].B16)
+	g.G("ADD %v, %v, %v", tail, d, q)
+	g.ST1P(vr(0, 1), d, len)
+	g.ST1(vr(1, 1), q)
+	g.G("SUBS $1, %v, %v", left, left)
+	g.G("BNE %s", longRow)
+	g.G("B %s", next)
+	g.Label(short)
+	g.Label(shortRow)
+	g.LD1P(vr(0, 1), s, inRow)
+	g.EOR(V[0].B16, V[0].B16, V[31].B16)
+	g.ST1P(vr(0, 1), d, len)
+	g.G("SUBS $1, %v, %v", left, left)
+	g.G("BNE %s", shortRow)
+	g.Label(next)
+	g.G("ADD %v, %v, %v", ps, src, src)
+	g.G("ADD %v, %v, %v", size, dst, dst)
+	g.G("SUBS $1, %v, %v", n, n)
+	g.G("BNE %s", pixel)
+	g.G("RET")
+}
