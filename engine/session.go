@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -23,6 +24,7 @@ type Session struct {
 	ends  []time.Duration
 	subs  bodies
 	owns  bool // the crew
+	mark  *int64
 }
 
 // part is a run of kernel steps, or one step on the caller's goroutine.
@@ -297,7 +299,14 @@ func (s *Session) Exec(ctx context.Context, ns []int64) error {
 	return nil
 }
 
+// Mark has each Exec from now on write the step that it is at to where at points, one step after the other; nil: no longer.
+// Who watches that place, from another process too, knows the step in which a run died or stays. Such a run is slower.
+func (s *Session) Mark(at *int64) { s.mark = at }
+
 func (s *Session) part(ctx context.Context, p *part, ns []int64) error {
+	if s.mark != nil {
+		atomic.StoreInt64(s.mark, int64(p.first))
+	}
 	if p.eval != nil {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -309,6 +318,15 @@ func (s *Session) part(ctx context.Context, p *part, ns []int64) error {
 		}
 		st := s.Plan.steps[p.first]
 		return fail.In(err, "run", fail.Where{Node: st.Name, Op: st.Op})
+	}
+	if ns == nil && s.mark != nil {
+		for i, t := range p.tasks {
+			atomic.StoreInt64(s.mark, int64(p.ofStep[i]))
+			if err := s.crew.Run(ctx, t); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	if ns == nil {
 		return s.crew.Run(ctx, p.groups...)

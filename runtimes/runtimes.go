@@ -113,6 +113,12 @@ type Session interface {
 	Close() error
 }
 
+// Marker is a session that says where it is, so that a watcher can name the step in which a run died.
+type Marker interface {
+	// Mark has each Exec write the step that it is at to where at points; nil: no longer.
+	Mark(at *int64)
+}
+
 // Run feeds, executes and gives the outputs by name.
 func Run(ctx context.Context, s Session, inputs map[string]*model.Tensor) (map[string]*model.Tensor, error) {
 	if err := s.Feed(inputs); err != nil {

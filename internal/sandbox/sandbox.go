@@ -25,6 +25,7 @@ type Spec struct {
 	Args   []string // arguments after the program's name
 	Env    []string // whole environment; nil: this process's
 	Dir    string
+	Files  []*os.File    // its descriptors from 3 on
 	Memory int64         // bytes of private memory that it may hold, 0: no limit
 	Grace  time.Duration // how long it may take to end after its input closed or its context ended; 0: 2 s
 }
@@ -45,7 +46,7 @@ type Process struct {
 // Start runs spec; when ctx ends, the child is killed.
 func Start(ctx context.Context, spec Spec) (*Process, error) {
 	cmd := exec.CommandContext(ctx, spec.Path, spec.Args...)
-	cmd.Env, cmd.Dir = spec.Env, spec.Dir
+	cmd.Env, cmd.Dir, cmd.ExtraFiles = spec.Env, spec.Dir, spec.Files
 	cmd.WaitDelay = spec.Grace
 	if cmd.WaitDelay == 0 {
 		cmd.WaitDelay = 2 * time.Second

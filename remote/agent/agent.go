@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"syscall"
@@ -67,13 +68,24 @@ func Main(cfg Config, args []string, in io.ReadCloser, out io.WriteCloser, errOu
 		}
 		a, err := New(cfg, *dir)
 		if err == nil {
+			a.guards = confine(places{write: []string{*dir}})
 			err = a.Serve(ctx, rw)
 		}
 		if err != nil {
 			return say(err)
 		}
 	case "child":
-		if err := wire.Serve(ctx, orphan{rw}, (&child{cfg: cfg}).handle); err != nil {
+		flags := flag.NewFlagSet("child", flag.ContinueOnError)
+		flags.SetOutput(errOut)
+		dir, marked := flags.String("store", "", "folder of the store"), flags.Bool("mark", false, "descriptor 3 is a page that says how far it is")
+		if err := flags.Parse(args[1:]); err != nil || *dir == "" || flags.NArg() > 0 {
+			return say(fail.New(fail.Usage, "child needs --store DIR"))
+		}
+		c, err := newChild(cfg, *dir, *marked)
+		if err == nil {
+			err = wire.Serve(ctx, orphan{rw}, c.handle)
+		}
+		if err != nil {
 			return say(err)
 		}
 	case "job":
@@ -86,6 +98,7 @@ func Main(cfg Config, args []string, in io.ReadCloser, out io.WriteCloser, errOu
 		a, err := New(cfg, *dir)
 		if err == nil {
 			signal.Ignore(syscall.SIGHUP) // the desk may come back
+			a.guards = confine(places{write: []string{*dir}})
 			err = a.measure(ctx, *id)
 		}
 		if err != nil {
@@ -122,6 +135,32 @@ func (s stdio) Close() error {
 	return nil
 }
 
+// newChild is a process that runs one model: it reads the store and what it needs to know of the computer, and writes
+// prepared plans.
+func newChild(cfg Config, dir string, marked bool) (*child, error) {
+	c := &child{cfg: cfg}
+	if marked {
+		var err error
+		if c.mark, err = mapMark(os.NewFile(3, "mark")); err != nil {
+			return nil, err
+		}
+	}
+	plans := filepath.Join(dir, "plans")
+	if err := os.MkdirAll(plans, 0o700); err != nil {
+		return nil, cas.Explain(err)
+	}
+	root := cfg.Root
+	if root == "" {
+		root = "/"
+	}
+	read := []string{dir, "/proc", "/sys", filepath.Join(root, "proc"), filepath.Join(root, "sys")}
+	if self, err := os.Executable(); err == nil {
+		read = append(read, self)
+	}
+	confine(places{write: []string{plans}, read: read}) // the serving agent says what this kernel lacks
+	return c, nil
+}
+
 // orphan ends the program when its input ends and it does not do so itself: a model that never comes back must not outlive
 // who asked for it.
 type orphan struct{ stdio }
@@ -143,6 +182,7 @@ type Agent struct {
 	store  *Store
 	leases *leases
 	offers offers
+	guards guards
 	dir    string
 	sha256 string
 }
@@ -265,7 +305,10 @@ func (r *rawJSON) UnmarshalJSON(b []byte) error { *r = append((*r)[:0], b...); r
 
 func (a *Agent) facts(ctx context.Context) board.Facts {
 	f := board.Read(a.cfg.Root)
-	f.Agent = board.Agent{Version: a.cfg.Version, SHA256: a.sha256}
+	f.Agent = board.Agent{Version: a.cfg.Version, SHA256: a.sha256, Guards: a.guards.Have}
+	for _, why := range a.guards.Absent {
+		f.Absent = append(f.Absent, "guard of the agent: "+why)
+	}
 	if n, ok := cas.Free(a.dir); ok {
 		f.StorageFree = n
 	}

@@ -24,7 +24,30 @@ import (
 // child runs one model.
 type child struct {
 	cfg  Config
+	mark *mark     // where the agent sees how far it is; nil: nobody watches
 	kept *prepared // of a child that stays
+	runs int
+}
+
+// exec is one inference. The first goes step by step, so that a death has a place; the others run as fast as they can.
+func (c *child) exec(ctx context.Context, p *prepared, ns []int64) error {
+	if c.mark == nil {
+		return p.Exec(ctx, ns)
+	}
+	marker, ok := p.Session.(runtimes.Marker)
+	switch {
+	case c.runs > 0 || !ok:
+		c.mark.enter(phaseRun)
+	default:
+		c.mark.setSteps(p.Steps())
+		c.mark.enter(phaseStep)
+		marker.Mark(c.mark.word(0))
+		defer marker.Mark(nil)
+	}
+	err := p.Exec(ctx, ns)
+	c.runs++
+	c.mark.enter(phaseIdle)
+	return err
 }
 
 func (c *child) handle(ctx context.Context, r *wire.Request) (any, error) {
@@ -189,7 +212,7 @@ func (c *child) profile(ctx context.Context, r *wire.Request, job childJob) erro
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	m := &meter{p: p, launch: job.Launch, ctx: ctx, steps: make([]int64, len(p.Steps()))}
+	m := &meter{c: c, p: p, launch: job.Launch, ctx: ctx, steps: make([]int64, len(p.Steps()))}
 	first, err := m.once(nil)
 	if err != nil {
 		return err
@@ -242,6 +265,7 @@ func (c *child) block(r *wire.Request, m *meter) error {
 
 // meter times inferences and keeps the samples until they are sent.
 type meter struct {
+	c       *child
 	p       *prepared
 	ctx     context.Context
 	launch  int
@@ -252,7 +276,7 @@ type meter struct {
 
 func (m *meter) once(ns []int64) (int64, error) {
 	start := time.Now()
-	err := m.p.Exec(m.ctx, ns)
+	err := m.c.exec(m.ctx, m.p, ns)
 	return time.Since(start).Nanoseconds(), err
 }
 

@@ -76,35 +76,44 @@ func tensors(r *wire.Request, in []wire.Input) ([]byte, error) {
 	return b, nil
 }
 
-// childSpec is this program as a child that runs one model.
-func (a *Agent) childSpec(memory int64) sandbox.Spec {
-	return sandbox.Spec{Path: a.cfg.Self[0], Args: append(append([]string(nil), a.cfg.Self[1:]...), "child"), Memory: memory}
-}
-
 // inChild starts a child, gives it the job, and hands each element of its answer to take.
 func (a *Agent) inChild(ctx context.Context, verb string, job childJob, inputs []byte, memory int64, take func(wire.Type, []byte) error, result any) error {
-	p, err := sandbox.Start(ctx, a.childSpec(memory))
+	p, err := a.startChild(ctx, memory, job.limit())
 	if err != nil {
 		return err
 	}
-	// whatever the child said last is lost when it dies; how it died is the better reason
-	err = a.talk(ctx, p, verb, job, inputs, take, result)
-	if err != nil {
-		if fail.Is(err, fail.Unreachable) || fail.Is(err, fail.Corrupt) {
-			late := time.AfterFunc(2*time.Second, p.Kill) // one that hangs does not end by itself
-			defer late.Stop()
-			werr := p.Wait()
-			if werr == nil && fail.Is(err, fail.Unreachable) {
-				werr = fail.New(fail.Failed, "it ended without an answer: %s", fail.From(err).Why)
-			}
-			if werr != nil && !fail.Is(werr, fail.Cancelled) {
-				return fail.In(werr, "", fail.Where{Field: "the process that ran the model"})
-			}
-		}
-		p.Kill()
+	defer p.release()
+	err = a.talk(ctx, p.Process, verb, job, inputs, take, result)
+	return a.explain(p, job.Manifest, err)
+}
+
+// explain says how a child died where that is the better reason than that nobody answers.
+func (a *Agent) explain(p *started, m *bundle.Manifest, err error) error {
+	if fail.Is(err, fail.Corrupt) && m != nil {
+		_ = a.store.verify(m) // a child may not remove a chunk that the disk damaged; this does, so that it is sent again
 	}
-	_ = p.Wait() // it was asked to end; its answer is what counts
+	if err == nil || !fail.Is(err, fail.Unreachable) && !fail.Is(err, fail.Corrupt) {
+		return err
+	}
+	werr := p.died()
+	if werr == nil && fail.Is(err, fail.Unreachable) {
+		werr = fail.New(fail.Failed, "it ended without an answer: %s", fail.From(err).Why)
+	}
+	if werr != nil && !fail.Is(werr, fail.Cancelled) {
+		return fail.In(werr, "", fail.Where{Field: "the process that ran the model"})
+	}
 	return err
+}
+
+// limit is how long a step of the job may take, 0: the usual limit.
+func (j childJob) limit() time.Duration {
+	switch {
+	case j.Run != nil:
+		return time.Duration(j.Run.StepNS)
+	case j.Profile != nil:
+		return time.Duration(j.Profile.StepNS)
+	}
+	return 0
 }
 
 func (a *Agent) talk(ctx context.Context, p *sandbox.Process, verb string, job childJob, inputs []byte, take func(wire.Type, []byte) error, result any) error {

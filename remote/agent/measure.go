@@ -193,7 +193,11 @@ func (a *Agent) follow(ctx context.Context, r *wire.Request, id string, from int
 		}
 		if ended {
 			said, _ := os.ReadFile(filepath.Join(dir, "stderr")) // absent is as good as silent
-			return nil, fail.New(fail.Failed, "the process that measured ended: %s", firstLine(said)).Try("measure again; if it stays so, please report it")
+			what := "the process that measured is gone"
+			if line := firstLine(said); line != "" {
+				what += ": " + line
+			}
+			return nil, fail.New(fail.Failed, "%s", what).Try("measure again; if it stays so, please report it")
 		}
 		if lock, err := claim(filepath.Join(dir, "alive")); err == nil {
 			lock.Close()

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"fettle/internal/fail"
-	"fettle/internal/sandbox"
 	"fettle/model"
 	"fettle/model/onnx"
 	"fettle/remote/bundle"
@@ -17,7 +16,9 @@ import (
 
 // worker is a child that keeps a model loaded and answers one inference after the other.
 type worker struct {
-	p *sandbox.Process
+	a *Agent
+	m *bundle.Manifest
+	p *started
 	c *wire.Client
 }
 
@@ -27,11 +28,11 @@ func (a *Agent) openWorker(ctx context.Context, m *bundle.Manifest) (*worker, er
 	if m.Health != nil {
 		job.Threads, job.Shapes = m.Health.Threads, m.Health.Shapes
 	}
-	p, err := sandbox.Start(ctx, a.childSpec(0))
+	p, err := a.startChild(ctx, 0, 0)
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{p: p}
+	w := &worker{a: a, m: m, p: p}
 	if w.c, err = wire.NewClient(ctx, stdio{p.Stdout, p.Stdin}, wire.DefaultLimits()); err == nil {
 		err = w.c.Do(ctx, verbChildOpen, childJob{Store: a.dir, Manifest: m, Run: &job}, nil)
 	}
@@ -43,14 +44,7 @@ func (a *Agent) openWorker(ctx context.Context, m *bundle.Manifest) (*worker, er
 
 // died says how the child ended where that is the better reason, and takes it away.
 func (w *worker) died(err error) error {
-	if fail.Is(err, fail.Unreachable) || fail.Is(err, fail.Corrupt) {
-		late := time.AfterFunc(2*time.Second, w.p.Kill)
-		werr := w.p.Wait()
-		late.Stop()
-		if werr != nil && !fail.Is(werr, fail.Cancelled) {
-			err = fail.In(werr, "", fail.Where{Field: "the process that ran the model"})
-		}
-	}
+	err = w.a.explain(w.p, w.m, err)
 	w.close()
 	return err
 }
@@ -59,8 +53,7 @@ func (w *worker) close() {
 	if w.c != nil {
 		_ = w.c.Close() // it is told to end
 	}
-	w.p.Kill()
-	_ = w.p.Wait() // it was asked to
+	w.p.release()
 }
 
 // infer runs one inference and gives the outputs and how long it took.
@@ -150,7 +143,7 @@ func (c *child) infer(ctx context.Context, r *wire.Request) (any, error) {
 // answer makes one inference and sends its outputs.
 func (c *child) answer(ctx context.Context, r *wire.Request, p *prepared) (any, error) {
 	start := time.Now()
-	if err := p.Exec(ctx, nil); err != nil {
+	if err := c.exec(ctx, p, nil); err != nil {
 		return nil, err
 	}
 	total := time.Since(start).Nanoseconds()

@@ -49,8 +49,9 @@ type Runtime struct {
 
 // Agent is the agent that answers.
 type Agent struct {
-	Version string `json:"version"`
-	SHA256  string `json:"sha256"`
+	Version string   `json:"version"`
+	SHA256  string   `json:"sha256"`
+	Guards  []string `json:"guards,omitempty"` // what its processes gave up: resource limits, no_new_privs, landlock
 }
 
 // Conditions are what a board is like now. nil: the board does not say.
@@ -378,7 +379,8 @@ func (f *Facts) Clean() {
 	}
 	f.ISA, f.Absent = f.ISA[:min(len(f.ISA), 256)], f.Absent[:min(len(f.Absent), 64)]
 	f.Cores, f.Runtimes = f.Cores[:min(len(f.Cores), 1024)], f.Runtimes[:min(len(f.Runtimes), 64)]
-	for _, list := range [][]string{f.ISA, f.Absent} {
+	f.Agent.Guards = f.Agent.Guards[:min(len(f.Agent.Guards), 16)]
+	for _, list := range [][]string{f.ISA, f.Absent, f.Agent.Guards} {
 		for i := range list {
 			list[i] = clean(list[i])
 		}

@@ -3,7 +3,10 @@ package deploy
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
 
 	"fettle/internal/fail"
@@ -258,14 +261,20 @@ func (c *Conn) RemoveAgent(ctx context.Context) error {
 	}
 	at := c.now()
 	if at.ssh == nil {
-		return c.Close()
+		err := c.Close()
+		if rerr := os.Remove(at.place.store); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) && err == nil {
+			err = c.because(fail.New(fail.Failed, "something stays: %v", rerr), what)
+		}
+		return err
 	}
 	c.link().Close()
 	const script = `rm -f "$1"/agent-* "$1"/part-*
 rmdir "$1" || exit 1
 shift
+[ ! -d "$1" ] || rmdir "$1" || exit 1
+shift
 for d do [ ! -d "$d" ] || rmdir "$d" || exit 1; done`
-	r, err := at.ssh.Run(ctx, nil, append([]string{"sh", "-c", script, "sh", at.place.bin}, at.place.dirs...)...)
+	r, err := at.ssh.Run(ctx, nil, append([]string{"sh", "-c", script, "sh", at.place.bin, at.place.store}, at.place.dirs...)...)
 	if err == nil && r.Exit != 0 {
 		err = fail.New(fail.Failed, "something stays on the board: %s", firstLine(r.Stderr)).Try("look into %s on the board", at.place.dirs[0])
 	}

@@ -57,6 +57,7 @@ type How struct {
 	Memory  int64            // bytes that the process of the model may hold, 0: no limit
 	Pack    string           // auto, small or fast: what packed weights may need; "" is auto
 	Fresh   bool             // neither use nor keep a prepared plan
+	Step    time.Duration    // longest time of one step before the model counts as stuck, 0: two minutes
 }
 
 // Inference is what Run gives.
@@ -81,7 +82,7 @@ func (c *Conn) run(ctx context.Context, s Source, how How, inputs map[string]*mo
 		return nil, err
 	}
 	heads, data := encode(inputs)
-	k, err := c.link().Call(ctx, wire.VerbRun, wire.RunJob{Source: src, Runtime: how.Runtime, Threads: how.Threads, ISA: how.ISA, Shapes: how.Shapes, Inputs: heads, Memory: how.Memory, Pack: how.Pack, Fresh: how.Fresh})
+	k, err := c.link().Call(ctx, wire.VerbRun, wire.RunJob{Source: src, Runtime: how.Runtime, Threads: how.Threads, ISA: how.ISA, Shapes: how.Shapes, Inputs: heads, Memory: how.Memory, Pack: how.Pack, Fresh: how.Fresh, StepNS: how.Step.Nanoseconds()})
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +190,7 @@ func (c *Conn) profile(ctx context.Context, s Source, o ProfileOptions, live fun
 	}
 	heads, data := encode(o.Inputs)
 	job := wire.ProfileJob{ID: newID(), Lease: c.epoch(), Holder: Holder(), Source: src, Runtime: o.Runtime, Threads: o.Threads, ISA: o.ISA, Shapes: o.Shapes,
-		Inputs: heads, Seed: o.Seed, Launches: o.Launches, Runs: o.Runs, Warmup: o.Warmup, Memory: o.Memory, Pack: o.Pack, Fresh: o.Fresh}
+		Inputs: heads, Seed: o.Seed, Launches: o.Launches, Runs: o.Runs, Warmup: o.Warmup, Memory: o.Memory, Pack: o.Pack, Fresh: o.Fresh, StepNS: o.Step.Nanoseconds()}
 	begin := time.Now()
 	m := &measurement{col: newCollector(c.name, model, facts, o), sum: sha256.New(), live: live}
 	err = c.because(m.start(ctx, c.now().wire, job, data), "")
@@ -341,7 +342,7 @@ func (c *Conn) identify(ctx context.Context, s Source) (trace.Model, error) {
 // interrupted says how far a measurement came.
 func interrupted(err error, col *collector) error {
 	e := fail.From(err)
-	if e.Kind != fail.Unreachable && e.Kind != fail.Corrupt {
+	if e.Kind != fail.Unreachable && e.Kind != fail.Corrupt && e.Kind != fail.Failed {
 		return err
 	}
 	c := *e

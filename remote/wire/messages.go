@@ -176,9 +176,10 @@ type RunJob struct {
 	ISA     string           `json:"isa,omitempty"`
 	Shapes  map[string][]int `json:"shapes,omitempty"`
 	Inputs  []Input          `json:"inputs"`
-	Memory  int64            `json:"memory,omitempty"` // limit of the child in bytes
-	Pack    string           `json:"pack,omitempty"`   // auto, small or fast, as runtimes.Options
-	Fresh   bool             `json:"fresh,omitempty"`  // neither use nor keep a prepared plan
+	Memory  int64            `json:"memory,omitempty"`  // limit of the child in bytes
+	Pack    string           `json:"pack,omitempty"`    // auto, small or fast, as runtimes.Options
+	Fresh   bool             `json:"fresh,omitempty"`   // neither use nor keep a prepared plan
+	StepNS  int64            `json:"step_ns,omitempty"` // longest time of one step before it counts as an endless loop, 0: two minutes
 }
 
 // RunDone ends an inference; the outputs came before as Item {outputs} and Data.
@@ -243,6 +244,7 @@ type ProfileJob struct {
 	Memory   int64            `json:"memory,omitempty"`
 	Pack     string           `json:"pack,omitempty"`
 	Fresh    bool             `json:"fresh,omitempty"`
+	StepNS   int64            `json:"step_ns,omitempty"`
 }
 
 // Event is one element of a profile's stream. Exactly one part is set. Seq counts from 0 over the whole run.

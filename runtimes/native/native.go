@@ -114,4 +114,5 @@ func (s session) Memory() runtimes.Memory {
 func (s session) Feed(in map[string]*model.Tensor) error     { return s.s.Feed(in) }
 func (s session) Exec(ctx context.Context, ns []int64) error { return s.s.Exec(ctx, ns) }
 func (s session) Result() []*model.Tensor                    { return s.s.Outputs() }
+func (s session) Mark(at *int64)                             { s.s.Mark(at) }
 func (s session) Close() error                               { s.s.Close(); return nil }
