@@ -15,8 +15,12 @@ import (
 func Passes() optimizer.Table {
 	return optimizer.Table{
 		{New: rewrite.NewEliminateDead},
+		{New: quantize.NewImport, After: []optimizer.Order{
+			{Pass: "eliminate-dead", Why: "weights that are listed as inputs are constants only once they are unlisted"},
+		}},
 		{New: rewrite.NewFoldConstants, After: []optimizer.Order{
 			{Pass: "eliminate-dead", Why: "weights that are listed as inputs are constants only once they are unlisted"},
+			{Pass: "import-quantized", Why: "rounded weights would be computed to floats, and their integers forgotten"},
 		}},
 		{New: prune.New, After: []optimizer.Order{
 			{Pass: "eliminate-dead", Why: "weights that are listed as inputs are constants only once they are unlisted"},

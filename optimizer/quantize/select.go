@@ -125,6 +125,9 @@ func (s *selection) layer(n *model.Node, p precision) (*layer, string) {
 	v := s.view
 	l := &layer{node: n, weight: input(n, 1)}
 	w := v.Const(l.weight)
+	if d := v.G.Producer(l.weight); w == nil && d != nil && is(d, "DequantizeLinear") {
+		return nil, "its weights are integers already"
+	}
 	if w == nil {
 		return nil, v.NotConst("weight", l.weight)
 	}
