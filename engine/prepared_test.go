@@ -145,7 +145,7 @@ func storedBytes(m *model.Model) int64 {
 // smallText has large weights that are transposed before they are packed, that two kinds of nodes read, and that come out.
 func smallText() (*model.Model, error) {
 	return text.Parse(`<ir_version: 8, opset_import: ["": 17]>
-g (float[4, 200] x, int64[3] i) => (float[4, 150] y, float[3, 200] e, float[150, 200] c)
+g (float[20, 200] x, int64[3] i) => (float[20, 150] y, float[3, 200] e, float[150, 200] c)
 <float[150, 200] w = random(1), float[200, 120] v = random(2), float[120, 150] u = random(3)>
 {
   wt = Transpose <perm = [1, 0]> (w)

@@ -81,6 +81,10 @@ func winoWeights(u []float32, gm [][3]float64, g []float32) {
 	}
 }
 
+// ownWeights bounds the bytes of transformed weights that every worker reads by itself. Beyond, workers share the points of a chunk, and meet
+// after each of its phases: with 16 channels that made two workers twice as slow as one.
+const ownWeights = 1 << 20
+
 // winograd is a 3x3 convolution of stride 1 by F(m x m, 3x3): input transform, (m+2)^2 products, output transform.
 type winograd struct {
 	s        Shape
@@ -156,6 +160,12 @@ func (d *winograd) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, w
 	b := &winoBound{winograd: d, packed: packed, in: in, out: out, res: res, work: workers}
 	ty, tx := ceilDiv(out.H, m), ceilDiv(out.W, m)
 	per := max(1, min(ty, d.maxTiles/tx))
+	if workers > 1 && 4*d.packedLen() <= ownWeights && ty >= workers {
+		// As many chunks as workers, or a multiple: each does its own from the input to the output.
+		rounds := ceilDiv(ceilDiv(ty, per), workers)
+		per = ceilDiv(ty, rounds*workers)
+		b.whole = ceilDiv(ty, per)*out.N >= workers
+	}
 	for img := range out.N {
 		for y0 := 0; y0 < ty; y0 += per {
 			var full, part []winoTile
@@ -218,7 +228,7 @@ func (d *winograd) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, w
 	a, q := math.Sqrt(winoP), math.Sqrt(winoQ)
 	b.t.c = [8]float32{winoP + winoQ, winoP, winoQ, float32(a), float32(q), float32(a * winoP), float32(q * winoQ)}
 	b.g = kargs{groups: &b.groups[0], nk: int64(cb), cblk: int64(b.maxT * line), ps: line, nb: int64(d.mul.nb)}
-	b.whole = workers == 1 || len(b.chunks) >= 3*workers
+	b.whole = b.whole || workers == 1 || len(b.chunks) >= 3*workers
 	b.slot = 36*blk + d.points()*(b.vps+b.mps)/4
 	return b
 }

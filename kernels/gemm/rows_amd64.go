@@ -14,14 +14,22 @@ func archRows(s Shape, f cpu.Features) []*row {
 		}
 		return l
 	}
-	if s.Fast && s.ConstB && !s.TransA && s.M >= 16 && f.Has(cpu.AMXBF16) { // fewer rows are bound by the memory: 0.8 of the rate of vectors
-		l = append(l, &row{isa: cpu.AMXBF16, mr: 16, nr: pair, bits: true, words: 16, f: tiles(amxB), cut: amxSplit})
+	var halves []*row
+	if s.Fast && s.ConstB && !s.TransA && f.Has(cpu.AMXBF16) {
+		halves = []*row{{isa: cpu.AMXBF16, mr: 16, nr: pair, bits: true, words: 16, f: tiles(amxB), cut: amxSplit}}
+	}
+	few := s.M < 16 // bound by the memory: tiles had 0.8 of the rate of vectors on a Xeon
+	if !few {
+		l = append(l, halves...)
 	}
 	if f.Has(cpu.AVX512F) {
 		l = append(l, &row{isa: cpu.AVX512F, mr: 14, nr: 32, bits: true, f: list(gemmZ())})
 	}
 	if f.Has(cpu.AVX2) {
 		l = append(l, &row{isa: cpu.AVX2, mr: 6, nr: 16, f: list(gemmY())})
+	}
+	if few {
+		l = append(l, halves...)
 	}
 	return l
 }
