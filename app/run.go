@@ -282,7 +282,7 @@ func (a *App) input(m *model.Model, name, file, preprocess string, out map[strin
 	}
 	where := fail.Where{File: file}
 	switch ext {
-	case ".npy", ".npz", ".pb":
+	case ".npy", ".npz", ".pb", ".wav":
 		ts, err := dataset.ReadTensors(ext, b, budget)
 		if err != nil {
 			return fail.In(err, "read input", where)
@@ -294,7 +294,9 @@ func (a *App) input(m *model.Model, name, file, preprocess string, out map[strin
 			return nil
 		}
 		for _, t := range ts {
-			out[name] = t
+			if out[name] = t; ext == ".wav" {
+				out[name] = dataset.FitSound(t, v.Type)
+			}
 		}
 		return nil
 	case ".png", ".jpg", ".jpeg", ".webp", ".bmp":
@@ -316,7 +318,7 @@ func (a *App) input(m *model.Model, name, file, preprocess string, out map[strin
 		out[name] = t
 		return nil
 	}
-	return fail.New(fail.Unsupported, "files of kind %q cannot be inputs", ext).At(where).Try("give .npy, .npz, .pb or a picture")
+	return fail.New(fail.Unsupported, "files of kind %q cannot be inputs", ext).At(where).Try("give .npy, .npz, .pb, .wav or a picture")
 }
 
 // WriteOutputs saves the outputs as numpy's .npz, or .npy where there is one.

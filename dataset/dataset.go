@@ -1,4 +1,4 @@
-// Package dataset owns reading data: folders of pictures or tensors, idx and csv files, as a stream of named
+// Package dataset owns reading data: folders of pictures, sounds or tensors, idx and csv files, as a stream of named
 // inputs with labels, each with a hash of its content; and the preprocessing that turns a picture into a tensor,
 // decoded as Python pipelines decode it.
 //
@@ -81,7 +81,7 @@ func (s *Set) Labelled() bool {
 }
 
 var pictures = map[string]bool{".png": true, ".jpg": true, ".jpeg": true, ".webp": true, ".bmp": true}
-var tensors = map[string]bool{".npy": true, ".npz": true, ".pb": true}
+var tensors = map[string]bool{".npy": true, ".npz": true, ".pb": true, ".wav": true}
 
 // Open lists the items of a folder, or of one .npy, .npz, .csv or idx file whose first axis counts items.
 // Folders below the first are class folders, unless a labels.csv (file,label) says otherwise. Files of other
@@ -106,7 +106,7 @@ func Open(name string, o Options) (*Set, error) {
 		return nil, fail.In(err, "open data", fail.Where{File: name})
 	}
 	if len(s.items) == 0 {
-		return nil, fail.New(fail.NotFound, "holds no pictures (.png .jpg .webp .bmp), tensors (.npy .npz .pb), idx or csv file").
+		return nil, fail.New(fail.NotFound, "holds no pictures (.png .jpg .webp .bmp), tensors (.npy .npz .pb), sounds (.wav), idx or csv file").
 			Doing("open data").At(fail.Where{File: name})
 	}
 	return s, nil
@@ -309,7 +309,7 @@ func readAll(f io.Reader, limit int64) ([]byte, error) {
 
 func (s *Set) read(it item) (map[string]*model.Tensor, error) {
 	if s.whole != nil {
-		return s.fit(map[string]*model.Tensor{"": s.whole.row(it.row)})
+		return s.fit(map[string]*model.Tensor{"": s.whole.row(it.row)}, false)
 	}
 	b, err := s.bytes(it)
 	if err != nil {
@@ -321,7 +321,7 @@ func (s *Set) read(it item) (map[string]*model.Tensor, error) {
 		if err != nil {
 			return nil, err
 		}
-		return s.fit(ts)
+		return s.fit(ts, ext == ".wav")
 	}
 	if s.opts.Preprocess == nil {
 		return nil, NeedsPreprocess()
@@ -341,8 +341,8 @@ func (s *Set) read(it item) (map[string]*model.Tensor, error) {
 }
 
 // fit gives tensors the names and shapes of the model's inputs: one without a name becomes the only input, one
-// that lacks the batch dimension gets it.
-func (s *Set) fit(ts map[string]*model.Tensor) (map[string]*model.Tensor, error) {
+// that lacks the batch dimension gets it. A sound is cut, or filled with silence, to the length of the input.
+func (s *Set) fit(ts map[string]*model.Tensor, sound bool) (map[string]*model.Tensor, error) {
 	if len(s.opts.Inputs) == 0 {
 		return ts, nil
 	}
@@ -358,6 +358,9 @@ func (s *Set) fit(ts map[string]*model.Tensor) (map[string]*model.Tensor, error)
 		t := ts[v.Name]
 		if t == nil {
 			return nil, fail.New(fail.Invalid, "holds no value for the input").At(fail.Where{Tensor: v.Name})
+		}
+		if sound {
+			t = lengthen(t, v.Type)
 		}
 		if v.Type.Ranked && len(t.Shape) == len(v.Type.Shape)-1 {
 			t = t.Reshaped(append([]int{1}, t.Shape...)...)

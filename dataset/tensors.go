@@ -17,7 +17,7 @@ import (
 	"fettle/model"
 )
 
-// ReadTensors reads a file of kind ".npy" or ".pb" (one tensor, named "" or as the TensorProto says) or ".npz"
+// ReadTensors reads a file of kind ".npy", ".wav" or ".pb" (one tensor, named "" or as the TensorProto says) or ".npz"
 // (tensors by name).
 func ReadTensors(ext string, b []byte, budget Budget) (map[string]*model.Tensor, error) {
 	switch ext {
@@ -29,6 +29,9 @@ func ReadTensors(ext string, b []byte, budget Budget) (map[string]*model.Tensor,
 	case ".pb":
 		name, t, err := readTensorProto(b)
 		return map[string]*model.Tensor{name: t}, err
+	case ".wav":
+		t, err := ReadWav(b)
+		return map[string]*model.Tensor{"": t}, err
 	}
 	return nil, fail.New(fail.Unsupported, "files of kind %q hold no tensors", ext)
 }

@@ -13,7 +13,7 @@ import (
 
 type runCmd struct {
 	Model      string   `arg:"" help:"ONNX file."`
-	Input      []string `short:"i" help:"NAME=FILE (.npy, .npz, .pb, picture), or random:SEED for all that are not given." sep:"none" required:""`
+	Input      []string `short:"i" help:"NAME=FILE (.npy, .npz, .pb, .wav, picture), or random:SEED for all that are not given." sep:"none" required:""`
 	Out        string   `short:"o" help:"Write the outputs: .npz, or .npy for one."`
 	Preprocess string   `help:"File with the block that says how a picture becomes a tensor."`
 	Threads    int      `default:"1" help:"Workers that share each layer."`
