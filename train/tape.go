@@ -33,6 +33,8 @@ type tape[T float] struct {
 	output    string
 	macs      int64 // multiply-adds of convolutions and products since it was last set to 0
 
+	watch map[string]*array[T] // values whose gradients are kept: filled in by backward
+
 	keepInput bool // the gradient of the input is wanted too: for checks
 }
 
@@ -416,6 +418,13 @@ func (t *tape[T]) backward(seeds map[string]*array[T]) error {
 		for k, d := range ds {
 			if d != nil && a.n.Inputs[k] != "" {
 				t.accumulate(a.n.Inputs[k], d)
+			}
+		}
+		for _, o := range a.n.Outputs {
+			if _, ok := t.watch[o]; ok && t.grads[o] != nil {
+				c := like(t.grads[o])
+				copy(c.v, t.grads[o].v)
+				t.watch[o] = c
 			}
 		}
 		for _, g := range used {

@@ -31,8 +31,11 @@ import (
 // Options are the options of prune-channels.
 type Options struct {
 	Ratio      float64            `opt:"ratio" min:"0" max:"0.99" step:"0.05" help:"share of the channels of each group that goes"`
-	Criterion  string             `opt:"criterion" enum:"l1 l2 bn geometric-median" help:"which channels matter least: small weights, a small scale of the normalisation, or weights that others can stand in for" paper:"Li et al. 2017, arXiv:1608.08710; He et al. 2019, arXiv:1811.00250"`
-	Allocation string             `opt:"allocation" enum:"uniform list" help:"the same ratio for all groups, or one for each layer that is listed"`
+	Criterion  string             `opt:"criterion" enum:"l1 l2 bn geometric-median activation obc lasso taylor fisher best" help:"which channels matter least: small weights (l1, l2), a small scale of the normalisation, weights that others can stand in for; by data: what a channel adds behind, what its loss costs after the refit (obc), the lasso, gradients of the answers to values or to weights (taylor, fisher); best: tries several and keeps the one whose outputs stay closest" paper:"Li et al. 2017, arXiv:1608.08710; He et al. 2019, arXiv:1811.00250; Frantar and Alistarh 2022, arXiv:2208.11580; He et al. 2017, arXiv:1707.06168; Molchanov et al. 2017, arXiv:1611.06440; Theis et al. 2018, arXiv:1801.05787"`
+	Allocation string             `opt:"allocation" enum:"uniform list damage" help:"the same ratio for all groups, one for each layer that is listed, or where the outputs suffer least for the work that is saved"`
+	MACs       float64            `opt:"macs" min:"0" max:"1" step:"0.05" help:"share of the multiply-adds that stays; all budgets at 0: as many as the ratio leaves" when:"allocation=damage"`
+	KB         float64            `opt:"kb" min:"0" max:"1000000000" unit:"kB" help:"most bytes of weights; 0: no bound" when:"allocation=damage"`
+	Ms         float64            `opt:"ms" min:"0" max:"1000000" unit:"ms" help:"longest predicted time on the board; 0: no bound" when:"allocation=damage"`
 	Ratios     map[string]float64 `opt:"ratios" help:"ratio of the group of each layer named" when:"allocation=list"`
 	Multiple   int                `opt:"multiple" min:"1" max:"64" help:"channels that stay are rounded up to a multiple of this: the tile of the board's kernels"`
 	Sums       bool               `opt:"sums" help:"also cut channels that go through sums, in all layers at once"`
@@ -67,8 +70,21 @@ func (p *pass) Check(env *optimizer.Env, m *model.Model) ([]optimizer.Finding, e
 	if err != nil {
 		return nil, err
 	}
-	_, found := s.choose(env, p.o)
+	o := p.o
+	if o.looks() { // what data decide is not known yet: as many of each group
+		o.Criterion, o.Allocation = "l1", "uniform"
+	}
+	_, found := s.choose(env, o)
 	return found, nil
+}
+
+// looks reports whether data decide which channels go.
+func (o *Options) looks() bool {
+	switch o.Criterion {
+	case "l1", "l2", "bn", "geometric-median":
+		return o.Allocation == "damage"
+	}
+	return true
 }
 
 // Apply cuts and refits. fail.Usage without data where a refit is asked for.
@@ -77,14 +93,29 @@ func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	gone, found := s.choose(env, p.o)
-	if len(gone) == 0 {
-		return m, found, nil
-	}
 	fits := p.o.Refit == "least-squares" || p.o.Statistics
-	if fits && (env.Data == nil || env.Data.Len() == 0) {
+	if (fits || p.o.looks()) && (env.Data == nil || env.Data.Len() == 0) {
 		return nil, nil, fail.New(fail.Usage, "fitting what is left needs data").Doing("prune channels").
-			Try("give a folder of typical inputs with --data, or set refit = \"none\" and statistics = false")
+			Try("give a folder of typical inputs with --data, or set refit = \"none\", statistics = false and a criterion that looks at weights alone")
+	}
+	var items []map[string]*model.Tensor
+	if fits || p.o.looks() {
+		if items, err = load(ctx, env.Data, p.o.Samples); err != nil {
+			return nil, nil, err
+		}
+	}
+	if p.o.Criterion == "best" && p.o.Allocation != "damage" {
+		return s.best(ctx, env, p.o, items)
+	}
+	return s.prune(ctx, env, p.o, items)
+}
+
+// prune cuts and refits as the options say.
+func (s *space) prune(ctx context.Context, env *optimizer.Env, o Options, items []map[string]*model.Tensor) (*model.Model, []optimizer.Finding, error) {
+	m := s.v.M
+	gone, found, err := s.decide(ctx, env, o, items)
+	if err != nil || len(gone) == 0 {
+		return m, found, err
 	}
 	env.Progress.Report(0, 0, "cutting channels")
 	out, err := s.cut(gone)
@@ -96,21 +127,14 @@ func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*
 			found[i].Gain.Bytes = s.saved(gone, found[i].Nodes)
 		}
 	}
-	if !fits {
-		return out, found, nil
-	}
-	items, err := load(ctx, env.Data, p.o.Samples)
-	if err != nil {
-		return nil, nil, err
-	}
-	if p.o.Refit == "least-squares" {
+	if o.Refit == "least-squares" {
 		var more []optimizer.Finding
 		if out, more, err = s.refit(ctx, env, items, out, gone); err != nil {
 			return nil, nil, err
 		}
 		found = append(found, more...)
 	}
-	if p.o.Statistics {
+	if o.Statistics {
 		var f optimizer.Finding
 		if out, f, err = s.statistics(ctx, env, items, out); err != nil {
 			return nil, nil, err
@@ -120,8 +144,14 @@ func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*
 	return out, found, nil
 }
 
-// choose decides which classes of channels go, by root.
+// choose decides which classes of channels go, by root, from weights alone.
 func (s *space) choose(env *optimizer.Env, o Options) (map[int]bool, []optimizer.Finding) {
+	gone, found, _ := s.chooseBy(env, o, func(g *Group) (map[int]float64, error) { return s.scores(g, o.Criterion), nil })
+	return gone, found
+}
+
+// chooseBy is choose with the numbers that rate gives the classes of a group; small ones go first.
+func (s *space) chooseBy(env *optimizer.Env, o Options, rate func(g *Group) (map[int]float64, error)) (map[int]bool, []optimizer.Finding, error) {
 	gone := map[int]bool{}
 	var found []optimizer.Finding
 	groups := s.groups()
@@ -136,7 +166,15 @@ func (s *space) choose(env *optimizer.Env, o Options) (map[int]bool, []optimizer
 			found = append(found, f)
 			continue
 		}
-		score := s.scores(g, o.Criterion)
+		score, err := rate(g)
+		if fail.Is(err, fail.Unsupported) { // one layer that cannot be looked at is no reason to leave the others
+			f.Outcome, f.Reason = optimizer.Refused, fail.From(err).Error()
+			found = append(found, f)
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
 		var free []int
 		for _, c := range g.classes {
 			if c.why == "" {
@@ -153,7 +191,7 @@ func (s *space) choose(env *optimizer.Env, o Options) (map[int]bool, []optimizer
 	if len(found) == 0 {
 		found = append(found, optimizer.Finding{Rule: name, Outcome: optimizer.Nothing, Reason: "no layer makes channels that could be followed"})
 	}
-	return gone, found
+	return gone, found, nil
 }
 
 // removed is how many channels of g go, or why none may.

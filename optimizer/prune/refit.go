@@ -37,6 +37,9 @@ func (s *space) refit(ctx context.Context, env *optimizer.Env, items []map[strin
 	if err := s.record(ctx, env, items, targets); err != nil {
 		return nil, nil, fail.In(err, "run the original", fail.Where{})
 	}
+	for _, t := range targets {
+		s.keepOutputs(t, gone)
+	}
 	var found []optimizer.Finding
 	for i, t := range targets {
 		env.Progress.Report(int64(i), int64(len(targets)), "refitting "+t.node.Label())
@@ -47,6 +50,28 @@ func (s *space) refit(ctx context.Context, env *optimizer.Env, items []map[strin
 		m, found = next, append(found, f)
 	}
 	return m, found, nil
+}
+
+// keepOutputs drops from what the original layer gave the outputs that are gone: a layer may lose inputs and outputs at once.
+func (s *space) keepOutputs(t *target, gone map[int]bool) {
+	for _, m := range s.makers {
+		if m.node != t.node {
+			continue
+		}
+		keep := s.kept(m.atoms, gone)
+		if len(keep) == len(m.atoms) {
+			return
+		}
+		for i, y := range t.want {
+			var l []float32
+			for ; len(y) > 0; y = y[len(m.atoms):] {
+				for _, k := range keep {
+					l = append(l, y[k])
+				}
+			}
+			t.want[i] = l
+		}
+	}
 }
 
 // load reads items to fit on and, at the end, an eighth to judge by.

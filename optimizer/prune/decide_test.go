@@ -1,0 +1,187 @@
+package prune
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"gonum.org/v1/gonum/mat"
+
+	"fettle/internal/fail"
+	"fettle/model"
+	"fettle/optimizer"
+)
+
+// TestRemover: what a removal costs is what the least squares without the columns lose against those with them, one after another.
+func TestRemover(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	const width, outs, rows = 12, 4, 200
+	x := mat.NewDense(rows, width, nil)
+	for i := range rows {
+		for j := range width {
+			x.Set(i, j, r.NormFloat64()+0.5*float64(j%3)*r.NormFloat64())
+		}
+	}
+	var h mat.Dense
+	h.Mul(x.T(), x)
+	w := mat.NewDense(outs, width, nil)
+	for i := range outs {
+		for j := range width {
+			w.Set(i, j, r.NormFloat64())
+		}
+	}
+	e := &evidence{w: w, h: &h, columns: map[int][]int{}}
+	for j := range width {
+		e.columns[j/3] = append(e.columns[j/3], j)
+	}
+	rem, err := newRemover(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var y mat.Dense
+	y.Mul(x, w.T())
+	lost := func(gone map[int]bool) float64 { // least squares from the rows themselves
+		var keep []int
+		for j := range width {
+			if !gone[j/3] {
+				keep = append(keep, j)
+			}
+		}
+		part := mat.NewDense(rows, len(keep), nil)
+		for i := range rows {
+			for k, j := range keep {
+				part.Set(i, k, x.At(i, j))
+			}
+		}
+		var b, res mat.Dense
+		if err := b.Solve(part, &y); err != nil {
+			t.Fatal(err)
+		}
+		res.Mul(part, &b)
+		res.Sub(&res, &y)
+		return dot(&res, &res)
+	}
+	gone, sum := map[int]bool{}, 0.0
+	for _, root := range []int{2, 0, 3} {
+		cost, _, _ := rem.price(root)
+		rem.remove(root)
+		gone[root] = true
+		sum += cost
+		if want := lost(gone); math.Abs(sum-want) > 1e-6*want {
+			t.Errorf("without %v the squared error is %g, least squares give %g", gone, sum, want)
+		}
+	}
+}
+
+// twoLayers has 8 inner channels, of which dead ones are read by zeros and all others matter.
+func twoLayers(t *testing.T, dead ...int) *model.Model {
+	n := newNet(11)
+	x := n.Input("x", model.Float32, model.FixedShape(1, 2, 6, 6))
+	y := n.Node("Relu", "relu", []string{n.conv("first", x, 2, 8, 3)})
+	w := model.NewTensor(model.Float32, 5, 8, 3, 3)
+	for i := range w.Len() {
+		c := i / 9 % 8
+		v := 0.3 + n.r.Float32()
+		for _, d := range dead {
+			if c == d {
+				v = 0
+			}
+		}
+		model.Data[float32](w)[i] = v * float32(1-2*(i%2))
+	}
+	y = n.Node("Conv", "second", []string{y, n.Const("second.w", w)}, model.IntsAttr("pads", 1, 1, 1, 1))
+	y = n.Node("Flatten", "flat", []string{n.Node("GlobalAveragePool", "gap", []string{y})})
+	n.Output(y, model.Float32, model.FixedShape(1, 5))
+	m, err := n.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func randomItems(n int, shape ...int) items {
+	r := rand.New(rand.NewPCG(5, 6))
+	var l items
+	for range n {
+		x := model.NewTensor(model.Float32, shape...)
+		for i := range x.Len() {
+			model.Data[float32](x)[i] = float32(r.NormFloat64())
+		}
+		l = append(l, map[string]*model.Tensor{"x": x})
+	}
+	return l
+}
+
+// TestCriteriaByData: channels that nobody needs go first, whatever the criterion that looks behind.
+func TestCriteriaByData(t *testing.T) {
+	m := twoLayers(t, 1, 4, 6)
+	for _, c := range []string{"activation", "obc", "lasso", "taylor", "fisher", "best"} {
+		t.Run(c, func(t *testing.T) {
+			p := New().(*pass)
+			p.o.Criterion, p.o.Ratio, p.o.Samples = c, 0.375, 24
+			env := &optimizer.Env{Data: randomItems(24, 1, 2, 6, 6)}
+			out, found, err := p.Apply(context.Background(), env, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := newSpace(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			judge := randomItems(8, 1, 2, 6, 6)
+			want, _ := s.answers(context.Background(), env, m, judge)
+			got, err := s.answers(context.Background(), env, out, judge)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if k := out.Graph.Init("first.w").Shape[0]; k != 5 {
+				t.Fatalf("%d channels are left, want 5", k)
+			}
+			if d := distance(want, got); d > 1e-6 {
+				t.Errorf("the outputs moved by %g of their size: a channel that matters went (%v)", d, found[0].Reason)
+			}
+		})
+	}
+}
+
+// TestAllotment: a budget is met, never passed by more than a step, and impossible ones say so.
+func TestAllotment(t *testing.T) {
+	m := residual(t)
+	before, err := optimizer.Measure(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, share := range []float64{0.9, 0.7, 0.5} {
+		p := New().(*pass)
+		p.o.Allocation, p.o.MACs, p.o.Sums, p.o.Samples = "damage", share, true, 24
+		out, found, err := p.Apply(context.Background(), &optimizer.Env{Data: randomItems(24, 1, 3, 8, 8)}, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, _ := optimizer.Measure(out)
+		if got := float64(after.MACs) / float64(before.MACs); got > share || got < share-0.25 {
+			t.Errorf("%.2f of the multiply-adds are left, want at most %.2f and not much less: %v", got, share, found[len(found)-1].Reason)
+		}
+	}
+	p := New().(*pass)
+	p.o.Allocation, p.o.MACs, p.o.Samples = "damage", 0.01, 24
+	_, _, err = p.Apply(context.Background(), &optimizer.Env{Data: randomItems(24, 1, 3, 8, 8)}, m)
+	if !fail.Is(err, fail.Invalid) || !strings.Contains(fmt.Sprint(err), "impossible") {
+		t.Errorf("a budget that cannot be met: %v", err)
+	}
+	p.o.MACs, p.o.Ms = 0, 1
+	if _, _, err = p.Apply(context.Background(), &optimizer.Env{Data: randomItems(24, 1, 3, 8, 8)}, m); !fail.Is(err, fail.Usage) {
+		t.Errorf("a budget of time without a board: %v", err)
+	}
+	p.o.Ms, p.o.KB = 0, 2
+	out, _, err := p.Apply(context.Background(), &optimizer.Env{Data: randomItems(24, 1, 3, 8, 8)}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size, _ := optimizer.Measure(out); size.WeightBytes > 2000 {
+		t.Errorf("%d bytes, 2000 were allowed", size.WeightBytes)
+	}
+}
