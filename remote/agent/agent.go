@@ -35,6 +35,7 @@ type Config struct {
 	Runtimes []runtimes.Runtime // the first one is used where none is named
 	Self     []string           // how to start this program as an agent again; nil: this program without arguments
 	Root     string             // folder of /proc and /sys, "" is /
+	Speak    int                // answer as an agent of this version of the protocol, 0: the newest; for tests of other releases
 }
 
 // Main runs the agent with the words after the program's name and gives the exit code.
@@ -235,9 +236,16 @@ func (a *Agent) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
 	a.leases.touch()
 	defer a.leases.touch()
+	speak := a.cfg.Speak
+	if speak == 0 {
+		speak = wire.Version
+	}
+	if wire.Since(r.Verb) > speak {
+		return nil, fail.New(fail.Unsupported, "this agent does not know %.40q", r.Verb).Try("use agent and desk of the same release")
+	}
 	switch r.Verb {
 	case wire.VerbHello:
-		return wire.Hello{Protocol: wire.Version, Oldest: wire.Oldest, Version: a.cfg.Version, SHA256: a.sha256, Arch: runtime.GOARCH, PID: os.Getpid(), Store: a.dir}, nil
+		return wire.Hello{Protocol: speak, Oldest: max(1, speak-(wire.Version-wire.Oldest)), Version: a.cfg.Version, SHA256: a.sha256, Arch: runtime.GOARCH, PID: os.Getpid(), Store: a.dir}, nil
 	case wire.VerbFacts:
 		return a.facts(ctx), nil
 	case wire.VerbHave:

@@ -19,12 +19,14 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"fettle/internal/fail"
 	"fettle/internal/sandbox"
@@ -70,6 +72,7 @@ type Options struct {
 	SSH      sshx.Options  // time limits and the dialler; the rest of it is set here
 
 	agents func(arch string) (*agentbin.Agent, error) // nil is agentbin.For; tests have agents of their own
+	answer time.Duration                              // how long a new agent may take to say hello, 0: 10 s
 }
 
 // Conn is a board with its agent running. Several goroutines may use it; measurements wait for nobody but refuse to
@@ -122,7 +125,15 @@ func Dial(ctx context.Context, spec Spec, o Options) (*Conn, error) {
 		if err != nil {
 			return nil, fail.In(err, "reach the board", where)
 		}
-		s, err := begin(ctx, client, find, o.Progress)
+		s, err := begin(ctx, client, find, o)
+		var mute *unanswered
+		if errors.As(err, &mute) {
+			client.Close() // it waits for the agent that does not answer
+			if client, err = sshx.Dial(ctx, target, opt); err != nil {
+				return nil, fail.In(err, "reach the board", where)
+			}
+			s, err = mute.revert(ctx, client)
+		}
 		if err != nil {
 			client.Close()
 			return nil, fail.In(err, "start the agent", where)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,8 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		os.Exit(agent.Main(agent.Config{Version: "test", Runtimes: append([]runtimes.Runtime{rt}, faulty(rt)...)}, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		speak, _ := strconv.Atoi(os.Getenv("FETTLE_SPEAK")) // absent is the newest
+		os.Exit(agent.Main(agent.Config{Version: "test", Speak: speak, Runtimes: append([]runtimes.Runtime{rt}, faulty(rt)...)}, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }

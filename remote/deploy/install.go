@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"fettle/internal/fail"
 	"fettle/internal/task"
@@ -111,8 +112,22 @@ func look(ctx context.Context, c *sshx.Client) (*probe, error) {
 	return p, nil
 }
 
-// begin puts the agent on the board and starts it.
-func begin(ctx context.Context, c *sshx.Client, find func(string) (*agentbin.Agent, error), progress task.Progress) (*session, error) {
+// answerWithin is how long a new agent may take to say hello before the one before it comes back.
+const answerWithin = 10 * time.Second
+
+// unanswered is an agent that was put on the board and does not answer there.
+type unanswered struct {
+	cause  error
+	at     place
+	name   string
+	before []string // programs that are there
+}
+
+func (u *unanswered) Error() string { return u.cause.Error() }
+func (u *unanswered) Unwrap() error { return u.cause }
+
+// begin puts the agent on the board and starts it. The error is an *unanswered where it is there and does not answer.
+func begin(ctx context.Context, c *sshx.Client, find func(string) (*agentbin.Agent, error), o Options) (*session, error) {
 	p, err := look(ctx, c)
 	if err != nil {
 		return nil, err
@@ -129,21 +144,37 @@ func begin(ctx context.Context, c *sshx.Client, find func(string) (*agentbin.Age
 		return nil, p.nowhere()
 	}
 	name := "agent-" + agent.SHA256[:16]
+	within := o.answer
+	if within == 0 {
+		within = answerWithin
+	}
+	open := func(at place) (*session, error) {
+		limit, cancel := context.WithTimeout(ctx, within)
+		defer cancel()
+		s, err := start(limit, c, at, name, agent.SHA256)
+		if err == nil || ctx.Err() != nil {
+			return s, err
+		}
+		if limit.Err() != nil {
+			err = fail.New(fail.Unreachable, "the agent %.12s did not say hello within %v", agent.SHA256, within).Try("see whether the board hangs or is overloaded")
+		}
+		return nil, &unanswered{err, at, name, p.agents}
+	}
 	for _, file := range p.agents {
 		if !strings.HasSuffix(file, "/bin/"+name) {
 			continue
 		}
 		// what is there may have been damaged: then it is put there again
-		if conn, err := start(ctx, c, p.at(strings.TrimSuffix(file, "/bin/"+name)), name, agent.SHA256); err == nil || ctx.Err() != nil || c.Err() != nil {
-			return conn, err
+		if s, err := open(p.at(strings.TrimSuffix(file, "/bin/"+name))); err == nil || ctx.Err() != nil || c.Err() != nil {
+			return s, err
 		}
 	}
 	var first error
 	for _, dir := range p.exec {
 		at := p.at(dir)
-		err := install(ctx, c, p, at.bin, name, agent, progress)
+		err := install(ctx, c, p, at.bin, name, agent, o.Progress)
 		if err == nil {
-			return start(ctx, c, at, name, agent.SHA256)
+			return open(at)
 		}
 		if first == nil {
 			first = err // later folders are worse ones; why they failed helps less
@@ -153,6 +184,32 @@ func begin(ctx context.Context, c *sshx.Client, find func(string) (*agentbin.Age
 		}
 	}
 	return nil, first
+}
+
+// revert takes an agent away that does not answer, and starts one from before it.
+func (u *unanswered) revert(ctx context.Context, c *sshx.Client) (*session, error) {
+	const script = `rm -f "$1"; rmdir "${1%/*}" "${1%/bin/*}" 2>/dev/null; exit 0`
+	if _, err := c.Run(ctx, nil, "sh", "-c", script, "sh", u.at.bin+"/"+u.name); err != nil {
+		return nil, err
+	}
+	for _, file := range u.before {
+		i := strings.LastIndex(file, "/bin/")
+		if i < 0 || strings.HasSuffix(file, "/"+u.name) {
+			continue
+		}
+		at := u.at
+		at.bin = file[:i] + "/bin"
+		s, err := start(ctx, c, at, file[i+len("/bin/"):], "")
+		if err == nil {
+			s.place.notes = append(s.place.notes, "the new agent was taken off the board again ("+fail.From(u.cause).Why+"); agent "+board.Printable(s.hello.Version)+" from before answers")
+			return s, nil
+		}
+		if c.Err() != nil {
+			break
+		}
+	}
+	e := fail.From(u.cause)
+	return nil, fail.New(e.Kind, "%s; it was taken off the board again, and no agent from before answers", e.Why).Try("%s", e.Fix)
 }
 
 // nowhere says why no folder will do.

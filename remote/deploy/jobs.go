@@ -194,7 +194,7 @@ func (c *Conn) profile(ctx context.Context, s Source, o ProfileOptions, live fun
 	begin := time.Now()
 	m := &measurement{col: newCollector(c.name, model, facts, o), sum: sha256.New(), live: live}
 	err = c.because(m.start(ctx, c.now().wire, job, data), "")
-	for tries := 0; err != nil && m.begun && fail.Is(err, fail.Unreachable) && c.again != nil && ctx.Err() == nil && tries < len(backoff); tries++ {
+	for tries := 0; err != nil && m.begun && fail.Is(err, fail.Unreachable) && c.again != nil && c.now().hello.Protocol >= 2 && ctx.Err() == nil && tries < len(backoff); tries++ {
 		// the measurement goes on without us: come back for the rest of the same one
 		before := m.col.seq
 		if rerr := c.reconnect(ctx, backoff[max(tries, 0)]); rerr != nil {

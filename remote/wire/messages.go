@@ -26,6 +26,17 @@ const (
 	VerbLease     = "lease"      // LeaseAsk -> Lease
 )
 
+// Since is the version of the protocol that brought a verb.
+func Since(verb string) int {
+	switch verb {
+	case VerbOffer, VerbInstall, VerbTrust:
+		return 3
+	case VerbLease, VerbAttach:
+		return 2
+	}
+	return 1
+}
+
 // Hello is what an agent says of itself.
 type Hello struct {
 	Protocol int    `json:"protocol"`
