@@ -141,6 +141,7 @@ func (p *Process) explain(err error) error {
 		return fail.New(fail.Failed, "%s; %s", why, said).Doing("run %s", p.name).Try("try a smaller model or batch; a crash of the same model again is a bug, please report it")
 	}
 	e := fail.New(fail.Failed, "it ended with status %d: %s", x.ExitCode(), said).Doing("run %s", p.name)
+	e.Err = x
 	// Where an allocation is refused, the C library of a program may fault instead of saying so.
 	if p.memory > 0 && bytes.Contains(said, []byte("SIGSEGV")) {
 		e = fail.New(fail.Failed, "it ended with status %d: %s, most likely out of memory: it may take %d MiB", x.ExitCode(), said, p.memory>>20).Doing("run %s", p.name).
@@ -175,6 +176,15 @@ func Run(ctx context.Context, spec Spec, stdin []byte, limit int64) (Result, err
 		return Result{}, fail.New(fail.TooBig, "%s wrote more than %d bytes", p.name, limit)
 	}
 	return Result{out.b.Bytes(), p.Stderr()}, p.explain(err)
+}
+
+// ExitCode is the status that a program of Run ended with, where that was why Run failed.
+func ExitCode(err error) (int, bool) {
+	var x *exec.ExitError
+	if errors.As(err, &x) && x.ExitCode() >= 0 {
+		return x.ExitCode(), true
+	}
+	return 0, false
 }
 
 type capped struct {

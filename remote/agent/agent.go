@@ -43,6 +43,8 @@ type Config struct {
 //	serve --store DIR   answer on standard input and output
 //	child               run one model for a serving agent
 //	job --store DIR --id ID   measure for a serving agent, and outlive it
+//	service --store DIR --name NAME [--stdio]   keep a deployment running, for its socket
+//	supervise --store DIR --name NAME           start that again when it dies
 //	hash                print the SHA-256 of this program
 //	version             print the version
 func Main(cfg Config, args []string, in io.ReadCloser, out io.WriteCloser, errOut io.Writer) int {
@@ -105,6 +107,29 @@ func Main(cfg Config, args []string, in io.ReadCloser, out io.WriteCloser, errOu
 		if err != nil {
 			return say(err)
 		}
+	case "service", "supervise":
+		flags := flag.NewFlagSet(verb, flag.ContinueOnError)
+		flags.SetOutput(errOut)
+		dir, name, direct := flags.String("store", "", "folder of the store"), flags.String("name", "", "deployment"), flags.Bool("stdio", false, "answer on standard input and output")
+		if err := flags.Parse(args[1:]); err != nil || *dir == "" || *name == "" || flags.NArg() > 0 {
+			return say(fail.New(fail.Usage, "%s needs --store DIR --name NAME", verb))
+		}
+		a, err := New(cfg, *dir)
+		if err == nil {
+			a.guards = confine(places{write: []string{*dir}})
+			switch {
+			case verb == "supervise":
+				signal.Ignore(syscall.SIGHUP) // it outlives the session that started it
+				err = a.supervise(ctx, *name)
+			case *direct:
+				err = a.serveModel(ctx, *name, &rw)
+			default:
+				err = a.serveModel(ctx, *name, nil)
+			}
+		}
+		if err != nil {
+			return say(err)
+		}
 	case "hash":
 		h, err := selfHash()
 		if err != nil {
@@ -114,7 +139,7 @@ func Main(cfg Config, args []string, in io.ReadCloser, out io.WriteCloser, errOu
 	case "version":
 		fmt.Fprintln(out, cfg.Version)
 	default:
-		return say(fail.New(fail.Usage, "say serve, child, job, hash or version"))
+		return say(fail.New(fail.Usage, "say serve, child, job, service, supervise, hash or version"))
 	}
 	return 0
 }
@@ -269,6 +294,12 @@ func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
 		return a.store.Commit(s.Manifest, bundle.Signature{Key: s.Key, Sig: s.Sig})
 	case wire.VerbInstall:
 		return a.install(ctx, r)
+	case wire.VerbService:
+		var q wire.ServiceAsk
+		if err := r.Head(&q); err != nil {
+			return nil, err
+		}
+		return a.control(ctx, q)
 	case wire.VerbTrust:
 		var q wire.Trust
 		if err := r.Head(&q); err != nil {
@@ -288,6 +319,7 @@ func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
 		return a.store.Rollback(n.Name)
 	case wire.VerbRemoveAll:
 		a.stopJobs(ctx)
+		a.stopServices(ctx)
 		return a.store.RemoveAll()
 	case wire.VerbRun:
 		return a.run(ctx, r)

@@ -152,11 +152,14 @@ func (a *Agent) run(ctx context.Context, r *wire.Request) (any, error) {
 	if err := r.Head(&job); err != nil {
 		return nil, err
 	}
-	m, err := a.manifest(job.Source)
+	in, err := tensors(r, job.Inputs)
 	if err != nil {
 		return nil, err
 	}
-	in, err := tensors(r, job.Inputs)
+	if job.Service {
+		return a.callService(ctx, r, job, in)
+	}
+	m, err := a.manifest(job.Source)
 	if err != nil {
 		return nil, err
 	}

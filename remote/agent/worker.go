@@ -58,7 +58,11 @@ func (w *worker) close() {
 
 // infer runs one inference and gives the outputs and how long it took.
 func (w *worker) infer(ctx context.Context, in []wire.Input, data []byte) ([]wire.Input, []byte, time.Duration, error) {
-	k, err := w.c.Call(ctx, verbChildInfer, in)
+	return w.call(ctx, verbChildInfer, in, data)
+}
+
+func (w *worker) call(ctx context.Context, verb string, head any, data []byte) ([]wire.Input, []byte, time.Duration, error) {
+	k, err := w.c.Call(ctx, verb, head)
 	if err != nil {
 		return nil, nil, 0, err
 	}

@@ -27,7 +27,7 @@ import (
 
 // TestMain makes the test's program an agent when it is called as one.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{"serve", "child", "job", "hash", "version"}, os.Args[1]) {
+	if len(os.Args) > 1 && slices.Contains([]string{"serve", "child", "job", "service", "supervise", "hash", "version"}, os.Args[1]) {
 		rt, err := native.New("")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

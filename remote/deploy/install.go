@@ -313,6 +313,9 @@ func because(err error, said string) error {
 // connection ends with it. On this computer only the deployments go.
 func (c *Conn) RemoveAgent(ctx context.Context) error {
 	const what = "remove the agent"
+	if err := c.dropUnits(ctx); err != nil {
+		return c.because(err, what)
+	}
 	if err := c.link().Do(ctx, "remove-all", nil, nil); err != nil {
 		return c.because(err, what)
 	}

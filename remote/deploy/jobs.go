@@ -57,6 +57,7 @@ type How struct {
 	Memory  int64            // bytes that the process of the model may hold, 0: no limit
 	Pack    string           // auto, small or fast: what packed weights may need; "" is auto
 	Fresh   bool             // neither use nor keep a prepared plan
+	Service bool             // the running service of the deployment answers; the rest says nothing then
 	Step    time.Duration    // longest time of one step before the model counts as stuck, 0: two minutes
 }
 
@@ -82,7 +83,7 @@ func (c *Conn) run(ctx context.Context, s Source, how How, inputs map[string]*mo
 		return nil, err
 	}
 	heads, data := encode(inputs)
-	k, err := c.link().Call(ctx, wire.VerbRun, wire.RunJob{Source: src, Runtime: how.Runtime, Threads: how.Threads, ISA: how.ISA, Shapes: how.Shapes, Inputs: heads, Memory: how.Memory, Pack: how.Pack, Fresh: how.Fresh, StepNS: how.Step.Nanoseconds()})
+	k, err := c.link().Call(ctx, wire.VerbRun, wire.RunJob{Source: src, Runtime: how.Runtime, Threads: how.Threads, ISA: how.ISA, Shapes: how.Shapes, Inputs: heads, Memory: how.Memory, Pack: how.Pack, Fresh: how.Fresh, Service: how.Service, StepNS: how.Step.Nanoseconds()})
 	if err != nil {
 		return nil, err
 	}

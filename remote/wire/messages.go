@@ -15,6 +15,7 @@ const (
 	VerbCommit    = "commit"     // bundle.Manifest, since version 3 Signed -> Deployment
 	VerbInstall   = "install"    // Install -> Trying..., Deployment
 	VerbOffer     = "offer"      // Signed -> Missing, of the chunks of the manifest
+	VerbService   = "service"    // ServiceAsk -> ServiceState, or a list of them
 	VerbTrust     = "trust"      // Trust -> Trusted
 	VerbRollback  = "rollback"   // Named -> Deployment
 	VerbList      = "list"       // -> []Deployment
@@ -29,7 +30,7 @@ const (
 // Since is the version of the protocol that brought a verb.
 func Since(verb string) int {
 	switch verb {
-	case VerbOffer, VerbInstall, VerbTrust:
+	case VerbOffer, VerbInstall, VerbTrust, VerbService:
 		return 3
 	case VerbLease, VerbAttach:
 		return 2
@@ -63,6 +64,34 @@ func (h Hello) Check() error {
 			Try("update this program")
 	}
 	return nil
+}
+
+// What a ServiceAsk wants.
+const (
+	ServiceStart = "start"
+	ServiceStop  = "stop"
+	ServiceList  = "list"
+)
+
+// ServiceAsk is about keeping a deployment running. Supervised has the agent start it and start it again when it dies; without,
+// somebody else (systemd) does, and it is only waited for.
+type ServiceAsk struct {
+	Do         string `json:"do"`
+	Name       string `json:"name,omitempty"`
+	Supervised bool   `json:"supervised,omitempty"`
+}
+
+// ServiceState is how a service goes.
+type ServiceState struct {
+	Name    string  `json:"name"`
+	State   string  `json:"state"` // serving, stopped, "failed: why"
+	Version int     `json:"version,omitempty"`
+	PID     int     `json:"pid,omitempty"`
+	Socket  string  `json:"socket,omitempty"`
+	Count   int64   `json:"inferences"`
+	P99Ns   int64   `json:"p99_ns,omitempty"` // of the last full window
+	Agree   float64 `json:"agree,omitempty"`  // with the version before, in the last full window
+	Note    string  `json:"note,omitempty"`   // what it did by itself
 }
 
 // Chunk names bytes.
@@ -190,6 +219,7 @@ type RunJob struct {
 	Memory  int64            `json:"memory,omitempty"`  // limit of the child in bytes
 	Pack    string           `json:"pack,omitempty"`    // auto, small or fast, as runtimes.Options
 	Fresh   bool             `json:"fresh,omitempty"`   // neither use nor keep a prepared plan
+	Service bool             `json:"service,omitempty"` // have the running service of the deployment answer
 	StepNS  int64            `json:"step_ns,omitempty"` // longest time of one step before it counts as an endless loop, 0: two minutes
 }
 
