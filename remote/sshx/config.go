@@ -87,6 +87,36 @@ func (c *Config) get(alias, key string) string {
 	return v
 }
 
+// NamedHost is a Host line of a configuration.
+type NamedHost struct {
+	Alias string
+	Host  string // HostName, or the alias itself
+}
+
+// Hosts lists the hosts that the file names without wildcards, in its order.
+func (c *Config) Hosts() []NamedHost {
+	if c == nil || c.cfg == nil {
+		return nil
+	}
+	var out []NamedHost
+	seen := map[string]bool{}
+	for _, h := range c.cfg.Hosts {
+		for _, p := range h.Patterns {
+			alias := p.String()
+			if alias == "" || strings.ContainsAny(alias, "*?!") || seen[alias] || len(out) >= 1000 {
+				continue
+			}
+			seen[alias] = true
+			host := strings.ReplaceAll(c.get(alias, "HostName"), "%h", alias)
+			if host == "" {
+				host = alias
+			}
+			out = append(out, NamedHost{alias, host})
+		}
+	}
+	return out
+}
+
 // ParseTarget reads ssh://user@host:port, user@host:port or a Host of the config, and fills from the config what it
 // does not say. user is who to be where nobody says.
 func ParseTarget(s string, c *Config, user string) (Target, error) { return parseTarget(s, c, user, 0) }

@@ -132,6 +132,32 @@ func parseLines(file string, b []byte) ([]line, error) {
 	return out, nil
 }
 
+// KnownNames lists the hosts that files like known_hosts name in clear, as host or host:port, each once. A file that is not there
+// has none.
+func KnownNames(files ...string) ([]string, error) {
+	all, err := NewHostKeys("", files...).lines()
+	var out []string
+	seen := map[string]bool{}
+	for _, l := range all {
+		if l.marker != "" {
+			continue
+		}
+		for _, p := range l.hosts {
+			if strings.ContainsAny(p, "*?!|") {
+				continue
+			}
+			if host, port, ok := strings.Cut(strings.TrimPrefix(p, "["), "]:"); ok {
+				p = net.JoinHostPort(host, port)
+			}
+			if !seen[p] && len(out) < 1000 {
+				seen[p] = true
+				out = append(out, p)
+			}
+		}
+	}
+	return out, err
+}
+
 // matches reports whether the line's patterns name host:port.
 func (l line) matches(addr string) bool {
 	host, port, err := net.SplitHostPort(addr)
