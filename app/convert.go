@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"fettle/dataset"
 	"fettle/internal/fail"
 	"fettle/model"
 	"fettle/ops"
@@ -18,6 +19,9 @@ type ConvertRequest struct {
 	Opset   int              // least ai.onnx opset, 0: as it is
 	Extract string           // A..B: the part from value A to value B; several joined by commas
 	Level   string           // int4: the upper halves of nested weights alone; "": as it is
+	Fold    bool             // the preprocessing becomes part of the model
+	// Preprocess is the file of the block to fold; "": the one in the model.
+	Preprocess string
 }
 
 // Convert writes a model in another form.
@@ -38,6 +42,18 @@ func (a *App) Convert(ctx context.Context, q ConvertRequest) (*Inspection, error
 	}
 	if m, err = m.WithInputShapes(q.Shapes); err != nil {
 		return nil, fail.In(err, "convert", fail.Where{File: q.In})
+	}
+	if q.Fold {
+		p, err := preprocessOf(m, q.Preprocess)
+		if err == nil && p == nil {
+			err = dataset.NeedsPreprocess()
+		}
+		if err == nil {
+			m, err = foldPreprocess(m, p)
+		}
+		if err != nil {
+			return nil, fail.In(err, "fold the preprocessing", fail.Where{File: q.In})
+		}
 	}
 	if q.Extract != "" {
 		from, to, ok := strings.Cut(q.Extract, "..")

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"image/png"
 	"os"
@@ -77,17 +78,20 @@ func (a *App) openData(path string, m *model.Model, pre *dataset.Preprocess) (*d
 	return set, nil
 }
 
-// disjoint refuses data that both tunes and judges.
-func (a *App) disjoint(data, score string, m *model.Model, pre *dataset.Preprocess) error {
+// compareData refuses data that both tunes and judges, and says where what judges looks unlike what tunes.
+func (a *App) compareData(ctx context.Context, data, score string, m *model.Model, pre *dataset.Preprocess) ([]string, error) {
 	tune, err := a.openData(data, m, pre)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	judge, err := a.openData(score, m, pre)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return dataset.Disjoint(tune, judge)
+	if err := dataset.Disjoint(tune, judge); err != nil {
+		return nil, err
+	}
+	return dataset.Coverage(ctx, tune, judge)
 }
 
 // SamplePictures gives the folder of SampleCalibrate or SampleScore, with a folder a class; it is made on first use.

@@ -49,6 +49,10 @@ type LayerInfo struct {
 	FloorNs         *int64 `json:"floor_ns,omitempty"`
 	FloorWhy        string `json:"floor_why,omitempty"`
 
+	Int8Most    *float64 `json:"int8_most,omitempty"`    // how many times faster 8-bit integers can be at most
+	Int8Against *float64 `json:"int8_against,omitempty"` // the same against the best float algorithm
+	Int8Why     string   `json:"int8_why,omitempty"`
+
 	dtype           string
 	window, strides []int
 }
@@ -66,10 +70,17 @@ func (a *App) InspectOn(ctx context.Context, path, target string, asks Asks) (*I
 	machine := predict.Board(*f)
 	for i := range in.Layers {
 		l := &in.Layers[i]
-		ns, why := predict.Floor(machine, predict.Work{Op: l.Op, DType: l.dtype, MACs: l.MACs, Bytes: l.WeightBytes + l.ActivationBytes, Window: l.window, Strides: l.strides})
+		w := predict.Work{Op: l.Op, DType: l.dtype, MACs: l.MACs, Bytes: l.WeightBytes + l.ActivationBytes, Window: l.window, Strides: l.strides}
+		ns, why := predict.Floor(machine, w)
 		if l.FloorWhy = why; ns != nil {
 			v := int64(*ns)
 			l.FloorNs = &v
+		}
+		if l.MACs > 0 {
+			g := predict.Int8(machine, w)
+			if l.Int8Why = g.Why; g.Most > 0 {
+				l.Int8Most, l.Int8Against = &g.Most, &g.Against
+			}
 		}
 	}
 	return in, nil

@@ -127,6 +127,7 @@ type Optimized struct {
 	Model      *model.Model
 	Report     *optimizer.Report
 	Preprocess *dataset.Preprocess // what was used, kept in the model; nil: none
+	Warnings   []string            // that score data look unlike calibration data
 }
 
 // Optimize derives a model from base by a recipe. Each exact step is compared with the step before on seeded inputs.
@@ -154,7 +155,7 @@ func (a *App) Optimize(ctx context.Context, base *model.Model, r *optimizer.Reci
 		}
 	}
 	if opt.Data != "" && opt.Score != "" {
-		if err := a.disjoint(opt.Data, opt.Score, base, pre); err != nil {
+		if out.Warnings, err = a.compareData(ctx, opt.Data, opt.Score, base, pre); err != nil {
 			return nil, err
 		}
 	}

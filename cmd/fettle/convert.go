@@ -11,13 +11,15 @@ import (
 )
 
 type convertCmd struct {
-	In      string   `arg:"" help:"File to read."`
-	Out     string   `arg:"" help:"File to write."`
-	Shape   []string `help:"Fix an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
-	Opset   int      `help:"Raise the ai.onnx opset to at least this."`
-	Extract string   `help:"Write only the part from value A to value B: A..B."`
-	Level   string   `enum:",int4" default:"" help:"Of nested weights: int4 writes their upper halves alone."`
-	JSON    bool     `name:"json" help:"Print JSON."`
+	In             string   `arg:"" help:"File to read."`
+	Out            string   `arg:"" help:"File to write."`
+	Shape          []string `help:"Fix an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
+	Opset          int      `help:"Raise the ai.onnx opset to at least this."`
+	Extract        string   `help:"Write only the part from value A to value B: A..B."`
+	FoldPreprocess bool     `help:"Make the preprocessing part of the model: its input becomes the picture, uint8 RGB."`
+	Preprocess     string   `help:"File with the block to fold; without one, the block in the model."`
+	Level          string   `enum:",int4" default:"" help:"Of nested weights: int4 writes their upper halves alone."`
+	JSON           bool     `name:"json" help:"Print JSON."`
 }
 
 // Help gives an example that works.
@@ -31,7 +33,7 @@ func (c convertCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	in, err := e.app.Convert(e.ctx, app.ConvertRequest{In: c.In, Out: c.Out, Shapes: shapes, Opset: c.Opset, Extract: c.Extract, Level: c.Level})
+	in, err := e.app.Convert(e.ctx, app.ConvertRequest{In: c.In, Out: c.Out, Shapes: shapes, Opset: c.Opset, Extract: c.Extract, Level: c.Level, Fold: c.FoldPreprocess, Preprocess: c.Preprocess})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 
@@ -63,8 +65,49 @@ func (c inspectCmd) Run(e *env) error {
 		}
 		if c.Board != "" {
 			printFloors(w, in)
+			printInt8(w, in)
 		}
 	})
+}
+
+// printInt8 says what 8-bit integers can gain, layers with the same answer together, the most products first.
+func printInt8(w io.Writer, in *app.Inspection) {
+	type group struct {
+		layers int
+		macs   int64
+		one    app.LayerInfo
+	}
+	groups, all := map[string]*group{}, int64(0)
+	for _, l := range in.Layers {
+		if l.MACs <= 0 {
+			continue
+		}
+		all += l.MACs
+		key := l.Int8Why
+		if l.Int8Against != nil {
+			key += fmt.Sprint(*l.Int8Most, *l.Int8Against)
+		}
+		if groups[key] == nil {
+			groups[key] = &group{one: l}
+		}
+		groups[key].layers++
+		groups[key].macs += l.MACs
+	}
+	keys := slices.Collect(maps.Keys(groups))
+	sort.Slice(keys, func(i, j int) bool { return groups[keys[i]].macs > groups[keys[j]].macs })
+	for _, k := range keys {
+		g := groups[k]
+		fmt.Fprintf(w, "  int8: %d layers, %.0f %% of the products: ", g.layers, 100*float64(g.macs)/float64(all))
+		if g.one.Int8Most == nil {
+			fmt.Fprintln(w, "not known:", g.one.Int8Why)
+			continue
+		}
+		fmt.Fprintf(w, "at most %.3g times faster", *g.one.Int8Most)
+		if *g.one.Int8Against != *g.one.Int8Most {
+			fmt.Fprintf(w, ", %.2g times against the best float algorithm", *g.one.Int8Against)
+		}
+		fmt.Fprintf(w, "; %s\n", g.one.Int8Why)
+	}
 }
 
 // printFloors lists the layers with a floor, the longest first, and why others have none.

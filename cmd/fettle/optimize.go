@@ -47,6 +47,9 @@ func (c optimizeCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	for _, w := range o.Warnings {
+		e.note("%s", w)
+	}
 	if err := e.app.Save(c.Out, o.Model); err != nil {
 		return err
 	}
