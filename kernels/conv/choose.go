@@ -107,6 +107,7 @@ func winoCandidates(s Shape, w *winoRows, fam map[int]*rows, add func(m int, mul
 	type pick struct{ m, nb, tiles int }
 	picks := []pick{{4, 4, 28}, {4, 2, 28}, {2, 2, 28}}
 	switch {
+	case blk == 4 && ow > 2: // NEON: products weigh more than weights
 	case ow <= 8:
 		picks = []pick{{2, 2, 28}, {4, 2, 28}}
 	case ow <= 16:

@@ -40,6 +40,7 @@ type rows struct {
 	isa        cpu.ISA
 	nb, maxMR  int
 	s1, s2, p  []kern // by pixels; nil entries are absent; p prefetches hard
+	one        []kern // s1 for groups that lie at one distance from each other; nil: s1 does these too
 	any        []kern
 	b          []kern // s1 for tiles that a row of the output breaks; nil: tiles end with the row
 	single     bool   // only any exists
@@ -140,7 +141,7 @@ func newDirect(s Shape, family map[int]*rows, nb int, nhwc bool) *direct {
 
 // thin says that a convolution reads one pixel a window and not all of them: lines of every second pixel use half of the cache's sets.
 func (s Shape) thin() bool {
-	return s.KH*s.KW == 1 && s.SH*s.SW > 1 && s.PadT+s.PadL == 0 && s.M >= 4*blk
+	return s.KH*s.KW == 1 && s.SH*s.SW > 1 && s.PadT+s.PadL == 0 && s.M >= 64
 }
 
 func (d *direct) packedLen() int { return d.wLen + roundUp(d.s.M, blk) }
@@ -393,6 +394,8 @@ func (d *direct) table(r *rows, tiles int) []kern {
 		return r.s2
 	case r.p != nil && tiles < r.lightTiles:
 		return r.p
+	case r.one != nil && d.s.KH*d.s.KW == 1:
+		return r.one
 	}
 	return r.s1
 }

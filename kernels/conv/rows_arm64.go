@@ -15,8 +15,8 @@ func families(f cpu.Features) []map[int]*rows {
 		return nil
 	}
 	m := map[int]*rows{}
-	for nb, k := range map[int][3][8]func(*kargs){1: {conv1s1(), conv1s2(), conv1any()}, 2: {conv2s1(), conv2s2(), conv2any()}, 3: {conv3s1(), conv3s2(), conv3any()}} {
-		m[nb] = &rows{isa: cpu.NEON, nb: nb, maxMR: 7, s1: neonKerns(k[0], nb), s2: neonKerns(k[1], nb), any: neonKerns(k[2], nb)}
+	for nb, k := range map[int][4][8]func(*kargs){1: {conv1one(), conv1s1(), conv1s2(), conv1any()}, 2: {conv2one(), conv2s1(), conv2s2(), conv2any()}, 3: {conv3one(), conv3s1(), conv3s2(), conv3any()}} {
+		m[nb] = &rows{isa: cpu.NEON, nb: nb, maxMR: 7, one: neonKerns(k[0], nb), s1: neonKerns(k[1], nb), s2: neonKerns(k[2], nb), any: neonKerns(k[3], nb), gather: true}
 	}
 	return []map[int]*rows{m}
 }
@@ -38,26 +38,34 @@ const callMults = 150_000
 // stored and lie in L1.
 func neonKern(f kern, m, nb int) kern {
 	return func(k *kargs) {
-		steps := int64(0)
-		for _, g := range unsafe.Slice(k.groups, k.nk) {
-			steps += g.steps
-		}
-		per := max(1, callMults/max(1, 4*int64(m*nb)*steps))
+		per := max(1, callMults/max(1, 4*int64(m*nb)*k.nk*k.groups.steps)) // groups are alike, but for the last
 		tiles, nt := k.tiles, k.nt
 		for t := int64(0); t < nt; t += per {
 			k.tiles, k.nt = tileAt(tiles, t), min(per, nt-t)
 			f(k)
 			if cpu.ActKind(k.act) > cpu.Clamp {
-				d := dwArgs{act: k.act, lo: k.lo, hi: k.hi, nt: int64(m)}
-				for _, t := range unsafe.Slice(k.tiles, k.nt) {
-					for b := range int64(nb) {
-						d.dst = unsafe.Add(k.c, t.c+b*k.cblk)
-						actSpan(&d)
-					}
-				}
+				actTiles(k, int64(m), int64(nb))
 			}
 		}
 		k.tiles, k.nt = tiles, nt
+	}
+}
+
+// actTiles applies the activation to tiles of m pixels that have just been stored; tiles that follow each other in memory are one span.
+func actTiles(k *kargs, m, nb int64) {
+	tiles := unsafe.Slice(k.tiles, k.nt)
+	d := dwArgs{act: k.act, lo: k.lo, hi: k.hi}
+	for len(tiles) > 0 {
+		n := 1
+		for n < len(tiles) && tiles[n].c == tiles[n-1].c+m*line {
+			n++
+		}
+		d.nt = int64(n) * m
+		for b := range nb {
+			d.dst = unsafe.Add(k.c, tiles[0].c+b*k.cblk)
+			actSpan(&d)
+		}
+		tiles = tiles[n:]
 	}
 }
 

@@ -201,6 +201,9 @@ func (d *winograd) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, w
 		c := &b.chunks[i]
 		seg := segments(len(c.tiles), d.mul.maxMR)
 		table := d.mul.s1
+		if d.mul.one != nil {
+			table = d.mul.one
+		}
 		if d.mul.p != nil && len(seg) < d.mul.lightTiles {
 			table = d.mul.p
 		}

@@ -78,6 +78,7 @@ func (g *gen) expVecs(z, e, n []VReg) {
 // actSpan applies an activation in place to nt vectors: by fours, then one by one.
 func (g *gen) actSpan() {
 	g.data("expConst", expConsts())
+	g.data("sigConst", sigConsts())
 	g.kernel("actSpan", "dwArgs", "applies the activation act to nt lines of 4 floats at dst, in place.")
 	g.load(8, sDst)
 	g.load(48, sN)
@@ -110,6 +111,9 @@ func (g *gen) actSpan() {
 	for i := range spans {
 		s := spans[len(spans)-1-i] // the last one falls through
 		g.Label(s.name)
+		if s.code == actSigmoid || s.code == actSiLU {
+			g.sigHead()
+		}
 		g.span(s.name, s.f)
 	}
 	g.Label("none")
@@ -155,21 +159,59 @@ func (g *gen) times(x, y []VReg) {
 	}
 }
 
-// sigmoid is y = num / (1 + exp(-x)); num nil means 1.
+// sigConsts are the constants of sigmoid, broadcast to V16-V22 and V27: -log2 e, the bounds of the exponent, the coefficients of 2^f for f in
+// -0.5..0.5, the fifth to the first; the constant one is 1. Source: interpolation of (2^f-1)/f at Chebyshev nodes; relative error 2e-7.
+func sigConsts() []float32 {
+	return []float32{-1.44269504088896341, 126, -126, 0.0013381302123889327, 0.00966636836528778, 0.055503811687231064, 0.2402234971523285, 0.6931471824645996}
+}
+
+// sigmoid is y = num / (1 + 2^(-x log2 e)); num nil means 1. The exponent is exact to 6e-8 of itself, which is much only where the
+// result is almost 0 or x. V23 and V29-V31 are temporaries. Its constants are loaded by sigHead.
 func (g *gen) sigmoid(x, y, num []VReg) {
 	z, n := vr(8, len(x)), vr(12, len(x))
-	for i := range x {
-		g.FNEG(z[i].S4, x[i].S4)
+	each := func(f func(i int)) {
+		for i := range x {
+			f(i)
+		}
 	}
-	g.expVecs(z, y, n)
-	for i := range x {
-		g.FADD(y[i].S4, y[i].S4, V[28].S4)
+	each(func(i int) { g.FMUL(z[i].S4, x[i].S4, V[16].S4) })
+	each(func(i int) { g.FMIN(z[i].S4, z[i].S4, V[17].S4) })
+	each(func(i int) { g.FMAX(z[i].S4, z[i].S4, V[18].S4) })
+	each(func(i int) { g.FRINTN(n[i].S4, z[i].S4) })
+	each(func(i int) { g.FSUB(z[i].S4, z[i].S4, n[i].S4) })
+	each(func(i int) { g.FCVTNS(n[i].S4, n[i].S4) })
+	each(func(i int) { g.SHL(n[i].S4, n[i].S4, 23) })
+	// Horner: FMLA adds to the coefficient, so the running value changes between two registers
+	t := []VReg{V[23], V[29], V[30], V[31]}
+	each(func(i int) { g.MOV(t[i], V[20]) })
+	each(func(i int) { g.FMLA(t[i].S4, z[i].S4, V[19].S4) })
+	for k, c := range []VReg{V[21], V[22], V[27], V[28]} {
+		from, to := t, y
+		if k%2 == 1 {
+			from, to = y, t
+		}
+		each(func(i int) { g.MOV(to[i], c) })
+		each(func(i int) { g.FMLA(to[i].S4, from[i].S4, z[i].S4) })
 	}
-	for i := range x {
+	each(func(i int) { g.ADD(y[i].S4, t[i].S4, n[i].S4) }) // times 2^n: t lies in 0.7..1.5, so adding to the exponent cannot overflow
+	each(func(i int) { g.FADD(y[i].S4, y[i].S4, V[28].S4) })
+	each(func(i int) {
 		v := V[28]
 		if num != nil {
 			v = num[i]
 		}
 		g.FDIV(y[i].S4, v.S4, y[i].S4)
+	})
+}
+
+// sigHead loads the constants of sigmoid.
+func (g *gen) sigHead() {
+	g.G("MOVD $sigConst<>(SB), %v", eTmp)
+	for i := range 8 {
+		v := V[16+i]
+		if i == 7 {
+			v = V[27]
+		}
+		g.LDnRP([]VReg{v}, V[0].S4, eTmp, XZR)
 	}
 }

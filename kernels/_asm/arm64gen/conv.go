@@ -15,12 +15,12 @@ import (
 const ( // general registers by role; R0 is the argument
 	rIn, rW, rOut, rOutBlk, rTile, rTiles, rResBlk, rAct X = 1, 2, 3, 4, 5, 6, 7, 8
 	rRes, rBias, rGroups, rNK, rPix, rWp, rGp, rK        X = 9, 10, 11, 12, 13, 14, 15, 16
-	rP, rP2, rSteps, rLo, rHi, rPS                       X = 17, 19, 20, 21, 22, 23
+	rP, rP2, rSteps, rLo, rHi, rPS, rStep, rBiases       X = 17, 19, 20, 21, 22, 23, 24, 25
 )
 
 func convKernels(g *gen) {
 	for nb := 1; nb <= 3; nb++ {
-		for _, variant := range []string{"s1", "s2", "any"} {
+		for _, variant := range []string{"one", "s1", "s2", "any"} {
 			for m := 1; m <= 7; m++ {
 				g.conv(m, nb, variant)
 			}
@@ -37,9 +37,13 @@ func convKernels(g *gen) {
 func convName(m, nb int, variant string) string { return fmt.Sprintf("c%dx%d%s", m, 4*nb, variant) }
 
 func (g *gen) conv(m, nb int, variant string) {
-	how := map[string]string{"s1": "pixels lie side by side", "s2": "every second pixel", "any": "pixels at any distance, steps of one input"}[variant]
-	g.kernel(convName(m, nb, variant), "kargs", fmt.Sprintf("sums %d pixels by %d channels a tile; %s.", m, 4*nb, how))
+	how := map[string]string{"one": "pixels lie side by side, groups at one distance", "s1": "pixels lie side by side", "s2": "every second pixel", "any": "pixels at any distance, steps of one input"}[variant]
 	acc := m * nb
+	frame := 0 // of the bias, once for each sum: loads of four registers instead of copies
+	if acc >= 6 {
+		frame = 16 * acc
+	}
+	g.kernelFrame(convName(m, nb, variant), "kargs", fmt.Sprintf("sums %d pixels by %d channels a tile; %s.", m, 4*nb, how), frame)
 	for _, l := range []struct {
 		off int
 		r   X
@@ -55,19 +59,44 @@ func (g *gen) conv(m, nb int, variant string) {
 		g.G("SUB $64, %v, %v", rOutBlk, rOutBlk)
 		g.G("SUB $64, %v, %v", rResBlk, rResBlk)
 	}
+	if frame > 0 {
+		g.G("MOVD RSP, %v", rBiases)
+		g.G("ADD $16, %v, %v", rBiases, rBiases)
+		for j := range nb {
+			g.LDR(V[0], rBias, 16*j)
+			for p := range m {
+				g.STR(V[0], rBiases, 16*(j*m+p))
+			}
+		}
+	}
+	if variant == "one" {
+		g.distance(m)
+	}
 	tile := g.NewLabel("tile")
 	g.Label(tile)
 	g.G("MOVD 0(%v), %v", rTile, rPix)
 	g.G("ADD %v, %v, %v", rIn, rPix, rPix)
-	for j := range nb {
-		g.LDR(V[j*m], rBias, 16*j)
-		for p := 1; p < m; p++ {
-			g.MOV(V[j*m+p], V[j*m])
+	if frame > 0 {
+		g.G("MOVD %v, %v", rBiases, rP)
+		g.loadRun(0, acc, rP, XZR)
+	} else {
+		for j := range nb {
+			g.LDR(V[j*m], rBias, 16*j)
+			for p := 1; p < m; p++ {
+				g.MOV(V[j*m+p], V[j*m])
+			}
 		}
 	}
 	g.G("MOVD %v, %v", rW, rWp)
-	g.G("MOVD %v, %v", rGroups, rGp)
+	if variant != "one" {
+		g.G("MOVD %v, %v", rGroups, rGp)
+	}
 	switch variant {
+	case "one":
+		g.fours(func() {
+			g.loadRun(acc, m, rPix, rStep)
+			g.lanes(m, nb)
+		})
 	case "any":
 		g.convAny(m, nb)
 	default:
@@ -89,6 +118,43 @@ func (g *gen) conv(m, nb int, variant string) {
 	g.G("SUBS $1, %v, %v", rTiles, rTiles)
 	g.G("BNE %s", tile)
 	g.G("RET")
+}
+
+// distance puts the first group's offset into rIn, and the distance of groups, less what a load of more than four has stepped, into rStep.
+func (g *gen) distance(m int) {
+	single := g.NewLabel("single")
+	g.G("MOVD 0(%v), %v", rGroups, rP)
+	g.G("ADD %v, %v, %v", rP, rIn, rIn)
+	g.G("MOVD $0, %v", rStep)
+	g.G("CMP $1, %v", rNK)
+	g.G("BEQ %s", single)
+	g.G("MOVD 16(%v), %v", rGroups, rStep)
+	g.G("SUB %v, %v, %v", rP, rStep, rStep)
+	if m > 4 {
+		g.G("SUB $64, %v, %v", rStep, rStep)
+	}
+	g.Label(single)
+}
+
+// fours runs body rNK times, four to a turn.
+func (g *gen) fours(body func()) {
+	loop, rest, one, done := g.NewLabel("k"), g.NewLabel("rest"), g.NewLabel("one"), g.NewLabel("kdone")
+	g.G("SUBS $4, %v, %v", rNK, rK)
+	g.G("BLT %s", rest)
+	g.Label(loop)
+	for range 4 {
+		body()
+	}
+	g.G("SUBS $4, %v, %v", rK, rK)
+	g.G("BGE %s", loop)
+	g.Label(rest)
+	g.G("ADDS $4, %v, %v", rK, rK)
+	g.G("BEQ %s", done)
+	g.Label(one)
+	body()
+	g.G("SUBS $1, %v, %v", rK, rK)
+	g.G("BNE %s", one)
+	g.Label(done)
 }
 
 // twice runs body rNK times, two to a turn.

@@ -38,6 +38,7 @@ func (g *gen) konst(v VReg, c float32) {
 func eltwiseKernels(g *gen) {
 	g.data("expConst", expConsts())
 	g.data("eltConst", eltConsts())
+	g.data("sigConst", sigConsts())
 	ops := []struct {
 		name string
 		f    func(d, n, m Arr)
@@ -64,6 +65,9 @@ func eltwiseKernels(g *gen) {
 	for _, fn := range funcs {
 		g.eltHead(fn.name+"N", "is dst = "+fn.name+"(a).")
 		g.actConsts("expConst")
+		if fn.name == "sigmoid" || fn.name == "silu" {
+			g.sigHead()
+		}
 		g.G("MOVD $eltConst<>(SB), %v", eConst)
 		g.eltLoop(func() {
 			g.LD1P(vr(0, 4), eA, XZR)

@@ -46,8 +46,11 @@ type gen struct {
 }
 
 // kernel opens func name(p *typ) and leaves p in R0.
-func (g *gen) kernel(name, typ, doc string) {
-	g.Func(name, "p *"+typ, 0)
+func (g *gen) kernel(name, typ, doc string) { g.kernelFrame(name, typ, doc, 0) }
+
+// kernelFrame is kernel with bytes of stack.
+func (g *gen) kernelFrame(name, typ, doc string, frame int) {
+	g.FuncFrame(name, "p *"+typ, 0, frame)
 	fmt.Fprintf(&g.decl, "\n// %s %s\n//\n//go:noescape\nfunc %s(p *%s)\n", name, doc, name, typ)
 }
 

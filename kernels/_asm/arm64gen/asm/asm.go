@@ -88,8 +88,14 @@ func (f *File) String() string { return f.b.String() }
 
 // Func opens a leaf function with one pointer argument, loaded into r. The argument must not be called g: the assembler reads
 // g+0(FP) as the register g.
-func (f *File) Func(name, arg string, r X) {
-	fmt.Fprintf(&f.b, "\n// func %s(%s)\nTEXT ·%s(SB), NOSPLIT, $0-8\n", name, arg, name)
+func (f *File) Func(name, arg string, r X) { f.FuncFrame(name, arg, r, 0) }
+
+// FuncFrame is Func with bytes of stack, from 16(RSP) on: the link register lies below.
+func (f *File) FuncFrame(name, arg string, r X, frame int) {
+	if frame > 0 {
+		frame += 16
+	}
+	fmt.Fprintf(&f.b, "\n// func %s(%s)\nTEXT ·%s(SB), NOSPLIT, $%d-8\n", name, arg, name, frame)
 	f.G("MOVD %s+0(FP), %v", strings.Fields(arg)[0], r)
 }
 
