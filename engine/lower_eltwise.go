@@ -106,27 +106,33 @@ func blockRows[T float32 | uint8](ses *Session, dst *buffer, src []*buffer, f fu
 	groups := max(1, min(lay.H, lay.H*row/4096)) // rows are shared out in groups of about 16 kB
 	per := split(lay.H, groups)
 	groups = split(lay.H, per)
+	// What a piece hands on is made here: f may keep the compiler from seeing that it does not hold on to it.
+	parts := make([][]T, planes*groups*len(ss))
+	rows := make([]int, len(lays))
+	for k := range lays {
+		rows[k] = lays[k].Row()
+	}
 	return pieces{planes * groups, func(i, _ int) {
-		part := make([][]T, 0, 4)
+		part := parts[i*len(ss) : (i+1)*len(ss)]
 		p, g := i/groups, i%groups
 		from, to := g*per, min(lay.H, (g+1)*per)
-		at := func(l cpu.Layout, y int) int {
-			return p/l.Blocks()*l.Image() + p%l.Blocks()*l.Plane() + l.Pixel(y, 0)
+		at := func(l *cpu.Layout) int {
+			return p/l.Blocks()*l.Image() + p%l.Blocks()*l.Plane() + l.Pixel(from, 0)
 		}
+		n, left := row, to-from
 		if flat {
-			n := (to - from) * row
-			for k := range ss {
-				part = append(part, ss[k][at(lays[k], from):][:n])
-			}
-			f(d[at(lay, from):][:n], part)
-			return
+			n, left = left*row, 1
 		}
-		for y := from; y < to; y++ {
-			part = part[:0]
-			for k := range ss {
-				part = append(part, ss[k][at(lays[k], y):][:row])
+		for k := range ss {
+			part[k] = ss[k][at(&lays[k]):][:n]
+		}
+		out, step := d[at(&lay):][:n], lay.Row()
+		for f(out, part); left > 1; left-- {
+			out = out[step : step+n]
+			for k := range part {
+				part[k] = part[k][rows[k] : rows[k]+n]
 			}
-			f(d[at(lay, y):][:row], part)
+			f(out, part)
 		}
 	}}
 }
