@@ -26,9 +26,22 @@ func Passes() optimizer.Table {
 			{Pass: "eliminate-dead", Why: "weights that are listed as inputs are constants only once they are unlisted"},
 			{Pass: "fold-constants", Why: "weights and shapes that are computed from constants lock channels"},
 		}},
+		{New: prune.NewRemoveBlocks, After: []optimizer.Order{
+			{Pass: "fold-constants", Why: "shapes that are computed from constants are known only then"},
+		}},
+		{New: prune.NewLowRank, After: []optimizer.Order{
+			{Pass: "prune-channels", Why: "two thin layers in the place of one have no channels to spare"},
+			{Pass: "remove-blocks", Why: "layers of blocks that go need no factors"},
+		}},
+		{New: prune.NewSparsify, After: []optimizer.Order{
+			{Pass: "prune-channels", Why: "the refit of what a removal left would fill the zeros again"},
+			{Pass: "factorize", Why: "the factors of a matrix with zeros have none"},
+		}},
 		{New: distill.New, After: []optimizer.Order{
 			{Pass: "fold-constants", Why: "shapes that are computed have no gradient"},
 			{Pass: "prune-channels", Why: "it learns back what the removal lost"},
+			{Pass: "remove-blocks", Why: "it learns back what the blocks did"},
+			{Pass: "factorize", Why: "it learns back what the missing directions did"},
 		}},
 		{New: rewrite.NewFoldBatchNorm, After: []optimizer.Order{
 			{Pass: "eliminate-dead", Why: "an Identity or Dropout between convolution and normalisation hides the pattern"},

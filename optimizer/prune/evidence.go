@@ -34,8 +34,7 @@ func (s *space) gather(ctx context.Context, env *optimizer.Env, items []map[stri
 		}
 	}
 	var list []*evidence
-	var sums []*equations
-	var values []string
+	var nodes []*model.Node
 	for _, r := range s.reads {
 		w := s.v.Const(r.weight)
 		width := w.Len() / w.Shape[outAxis(r.node)]
@@ -51,51 +50,14 @@ func (s *space) gather(ctx context.Context, env *optimizer.Env, items []map[stri
 			}
 		}
 		e.w = mat.NewDense(w.Len()/width, width, matrix(r.node, w))
-		list, sums, values = append(list, e), append(sums, newEquations(width, 1)), append(values, r.node.Inputs[0])
+		list, nodes = append(list, e), append(nodes, r.node)
 	}
 	if len(list) == 0 {
 		return nil, fail.New(fail.Unsupported, "no layer that reads channels is small enough to take moments of")
 	}
-	part, err := s.showing(s.v.M, values)
+	sums, err := s.moments(ctx, env, items, nodes)
 	if err != nil {
 		return nil, err
-	}
-	rows := make([][][]float32, len(items)) // by item, so that sums do not depend on the number of workers
-	const batch = 16
-	for from := 0; from < len(items); from += batch {
-		some := items[from:min(len(items), from+batch)]
-		env.Progress.Report(int64(from), int64(len(items)), "moments of layers")
-		err := each(ctx, env, part, some, func(i int, out []*model.Tensor) error {
-			xs := make([][]float32, len(list))
-			for k, e := range list {
-				w := s.v.Const(e.weight)
-				p := newRows(e.node, nil)
-				p.window(e.node, w, out[k].Shape)
-				if !p.conv {
-					p.positions = out[k].Len() / p.width
-				} else {
-					p.batch = out[k].Shape[0]
-				}
-				_, width := e.w.Dims()
-				for _, at := range spread(p.count(), rowsPerItem, rand.New(rand.NewPCG(uint64(env.Seed), uint64(from+i)<<16+uint64(k)))) {
-					row := make([]float32, width)
-					p.row(row, model.Data[float32](out[k]), at)
-					xs[k] = append(xs[k], row...)
-				}
-			}
-			rows[from+i] = xs
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		for i := range some {
-			for k, q := range sums {
-				x := rows[from+i][k]
-				q.add(x, make([]float32, len(x)/q.width))
-			}
-			rows[from+i] = nil
-		}
 	}
 	out := map[*Group][]*evidence{}
 	for k, e := range list {
@@ -114,6 +76,95 @@ func (s *space) gather(ctx context.Context, env *optimizer.Env, items []map[stri
 		}
 	}
 	return out, nil
+}
+
+// moments runs the original on items and sums the second moments of the rows that layers multiply by their weights.
+func (s *space) moments(ctx context.Context, env *optimizer.Env, items []map[string]*model.Tensor, layers []*model.Node) ([]*equations, error) {
+	var values []string
+	sums, widths, at := make([]*equations, len(layers)), make([]int, len(layers)), make([]int, len(layers))
+	for k, n := range layers {
+		w := s.v.Const(n.Inputs[1])
+		at[k] = -1 // it reads an input of the model
+		widths[k] = w.Len() / w.Shape[outAxis(n)]
+		sums[k] = newEquations(widths[k], 1)
+		if s.v.G.Producer(n.Inputs[0]) != nil {
+			at[k], values = len(values), append(values, n.Inputs[0])
+		}
+	}
+	part := s.v.M
+	if len(values) > 0 {
+		var err error
+		if part, err = s.showing(s.v.M, values); err != nil {
+			return nil, err
+		}
+	}
+	const batch = 16
+	rows := make([][][]float32, batch) // by item, so that sums do not depend on the number of workers
+	for from := 0; from < len(items); from += batch {
+		some := items[from:min(len(items), from+batch)]
+		env.Progress.Report(int64(from), int64(len(items)), "moments of layers")
+		err := each(ctx, env, part, some, func(i int, out []*model.Tensor) error {
+			xs := make([][]float32, len(layers))
+			for k, n := range layers {
+				x := some[i][n.Inputs[0]]
+				if at[k] >= 0 {
+					x = out[at[k]]
+				}
+				if x == nil || x.DType != model.Float32 {
+					return fail.New(fail.Unsupported, "the layer reads no float32 numbers").At(fail.Where{Node: string(n.ID)})
+				}
+				p := newRows(n, nil)
+				p.window(n, s.v.Const(n.Inputs[1]), x.Shape)
+				if p.conv {
+					p.batch = x.Shape[0]
+				} else {
+					p.positions = x.Len() / p.width
+				}
+				for _, at := range spread(p.count(), rowsPerItem, rand.New(rand.NewPCG(uint64(env.Seed), uint64(from+i)<<16+uint64(k)))) {
+					row := make([]float32, widths[k])
+					p.row(row, model.Data[float32](x), at)
+					xs[k] = append(xs[k], row...)
+				}
+			}
+			rows[i] = xs
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		for i := range some {
+			for k, q := range sums {
+				q.add(rows[i][k], make([]float32, len(rows[i][k])/q.width))
+			}
+		}
+	}
+	return sums, nil
+}
+
+// raw are the second moments of the rows, not centred, with a small pull on the diagonal: for weights that get no new bias.
+func (e *equations) raw() *mat.Dense {
+	w, n := e.width, float64(max(e.n, 1))
+	h := mat.NewDense(w, w, nil)
+	diag := 0.0
+	for i := range w {
+		for j := range w {
+			h.Set(i, j, e.xx[min(i, j)*(w+1)+max(i, j)]/n)
+		}
+		diag += h.At(i, i) / float64(w)
+	}
+	for i := range w {
+		h.Set(i, i, h.At(i, i)+ridge*max(diag, 1e-12))
+	}
+	return h
+}
+
+// mean is the mean row.
+func (e *equations) mean() []float64 {
+	out := make([]float64, e.width)
+	for i := range out {
+		out[i] = e.xx[i*(e.width+1)+e.width] / float64(max(e.n, 1))
+	}
+	return out
 }
 
 // centred is the covariance of the rows, with a small pull on its diagonal.
