@@ -17,24 +17,25 @@ import (
 
 // ProfileRequest says what to measure, where and how.
 type ProfileRequest struct {
-	Model    *model.Model
-	Name     string // what the run is called
-	Target   string // "" is this computer
-	Threads  int
-	ISA      string
-	Pack     string // auto, small or fast: what packed weights may need; "" is auto
-	Fresh    bool   // neither use nor keep a prepared plan
-	Optimize bool   // apply the recipe standard first
-	Warmup   int    // inferences before the measurement, 0: until the times settle
-	Runs     int    // inferences a launch, clean and instrumented each
-	Launches int
-	Shapes   map[string][]int
-	Inputs   map[string]*model.Tensor // nil: seeded random ones
-	Progress task.Progress
-	Live     func(LiveSample) // sees each inference as it arrives; may be nil
-	Asks     Asks
-	Manner   Manner           // what to do where another desk measures on the board
-	Waiting  func(who string) // hears who asked for the board meanwhile; may be nil
+	Model     *model.Model
+	Name      string // what the run is called
+	Target    string // "" is this computer
+	Threads   int
+	ISA       string
+	Pack      string // auto, small or fast: what packed weights may need; "" is auto
+	Precision string // exact or fast; "" is exact
+	Fresh     bool   // neither use nor keep a prepared plan
+	Optimize  bool   // apply the recipe standard first
+	Warmup    int    // inferences before the measurement, 0: until the times settle
+	Runs      int    // inferences a launch, clean and instrumented each
+	Launches  int
+	Shapes    map[string][]int
+	Inputs    map[string]*model.Tensor // nil: seeded random ones
+	Progress  task.Progress
+	Live      func(LiveSample) // sees each inference as it arrives; may be nil
+	Asks      Asks
+	Manner    Manner           // what to do where another desk measures on the board
+	Waiting   func(who string) // hears who asked for the board meanwhile; may be nil
 }
 
 // LiveSample is one inference of a run under way.
@@ -106,7 +107,7 @@ func (a *App) profileOptions(ctx context.Context, m *model.Model, q ProfileReque
 	}
 	opt = deploy.NewProfileOptions()
 	opt.Threads, opt.ISA, opt.Shapes, opt.Inputs = max(q.Threads, 1), q.ISA, q.Shapes, q.Inputs
-	opt.Pack, opt.Fresh = q.Pack, q.Fresh
+	opt.Pack, opt.Precision, opt.Fresh = q.Pack, q.Precision, q.Fresh
 	opt.Launches, opt.Runs, opt.Warmup = q.Launches, q.Runs, q.Warmup
 	return opt, nil
 }

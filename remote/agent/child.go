@@ -77,13 +77,14 @@ type prepared struct {
 }
 
 type choice struct {
-	name    string
-	threads int
-	isa     string
-	shapes  map[string][]int
-	pack    string
-	fresh   bool
-	memory  int64 // that this process may hold, 0: any
+	name      string
+	threads   int
+	isa       string
+	shapes    map[string][]int
+	pack      string
+	precision string
+	fresh     bool
+	memory    int64 // that this process may hold, 0: any
 }
 
 func (c *child) prepare(ctx context.Context, job childJob, ch choice) (*prepared, error) {
@@ -104,7 +105,7 @@ func (c *child) prepare(ctx context.Context, job childJob, ch choice) (*prepared
 	if ch.threads > 0 {
 		opt.Threads = ch.threads
 	}
-	opt.Pack, opt.Room = ch.pack, ch.memory/2
+	opt.Pack, opt.Precision, opt.Room = ch.pack, ch.precision, ch.memory/2
 	if !ch.fresh {
 		opt.Cache, opt.ModelID = store.plans(), "sha256:"+string(job.Manifest.SHA256)
 	}
@@ -172,7 +173,7 @@ func (c *child) run(ctx context.Context, r *wire.Request, job childJob) (any, er
 	if err != nil {
 		return nil, err
 	}
-	p, err := c.prepare(ctx, job, choice{job.Run.Runtime, job.Run.Threads, job.Run.ISA, job.Run.Shapes, job.Run.Pack, job.Run.Fresh, job.Run.Memory})
+	p, err := c.prepare(ctx, job, choice{job.Run.Runtime, job.Run.Threads, job.Run.ISA, job.Run.Shapes, job.Run.Pack, job.Run.Precision, job.Run.Fresh, job.Run.Memory})
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +203,7 @@ func (c *child) profile(ctx context.Context, r *wire.Request, job childJob) erro
 	if err != nil {
 		return err
 	}
-	p, err := c.prepare(ctx, job, choice{q.Runtime, q.Threads, q.ISA, q.Shapes, q.Pack, q.Fresh, q.Memory})
+	p, err := c.prepare(ctx, job, choice{q.Runtime, q.Threads, q.ISA, q.Shapes, q.Pack, q.Precision, q.Fresh, q.Memory})
 	if err != nil {
 		return err
 	}

@@ -50,15 +50,16 @@ func (c *Conn) bring(ctx context.Context, s Source) (wire.Source, error) {
 
 // How says how a model runs. The zero value is the first runtime with one thread.
 type How struct {
-	Runtime string           // "" is Fettle's own
-	Threads int              // 0 is 1
-	ISA     string           // poorer instruction set to use, "" is the best
-	Shapes  map[string][]int // of inputs with open dimensions
-	Memory  int64            // bytes that the process of the model may hold, 0: no limit
-	Pack    string           // auto, small or fast: what packed weights may need; "" is auto
-	Fresh   bool             // neither use nor keep a prepared plan
-	Service bool             // the running service of the deployment answers; the rest says nothing then
-	Step    time.Duration    // longest time of one step before the model counts as stuck, 0: two minutes
+	Runtime   string           // "" is Fettle's own
+	Threads   int              // 0 is 1
+	ISA       string           // poorer instruction set to use, "" is the best
+	Shapes    map[string][]int // of inputs with open dimensions
+	Memory    int64            // bytes that the process of the model may hold, 0: no limit
+	Pack      string           // auto, small or fast: what packed weights may need; "" is auto
+	Precision string           // exact or fast; "" is exact
+	Fresh     bool             // neither use nor keep a prepared plan
+	Service   bool             // the running service of the deployment answers; the rest says nothing then
+	Step      time.Duration    // longest time of one step before the model counts as stuck, 0: two minutes
 }
 
 // Inference is what Run gives.
@@ -83,7 +84,7 @@ func (c *Conn) run(ctx context.Context, s Source, how How, inputs map[string]*mo
 		return nil, err
 	}
 	heads, data := encode(inputs)
-	k, err := c.link().Call(ctx, wire.VerbRun, wire.RunJob{Source: src, Runtime: how.Runtime, Threads: how.Threads, ISA: how.ISA, Shapes: how.Shapes, Inputs: heads, Memory: how.Memory, Pack: how.Pack, Fresh: how.Fresh, Service: how.Service, StepNS: how.Step.Nanoseconds()})
+	k, err := c.link().Call(ctx, wire.VerbRun, wire.RunJob{Source: src, Runtime: how.Runtime, Threads: how.Threads, ISA: how.ISA, Shapes: how.Shapes, Inputs: heads, Memory: how.Memory, Pack: how.Pack, Precision: how.Precision, Fresh: how.Fresh, Service: how.Service, StepNS: how.Step.Nanoseconds()})
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +192,7 @@ func (c *Conn) profile(ctx context.Context, s Source, o ProfileOptions, live fun
 	}
 	heads, data := encode(o.Inputs)
 	job := wire.ProfileJob{ID: newID(), Lease: c.epoch(), Holder: Holder(), Source: src, Runtime: o.Runtime, Threads: o.Threads, ISA: o.ISA, Shapes: o.Shapes,
-		Inputs: heads, Seed: o.Seed, Launches: o.Launches, Runs: o.Runs, Warmup: o.Warmup, Memory: o.Memory, Pack: o.Pack, Fresh: o.Fresh, StepNS: o.Step.Nanoseconds()}
+		Inputs: heads, Seed: o.Seed, Launches: o.Launches, Runs: o.Runs, Warmup: o.Warmup, Memory: o.Memory, Pack: o.Pack, Precision: o.Precision, Fresh: o.Fresh, StepNS: o.Step.Nanoseconds()}
 	begin := time.Now()
 	m := &measurement{col: newCollector(c.name, model, facts, o), sum: sha256.New(), live: live}
 	err = c.because(m.start(ctx, c.now().wire, job, data), "")

@@ -210,17 +210,18 @@ type Input struct {
 
 // RunJob is one inference.
 type RunJob struct {
-	Source  Source           `json:"source"`
-	Runtime string           `json:"runtime,omitempty"`
-	Threads int              `json:"threads,omitempty"`
-	ISA     string           `json:"isa,omitempty"`
-	Shapes  map[string][]int `json:"shapes,omitempty"`
-	Inputs  []Input          `json:"inputs"`
-	Memory  int64            `json:"memory,omitempty"`  // limit of the child in bytes
-	Pack    string           `json:"pack,omitempty"`    // auto, small or fast, as runtimes.Options
-	Fresh   bool             `json:"fresh,omitempty"`   // neither use nor keep a prepared plan
-	Service bool             `json:"service,omitempty"` // have the running service of the deployment answer
-	StepNS  int64            `json:"step_ns,omitempty"` // longest time of one step before it counts as an endless loop, 0: two minutes
+	Source    Source           `json:"source"`
+	Runtime   string           `json:"runtime,omitempty"`
+	Threads   int              `json:"threads,omitempty"`
+	ISA       string           `json:"isa,omitempty"`
+	Shapes    map[string][]int `json:"shapes,omitempty"`
+	Inputs    []Input          `json:"inputs"`
+	Memory    int64            `json:"memory,omitempty"`    // limit of the child in bytes
+	Pack      string           `json:"pack,omitempty"`      // auto, small or fast, as runtimes.Options
+	Precision string           `json:"precision,omitempty"` // exact or fast, as runtimes.Options
+	Fresh     bool             `json:"fresh,omitempty"`     // neither use nor keep a prepared plan
+	Service   bool             `json:"service,omitempty"`   // have the running service of the deployment answer
+	StepNS    int64            `json:"step_ns,omitempty"`   // longest time of one step before it counts as an endless loop, 0: two minutes
 }
 
 // RunDone ends an inference; the outputs came before as Item {outputs} and Data.
@@ -269,23 +270,24 @@ type Attach struct {
 
 // ProfileJob is one measurement.
 type ProfileJob struct {
-	ID       string           `json:"id,omitempty"`     // to attach to it after a cut, chosen by the desk
-	Lease    int64            `json:"lease,omitempty"`  // epoch of the lease that the desk holds; 0: for this measurement only
-	Holder   string           `json:"holder,omitempty"` // who measures, for others to read
-	Source   Source           `json:"source"`
-	Runtime  string           `json:"runtime,omitempty"`
-	Threads  int              `json:"threads,omitempty"`
-	ISA      string           `json:"isa,omitempty"`
-	Shapes   map[string][]int `json:"shapes,omitempty"`
-	Inputs   []Input          `json:"inputs,omitempty"` // without any, seeded random ones are made
-	Seed     uint64           `json:"seed,omitempty"`
-	Launches int              `json:"launches"`         // processes started, one after the other
-	Runs     int              `json:"runs"`             // clean and instrumented inferences of each launch, each
-	Warmup   int              `json:"warmup,omitempty"` // 0: until the samples are steady
-	Memory   int64            `json:"memory,omitempty"`
-	Pack     string           `json:"pack,omitempty"`
-	Fresh    bool             `json:"fresh,omitempty"`
-	StepNS   int64            `json:"step_ns,omitempty"`
+	ID        string           `json:"id,omitempty"`     // to attach to it after a cut, chosen by the desk
+	Lease     int64            `json:"lease,omitempty"`  // epoch of the lease that the desk holds; 0: for this measurement only
+	Holder    string           `json:"holder,omitempty"` // who measures, for others to read
+	Source    Source           `json:"source"`
+	Runtime   string           `json:"runtime,omitempty"`
+	Threads   int              `json:"threads,omitempty"`
+	ISA       string           `json:"isa,omitempty"`
+	Shapes    map[string][]int `json:"shapes,omitempty"`
+	Inputs    []Input          `json:"inputs,omitempty"` // without any, seeded random ones are made
+	Seed      uint64           `json:"seed,omitempty"`
+	Launches  int              `json:"launches"`         // processes started, one after the other
+	Runs      int              `json:"runs"`             // clean and instrumented inferences of each launch, each
+	Warmup    int              `json:"warmup,omitempty"` // 0: until the samples are steady
+	Memory    int64            `json:"memory,omitempty"`
+	Pack      string           `json:"pack,omitempty"`
+	Precision string           `json:"precision,omitempty"`
+	Fresh     bool             `json:"fresh,omitempty"`
+	StepNS    int64            `json:"step_ns,omitempty"`
 }
 
 // Event is one element of a profile's stream. Exactly one part is set. Seq counts from 0 over the whole run.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"fettle/internal/fail"
+	"fettle/kernels/cpu"
 	"fettle/model"
 	"fettle/model/text"
 	"fettle/runtimes"
@@ -95,5 +96,25 @@ func TestRefusals(t *testing.T) {
 	}
 	if _, err := rt.Prepare(context.Background(), m, runtimes.NewOptions()); !fail.Is(err, fail.Unsupported) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestPrecision holds that fast is taken where the processor has tiles of bf16, and is exact elsewhere without a word.
+func TestPrecision(t *testing.T) {
+	for _, c := range []struct {
+		isa, precision string
+		fast           bool
+	}{{"", "exact", false}, {"", "", false}, {"avx2", "fast", false}, {"generic", "fast", false}, {"", "fast", cpu.Detect().Has(cpu.AMXBF16)}} {
+		opt := runtimes.NewOptions()
+		opt.ISA, opt.Precision = c.isa, c.precision
+		eo, err := native{feat: cpu.Detect()}.options(opt)
+		if err != nil || eo.Fast != c.fast {
+			t.Errorf("%q on %q: fast %t, %v", c.precision, c.isa, eo.Fast, err)
+		}
+	}
+	opt := runtimes.NewOptions()
+	opt.Precision = "quick"
+	if _, err := (native{feat: cpu.Detect()}).options(opt); !fail.Is(err, fail.Usage) {
+		t.Errorf("an unknown precision: %v", err)
 	}
 }
