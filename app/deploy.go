@@ -160,6 +160,10 @@ func (a *App) install(ctx context.Context, b *bundle.Bundle, q DeployRequest) (o
 		if err == nil {
 			out = &Deployment{Target: q.Target, Deployment: r.Deployment, Sent: r.Sent}
 		}
+		if err == nil && q.Service {
+			st, notes, serr := c.StartService(ctx, q.Name)
+			out.Service, out.Notes, err = &st, notes, serr
+		}
 		return err
 	})
 	return out, err

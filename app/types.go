@@ -15,5 +15,10 @@ type TargetFinding = board.Finding
 type Deployment struct {
 	Target string `json:"target"`
 	wire.Deployment
-	Sent int64 `json:"bytes_sent"`
+	Sent    int64         `json:"bytes_sent"`
+	Service *ServiceState `json:"service,omitempty"`
+	Notes   []string      `json:"notes,omitempty"`
 }
+
+// ServiceState says how a deployment is kept running.
+type ServiceState = wire.ServiceState

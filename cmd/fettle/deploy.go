@@ -89,6 +89,12 @@ func (c deployCmd) several(e *env, all []app.DeployResult) error {
 
 func printDeployed(w io.Writer, d *app.Deployment) {
 	fmt.Fprintf(w, "%s version %d is %s on %s: %s, of which %s travelled\n", d.Name, d.Version, d.State, d.Target, size(d.Bytes), size(d.Sent))
+	if d.Service != nil {
+		fmt.Fprintf(w, "  it is kept running and answers on %s\n", d.Service.Socket)
+	}
+	for _, n := range d.Notes {
+		fmt.Fprintln(w, "  note:", n)
+	}
 	if h := d.Health; h != nil {
 		fmt.Fprintf(w, "  %d samples differ from this computer by %.2g of their largest value at most, %.2g is allowed\n", h.Samples, h.MaxError, h.Tolerance)
 		if h.Runs > 0 {
@@ -150,6 +156,51 @@ func (c deploymentsCmd) Run(e *env) error {
 			}
 			if d.Previous > 0 {
 				fmt.Fprintf(w, ", before: version %d", d.Previous)
+			}
+			fmt.Fprintln(w)
+		}
+	})
+}
+
+type serviceCmd struct {
+	Name   string `arg:"" optional:"" help:"Deployment."`
+	Target string `required:"" help:"Board."`
+	Start  bool   `help:"Keep it running."`
+	Stop   bool   `help:"No longer."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+	login
+}
+
+// Help gives an example that works.
+func (serviceCmd) Help() string { return "Example:\n  fettle service --target local" }
+
+// Run starts, stops or lists services.
+func (c serviceCmd) Run(e *env) error {
+	switch {
+	case (c.Start || c.Stop) && c.Name == "", c.Start && c.Stop:
+		return fail.New(fail.Usage, "--start and --stop need the name of one deployment, and exclude each other").Try("fettle service NAME --target BOARD --start")
+	case c.Start:
+		_, notes, err := e.app.StartService(e.ctx, c.Target, c.Name, c.asks(e, ""))
+		for _, n := range notes {
+			e.note("%s", n)
+		}
+		if err != nil {
+			return err
+		}
+	case c.Stop:
+		if err := e.app.StopService(e.ctx, c.Target, c.Name, c.asks(e, "")); err != nil {
+			return err
+		}
+	}
+	list, err := e.app.Services(e.ctx, c.Target, c.asks(e, ""))
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, list, func(w io.Writer) {
+		for _, s := range list {
+			fmt.Fprintf(w, "%-20s %s, version %d, %d inferences, %s", s.Name, s.State, s.Version, s.Count, s.Socket)
+			if s.Note != "" {
+				fmt.Fprintf(w, "; %s", s.Note)
 			}
 			fmt.Fprintln(w)
 		}

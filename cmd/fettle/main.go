@@ -31,13 +31,14 @@ type cli struct {
 	Optimize    optimizeCmd    `cmd:"" help:"Apply a recipe."`
 	Passes      passesCmd      `cmd:"" help:"List every pass with its options."`
 	Eval        evalCmd        `cmd:"" help:"Score a model on data."`
-	Target      targetCmd      `cmd:"" help:"Boards: add, list, facts, forget, doctor."`
+	Target      targetCmd      `cmd:"" help:"Boards: discover, add, list, facts, doctor, lease, noise, trust, forget."`
 	Bench       benchCmd       `cmd:"" help:"Time the engine's kernels."`
 	Profile     profileCmd     `cmd:"" help:"Measure latency layer by layer, here or on a board."`
-	Compare     compareCmd     `cmd:"" help:"Compare two profiles."`
+	Compare     compareCmd     `cmd:"" help:"Compare two profiles, or measure two models in turns."`
 	Deploy      deployCmd      `cmd:"" help:"Put a model on a board."`
 	Rollback    rollbackCmd    `cmd:"" help:"Return to the version before."`
 	Deployments deploymentsCmd `cmd:"" help:"List what is deployed on a board."`
+	Service     serviceCmd     `cmd:"" help:"Keep deployments running on a board, and say how they go."`
 	Key         keyCmd         `cmd:"" help:"Print the public half of the key that signs your deployments; it is made on first use."`
 	Export      exportCmd      `cmd:"" help:"Write a profile or comparison as a report or plot."`
 	Sample      sampleCmd      `cmd:"" help:"Write a built-in network."`

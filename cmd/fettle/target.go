@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
@@ -15,14 +16,15 @@ import (
 )
 
 type targetCmd struct {
-	Add    targetAddCmd    `cmd:"" help:"Add a board, after its host key was accepted."`
-	List   targetListCmd   `cmd:"" help:"List the targets."`
-	Facts  targetFactsCmd  `cmd:"" help:"Show what a target is and how it is now."`
-	Doctor targetDoctorCmd `cmd:"" help:"Say what of a target spoils measurements, and what to do."`
-	Lease  targetLeaseCmd  `cmd:"" help:"Say who measures on a target and since when; --ask lets them know that you wait."`
-	Noise  targetNoiseCmd  `cmd:"" help:"Compare a model with itself: the change that means nothing on this target."`
-	Trust  targetTrustCmd  `cmd:"" help:"List the signing keys whose deployments a target takes; with a key, take those too."`
-	Forget targetForgetCmd `cmd:"" help:"Forget a board; with --remove take the agent and all deployments away."`
+	Discover targetDiscoverCmd `cmd:"" help:"Look for boards: SSH configuration, known hosts, local network."`
+	Add      targetAddCmd      `cmd:"" help:"Add a board, after its host key was accepted."`
+	List     targetListCmd     `cmd:"" help:"List the targets."`
+	Facts    targetFactsCmd    `cmd:"" help:"Show what a target is and how it is now."`
+	Doctor   targetDoctorCmd   `cmd:"" help:"Say what of a target spoils measurements, and what to do."`
+	Lease    targetLeaseCmd    `cmd:"" help:"Say who measures on a target and since when; --ask lets them know that you wait."`
+	Noise    targetNoiseCmd    `cmd:"" help:"Compare a model with itself: the change that means nothing on this target."`
+	Trust    targetTrustCmd    `cmd:"" help:"List the signing keys whose deployments a target takes; with a key, take those too."`
+	Forget   targetForgetCmd   `cmd:"" help:"Forget a board; with --remove take the agent and all deployments away."`
 }
 
 // login are the flags of every command that may have to log in.
@@ -105,8 +107,12 @@ type targetAddCmd struct {
 	Identity      []string `help:"Private key file." type:"path"`
 	AcceptHostKey string   `help:"Fingerprint that the board must show: SHA256:…"`
 	Jump          string   `help:"Host to go through: user@host:port."`
+	InstallKey    bool     `help:"Put a key on the board, so that the password is not needed again."`
+	FirstProfile  bool     `help:"Measure the built-in sample at once and say how long everything took."`
 	JSON          bool     `name:"json" help:"Print JSON."`
 	login
+
+	typed string
 }
 
 // Help gives an example that works.
@@ -116,12 +122,44 @@ func (targetAddCmd) Help() string {
 
 // Run adds the board.
 func (c targetAddCmd) Run(e *env) error {
-	f, err := e.app.AddTarget(e.ctx, app.Target{Name: c.Name, Address: c.Address, Identity: c.Identity, Jump: c.Jump}, c.asks(e, c.AcceptHostKey))
+	start := time.Now()
+	asks := c.asks(e, c.AcceptHostKey)
+	if ask := asks.Password; ask != nil { // typed once, used for everything that follows
+		asks.Password = func(ctx context.Context, user, host string) (string, error) {
+			if c.typed == "" {
+				var err error
+				if c.typed, err = ask(ctx, user, host); err != nil {
+					return "", err
+				}
+			}
+			return c.typed, nil
+		}
+	}
+	f, err := e.app.AddTarget(e.ctx, app.Target{Name: c.Name, Address: c.Address, Identity: c.Identity, Jump: c.Jump}, asks)
 	if err != nil {
 		return err
 	}
+	added := time.Since(start)
+	if c.InstallKey {
+		file, err := e.app.InstallKey(e.ctx, c.Name, asks)
+		if err != nil {
+			return err
+		}
+		e.note("the board takes %s from now on", file)
+	}
+	if c.FirstProfile {
+		m, err := e.app.Sample("")
+		if err != nil {
+			return err
+		}
+		p, err := e.app.Profile(e.ctx, app.ProfileRequest{Model: m, Name: "sample", Target: c.Name, Threads: 1, Runs: 20, Launches: 3, Progress: e.progress, Asks: asks})
+		if err != nil {
+			return err
+		}
+		e.note("from nothing to the first profile: %.1f s, of which adding the board took %.1f s; p50 %s", time.Since(start).Seconds(), added.Seconds(), ms(*p.Clean.P50Ns))
+	}
 	return e.print(c.JSON, f, func(w io.Writer) {
-		fmt.Fprintf(w, "added %s\n", c.Name)
+		fmt.Fprintf(w, "added %s in %.1f s\n", c.Name, added.Seconds())
 		printFacts(w, f)
 	})
 }
@@ -191,6 +229,9 @@ func printFacts(w io.Writer, f *app.TargetFacts) {
 		if r.Present {
 			fmt.Fprintf(w, "  runtime %s %s %s\n", r.Name, r.Version, r.Path)
 		}
+	}
+	if len(f.Agent.Guards) > 0 {
+		fmt.Fprintf(w, "  agent %s, guarded by %s\n", f.Agent.Version, strings.Join(f.Agent.Guards, ", "))
 	}
 	for _, a := range f.Absent {
 		fmt.Fprintf(w, "  not known: %s\n", a)
@@ -351,4 +392,38 @@ func (keyCmd) Run(e *env) error {
 	}
 	fmt.Fprintln(e.out, k)
 	return nil
+}
+
+type targetDiscoverCmd struct {
+	Listen time.Duration `default:"1500ms" help:"How long to listen for answers in the local network; 0 asks nobody."`
+	JSON   bool          `name:"json" help:"Print JSON."`
+}
+
+// Help gives an example that works.
+func (targetDiscoverCmd) Help() string { return "Example:\n  fettle target discover --listen 0s" }
+
+// Run looks for boards.
+func (c targetDiscoverCmd) Run(e *env) error {
+	if c.Listen < 0 || c.Listen > time.Minute {
+		return fail.New(fail.Usage, "listening for %v", c.Listen).Try("give 0s to 1m")
+	}
+	all, notes := e.app.Discover(e.ctx, c.Listen)
+	for _, n := range notes {
+		e.note("%s", n)
+	}
+	return e.print(c.JSON, all, func(w io.Writer) {
+		for _, f := range all {
+			fmt.Fprintf(w, "%-30s %s", f.Address, strings.Join(f.Sources, ", "))
+			if f.Detail != "" && f.Detail != f.Address {
+				fmt.Fprintf(w, "  %s", f.Detail)
+			}
+			if f.Added != "" {
+				fmt.Fprintf(w, "  added as %s", f.Added)
+			}
+			fmt.Fprintln(w)
+		}
+		if len(all) == 0 {
+			fmt.Fprintln(w, "nothing was found; add a board by its address: fettle target add NAME ssh://user@host")
+		}
+	})
 }

@@ -118,12 +118,13 @@ func Main(cfg Config, args []string, in io.ReadCloser, out io.WriteCloser, errOu
 		if err == nil {
 			a.guards = confine(places{write: []string{*dir}})
 			switch {
+			case *direct:
+				err = a.serveModel(ctx, *name, &rw)
 			case verb == "supervise":
 				signal.Ignore(syscall.SIGHUP) // it outlives the session that started it
 				err = a.supervise(ctx, *name)
-			case *direct:
-				err = a.serveModel(ctx, *name, &rw)
 			default:
+				signal.Ignore(syscall.SIGHUP)
 				err = a.serveModel(ctx, *name, nil)
 			}
 		}

@@ -294,6 +294,17 @@ func firstLine(s string) string {
 	return s
 }
 
+// Allow lets the owner of a public key log in from now on; it reports whether the key was new there. On this computer there is
+// nothing to do.
+func (c *Conn) Allow(ctx context.Context, public string) (bool, error) {
+	s := c.now().ssh
+	if s == nil {
+		return false, nil
+	}
+	added, err := s.Allow(ctx, public)
+	return added, c.because(err, "install a key")
+}
+
 // Close ends the agent and the connection. The agent's program and the deployments stay.
 func (c *Conn) Close() error { return c.now().close() }
 

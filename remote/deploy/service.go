@@ -35,12 +35,12 @@ exit 0`
 // start.
 func unit(name, bin, store string) string {
 	quote := func(s string) string {
-		return "'" + strings.ReplaceAll(strings.ReplaceAll(s, "'", `'\''`), "%", "%%") + "'"
+		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%", "$", "$$").Replace(s) + `"`
 	}
 	return fmt.Sprintf(`[Unit]
 Description=Fettle: %s
 [Service]
-ExecStart=/bin/sh -c "exec $(ls -t "$1"/agent-* | head -n 1) service --store "$2" --name "$3"" sh %s %s %s
+ExecStart=/bin/sh -c 'exec "$$(ls -t "$$1"/agent-* | head -n 1)" service --store "$$2" --name "$$3"' sh %s %s %s
 Restart=always
 RestartSec=2
 NoNewPrivileges=yes
