@@ -76,22 +76,34 @@ func (l Layout) At(n, c, y, x int) int {
 }
 
 // FillBorder sets the border (and the gaps between planes) of a tensor to v.
-func FillBorder[T any](l Layout, d []T, v T) {
+func FillBorder[T comparable](l Layout, d []T, v T) {
+	var zero T
 	set := func(s []T) {
+		if v == zero {
+			clear(s)
+			return
+		}
 		for i := range s {
 			s[i] = v
 		}
 	}
-	for p := range l.N * l.Blocks() {
-		begin := p/l.Blocks()*l.Image() + p%l.Blocks()*l.Plane()
-		pl := d[begin:min(len(d), begin+l.Plane())] // the last gap may be missing
-		row := l.Row()
-		set(pl[:l.Top*row])
-		for y := range l.H {
-			r := pl[(l.Top+y)*row:][:row]
-			set(r[:l.Left*l.Block])
-			set(r[(l.Left+l.W)*l.Block:])
+	row, planes, blocks := l.Row(), l.Plane(), l.Blocks()
+	edge := (l.Right + l.Left) * l.Block // of one row and the next, which lie together
+	first, last := l.Top*row+l.Left*l.Block, (l.Top+l.H)*row-l.Right*l.Block
+	if l.H == 0 || l.W == 0 {
+		first, last = 0, 0
+	}
+	for n := range l.N {
+		for p := range blocks {
+			begin := n*l.Image() + p*planes
+			pl := d[begin:min(len(d), begin+planes)] // the last gap may be missing
+			set(pl[:first])
+			if edge > 0 {
+				for at := first + l.W*l.Block; at < last; at += row {
+					set(pl[at : at+edge])
+				}
+			}
+			set(pl[last:])
 		}
-		set(pl[(l.Top+l.H)*row:])
 	}
 }
