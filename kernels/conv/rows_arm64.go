@@ -77,7 +77,7 @@ func dwFamilies(f cpu.Features) []*dwRows {
 	for c := 1; c <= 7; c++ { // one kernel serves all widths: it cuts rows of nt*cols itself
 		r.s1pair[c], r.s1[c], r.s2[c] = dwPairs, dwRowsOne, dwStride2
 	}
-	r.any[1], r.any[2], r.any[4], r.any[8] = dwAnyActs(dwAny1, 1), dwAnyActs(dwAny2, 2), dwAnyActs(dwAny4, 4), dwAnyActs(dwAny8, 8)
+	r.any[1], r.any[2], r.any[4], r.any[8] = dwAnyActs(dwAny1, dw5s1x1, dw5s2x1, 1), dwAnyActs(dwAny2, dw5s1x2, dw5s2x2, 2), dwAnyActs(dwAny4, dw5s1x4, dw5s2x4, 4), dwAnyActs(dwAny8, dw5s1x8, dw5twice, 8)
 	return []*dwRows{r}
 }
 
@@ -136,14 +136,33 @@ func dwStride2(k *dwArgs) {
 	}
 }
 
-func dwAnyActs(f func(*dwArgs), cols int64) func(*dwArgs) {
+// dwAnyActs picks the kernel of 5x5 taps side by side of stride 1 or 2, or that of any taps.
+func dwAnyActs(any, five1, five2 func(*dwArgs), cols int64) func(*dwArgs) {
 	return func(k *dwArgs) {
+		f := any
+		if k.nk == 25 {
+			t := unsafe.Slice(k.taps, 25)
+			side := t[1]-t[0] == line && t[4]-t[0] == 4*line && t[10]-t[5] == t[5]-t[0] && t[20] == 4*t[5]
+			switch {
+			case side && k.ps == line:
+				f = five1
+			case side && k.ps == 2*line:
+				f = five2
+			}
+		}
 		a, more := dwBounds(k)
 		f(k)
 		if more {
 			dwSpan(k, a, k.nt*cols, k.nr)
 		}
 	}
+}
+
+// dw5twice does tiles of eight columns of stride 2 as two of four.
+func dw5twice(k *dwArgs) {
+	k.nt *= 2
+	dw5s2x4(k)
+	k.nt /= 2
 }
 
 func winoFamily(f cpu.Features) *winoRows {

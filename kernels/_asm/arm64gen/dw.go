@@ -21,6 +21,10 @@ func dwKernels(g *gen) {
 	}
 	for _, cols := range []int{8, 4, 2, 1} {
 		g.dwAny(cols)
+		g.dw5x5(1, cols)
+		if cols < 8 {
+			g.dw5x5(2, cols)
+		}
 	}
 	g.actSpan()
 }
@@ -144,14 +148,58 @@ func (g *gen) dw3x3(s, rows int) {
 // dwAny: any taps, cols columns a tile. Sums V0..., inputs V8..., the weight of a tap V16.
 func (g *gen) dwAny(cols int) {
 	g.kernel(fmt.Sprintf("dwAny%d", cols), "dwArgs", fmt.Sprintf("does a depthwise convolution by taps, %d columns a tile; it always clamps to lo, hi.", cols))
+	tap := g.NewLabel("tap")
+	g.dwTiles(cols, V[17], func() {
+		g.G("MOVD %v, %v", dTaps, dTp)
+		g.G("MOVD %v, %v", dNK, dLeft)
+		g.G("MOVD %v, %v", dW, dW2)
+		g.Label(tap)
+		g.G("MOVD.P 8(%v), %v", dTp, dKp)
+		g.G("ADD %v, %v, %v", dSp, dKp, dKp)
+		g.LDRP(V[16], dW2, 16)
+		for x := range cols {
+			g.LD1P(vr(8+x, 1), dKp, dPS)
+		}
+		for x := range cols {
+			g.FMLA(V[x].S4, V[8+x].S4, V[16].S4)
+		}
+		g.G("SUBS $1, %v, %v", dLeft, dLeft)
+		g.G("BNE %s", tap)
+	})
+}
+
+// dw5x5: 25 taps side by side, of stride s: the inputs of a row serve five taps. Sums V0..., inputs V8..., weights of a row V20-V24.
+func (g *gen) dw5x5(s, cols int) {
+	g.kernel(fmt.Sprintf("dw5s%dx%d", s, cols), "dwArgs", fmt.Sprintf("does a 5x5 depthwise convolution of stride %d, %d columns a tile; it always clamps to lo, hi.", s, cols))
+	g.dwTiles(cols, V[25], func() {
+		g.G("MOVD %v, %v", dSp, dKp)
+		g.G("MOVD %v, %v", dW, dW2)
+		g.G("MOVD 40(%v), %v", dTaps, dLeft) // the first tap of the second row
+		for range 5 {
+			g.G("MOVD %v, %v", dKp, dTp)
+			g.G("ADD %v, %v, %v", dLeft, dKp, dKp)
+			g.loadRun(8, (cols-1)*s+5, dTp, XZR)
+			g.LD1P(vr(20, 4), dW2, XZR)
+			g.LDRP(V[24], dW2, 16)
+			for k := range 5 {
+				for x := range cols {
+					g.FMLA(V[x].S4, V[8+x*s+k].S4, V[20+k].S4)
+				}
+			}
+		}
+	})
+}
+
+// dwTiles is the loop over rows and tiles of cols columns: sums begin with the bias, body adds to them, then come residual and clamp.
+func (g *gen) dwTiles(cols int, bias VReg, body func()) {
 	g.dwHead()
 	g.load(80, dTaps)
 	g.load(88, dNK)
 	g.load(96, dRes)
 	g.load(104, dResRow)
 	g.load(112, dPS)
-	g.LDR(V[17], dBias, 0)
-	row, tile, tap, nores := g.NewLabel("row"), g.NewLabel("tile"), g.NewLabel("tap"), g.NewLabel("nores")
+	g.LDR(bias, dBias, 0)
+	row, tile, nores := g.NewLabel("row"), g.NewLabel("tile"), g.NewLabel("nores")
 	g.Label(row)
 	g.G("MOVD %v, %v", dSrc, dSp)
 	g.G("MOVD %v, %v", dOut, dOp)
@@ -159,23 +207,9 @@ func (g *gen) dwAny(cols int) {
 	g.G("MOVD %v, %v", dNT, dCount)
 	g.Label(tile)
 	for x := range cols {
-		g.MOV(V[x], V[17])
+		g.MOV(V[x], bias)
 	}
-	g.G("MOVD %v, %v", dTaps, dTp)
-	g.G("MOVD %v, %v", dNK, dLeft)
-	g.G("MOVD %v, %v", dW, dW2)
-	g.Label(tap)
-	g.G("MOVD.P 8(%v), %v", dTp, dKp)
-	g.G("ADD %v, %v, %v", dSp, dKp, dKp)
-	g.LDRP(V[16], dW2, 16)
-	for x := range cols {
-		g.LD1P(vr(8+x, 1), dKp, dPS)
-	}
-	for x := range cols {
-		g.FMLA(V[x].S4, V[8+x].S4, V[16].S4)
-	}
-	g.G("SUBS $1, %v, %v", dLeft, dLeft)
-	g.G("BNE %s", tap)
+	body()
 	g.G("CBZ %v, %s", dRes, nores)
 	g.loadRun(8, cols, dRp, XZR)
 	for x := range cols {
