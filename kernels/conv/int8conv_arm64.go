@@ -10,17 +10,18 @@ import (
 // qcArgs is what the 8-bit kernels with 16 inputs along the vector read. The offsets are known to _asm/arm64gen/conv8.go; TestOffsetsNEON
 // compares them.
 type qcArgs struct {
-	src, w, dst, scale, bias unsafe.Pointer
-	deltas                   *int64 // from the place of one step to that of the next
-	full, half, quads        int64  // steps of 16 inputs and of 8 that follow; fours of outputs
-	tiles                    *tile
-	nt, ps                   int64
-	lo, hi                   uint8
-	rscale                   float32
-	clip                     int64 // not 0: lo and hi bound more than a byte does
-	res                      unsafe.Pointer
-	_                        [8]byte
-	_                        [64]byte // where fours of outputs meet
+	src, w, dst, scale unsafe.Pointer // scale: factors and addends of four outputs in turn
+	_                  [8]byte
+	deltas             *int64 // from the place of one step to that of the next
+	full, half, quads  int64  // steps of 16 inputs and of 8 that follow; fours of outputs
+	tiles              *tile
+	nt, ps             int64
+	lo, hi             uint8
+	rscale             float32
+	clip               int64 // not 0: lo and hi bound more than a byte does
+	res                unsafe.Pointer
+	_                  [8]byte
+	_                  [64]byte // where fours of outputs meet
 }
 
 // flipArgs is what the copies of rows read.
@@ -62,7 +63,7 @@ func newNeonConv(s Shape, first bool) *neonConv {
 	for i := range n {
 		c.steps = append(c.steps, i)
 	}
-	if r := inputs % qBlk; r > 0 && r <= 8 {
+	if r := inputs % qBlk; r > 0 && r <= 8 && inputs > qBlk { // the first step is a whole one
 		c.half = taps
 	}
 	c.apart = !first && s.SW == 2
@@ -100,6 +101,7 @@ func (c *neonConv) packWeights(dst []float32, w []int8) {
 type neonConvBound struct {
 	*neonConv
 	packed   []float32
+	scale    []float32 // factors and addends by fours of outputs
 	in, out  cpu.Layout
 	res      *cpu.Layout
 	deltas   []int64
@@ -128,6 +130,11 @@ func (c *neonConv) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 	b.args = qcArgs{full: int64(len(c.steps) - c.half), half: int64(c.half), lo: uint8(packed[1]), hi: uint8(packed[2]), rscale: packed[0]}
 	if packed[1] > 0 || packed[2] < 255 {
 		b.args.clip = 1
+	}
+	n := roundUp(s.M, qBlk)
+	from := packed[qHead+c.wordsLen():]
+	for i := 0; i < n; i += 4 {
+		b.scale = append(append(b.scale, from[i:i+4]...), from[n+i:n+i+4]...)
 	}
 	if c.first {
 		b.bindWindows()
@@ -331,9 +338,7 @@ func (r *neonConvRun) panel(k *qcArgs, src unsafe.Pointer, img, y, p, part, of i
 	b := r.b
 	k.src = src
 	k.w = unsafe.Add(unsafe.Pointer(&b.packed[qHead]), p*4*len(b.steps)*4*qBlk)
-	scale := qHead + b.wordsLen()
-	k.scale = ptr(b.packed[scale+p*qBlk:])
-	k.bias = ptr(b.packed[scale+roundUp(b.s.M, qBlk)+p*qBlk:])
+	k.scale = ptr(b.scale[2*p*qBlk:])
 	k.dst = unsafe.Add(bytesPtr(r.buf.Out), img*b.out.Image()+p*b.out.Plane()+y*b.out.Row())
 	if b.res != nil {
 		k.res = unsafe.Add(bytesPtr(r.buf.Res), img*b.res.Image()+p*b.res.Plane()+y*b.res.Row())

@@ -16,9 +16,9 @@ import (
 //
 // Registers: sums V0-V15, four a pixel; pixels V16-V19; weights V20-V23; products V24-V31.
 const ( // general registers by role
-	nSrc, nW, nDst, nScale, nBias, nDeltas, nP1, nP2, nQuads  X = 1, 2, 3, 4, 5, 6, 7, 8, 9
+	nSrc, nW, nDst, nScale, nDeltas, nP1, nP2, nQuads         X = 1, 2, 3, 4, 6, 7, 8, 9
 	nTile, nTiles, nStash, nWp, nPix, nP, nD, nStep, nStep2   X = 10, 11, 12, 13, 14, 15, 16, 17, 19
-	nK, nQ, nSp, nBp, nSt, nTmp, nP3                          X = 20, 21, 22, 23, 24, 25, 26
+	nK, nQ, nSp, nSt, nTmp, nP3                               X = 20, 21, 22, 24, 25, 26
 	nArgK, nArgHalf, nArgPS, nArgLo, nArgHi, nArgRS, nArgClip   = 48, 56, 88, 96, 97, 100, 104
 	nArgRes, nArgStash                                          = 112, 128
 )
@@ -62,10 +62,17 @@ func (g *gen) conv8(m int, dense, wide bool) {
 	for _, l := range []struct {
 		off int
 		r   X
-	}{{0, nSrc}, {8, nW}, {16, nDst}, {24, nScale}, {32, nBias}, {40, nDeltas}, {64, nQuads}, {72, nTile}, {80, nTiles}} {
+	}{{0, nSrc}, {8, nW}, {16, nDst}, {24, nScale}, {40, nDeltas}, {64, nQuads}, {72, nTile}, {80, nTiles}} {
 		g.load(l.off, l.r)
 	}
 	g.G("ADD $%d, R0, %v", nArgStash, nStash)
+	// pixels side by side leave three registers
+	const full, halfSteps, res = nP1, nP2, nP3
+	if dense {
+		g.load(nArgK, full)
+		g.load(nArgHalf, halfSteps)
+		g.load(nArgRes, res)
+	}
 	ptr := []X{nP, nP1, nP2, nP3}[:m]
 	load := func(step X) {
 		if dense {
@@ -105,13 +112,12 @@ func (g *gen) conv8(m int, dense, wide bool) {
 			}
 		}
 	}
-	tile, quad, pairs, odd, half, halves, fold, none := g.NewLabel("tile"), g.NewLabel("quad"), g.NewLabel("pairs"), g.NewLabel("odd"), g.NewLabel("half"), g.NewLabel("halves"), g.NewLabel("fold"), g.NewLabel("none")
+	tile, quad, pairs, odd, half, halves, fold := g.NewLabel("tile"), g.NewLabel("quad"), g.NewLabel("pairs"), g.NewLabel("odd"), g.NewLabel("half"), g.NewLabel("halves"), g.NewLabel("fold")
 	g.Label(tile)
 	g.G("MOVD 0(%v), %v", nTile, nPix)
 	g.G("ADD %v, %v, %v", nSrc, nPix, nPix)
 	g.G("MOVD %v, %v", nW, nWp)
 	g.G("MOVD %v, %v", nScale, nSp)
-	g.G("MOVD %v, %v", nBias, nBp)
 	g.G("MOVD %v, %v", nStash, nSt)
 	g.G("MOVD %v, %v", nQuads, nQ)
 	g.Label(quad)
@@ -123,12 +129,15 @@ func (g *gen) conv8(m int, dense, wide bool) {
 		}
 	}
 	g.G("MOVD %v, %v", nDeltas, nD)
-	g.G("MOVD %d(R0), %v", nArgK, nK)
-	g.G("CBZ %v, %s", nK, none)
 	g.G("MOVD.P 8(%v), %v", nD, nStep)
 	load(nStep)
 	words(true, false)
-	g.G("SUBS $3, %v, %v", nK, nK)
+	if dense {
+		g.G("SUBS $3, %v, %v", full, nK)
+	} else {
+		g.G("MOVD %d(R0), %v", nArgK, nK)
+		g.G("SUBS $3, %v, %v", nK, nK)
+	}
 	g.G("BLT %s", odd)
 	g.Label(pairs)
 	g.G("LDP.P 16(%v), (%v, %v)", nD, nStep, nStep2)
@@ -144,8 +153,13 @@ func (g *gen) conv8(m int, dense, wide bool) {
 	load(nStep)
 	words(false, false)
 	g.Label(half)
-	g.G("MOVD %d(R0), %v", nArgHalf, nK)
-	g.G("CBZ %v, %s", nK, fold)
+	if dense {
+		g.G("CBZ %v, %s", halfSteps, fold)
+		g.G("MOVD %v, %v", halfSteps, nK)
+	} else {
+		g.G("MOVD %d(R0), %v", nArgHalf, nK)
+		g.G("CBZ %v, %s", nK, fold)
+	}
 	g.Label(halves)
 	g.G("MOVD.P 8(%v), %v", nD, nStep)
 	load(nStep)
@@ -161,7 +175,7 @@ func (g *gen) conv8(m int, dense, wide bool) {
 	for p := range m {
 		g.ADDP(V[16+p].S4, V[24+2*p].S4, V[25+2*p].S4)
 	}
-	g.store8(m)
+	g.store8(m, dense)
 	g.G("SUBS $1, %v, %v", nQ, nQ)
 	g.G("BNE %s", quad)
 	g.leave8(m)
@@ -169,18 +183,12 @@ func (g *gen) conv8(m int, dense, wide bool) {
 	g.G("SUBS $1, %v, %v", nTiles, nTiles)
 	g.G("BNE %s", tile)
 	g.G("RET")
-	g.Label(none) // up to 8 inputs
-	for i := range 4 * m {
-		g.ZERO(V[i])
-	}
-	g.G("B %s", half)
 }
 
 // store8 rounds sum*scale + bias + residual*rscale of four outputs of m pixels in V16... to the next 16 bytes of the stash.
-func (g *gen) store8(m int) {
+func (g *gen) store8(m int, dense bool) {
 	nores := g.NewLabel("nores")
-	g.LDRP(V[20], nSp, 16)
-	g.LDRP(V[21], nBp, 16)
+	g.LD1P(vr(20, 2), nSp, XZR) // factors and addends
 	for p := range m {
 		g.SCVTF(V[16+p].S4, V[16+p].S4)
 		g.MOV(V[24+p], V[21])
@@ -188,20 +196,26 @@ func (g *gen) store8(m int) {
 	for p := range m {
 		g.FMLA(V[24+p].S4, V[16+p].S4, V[20].S4)
 	}
-	g.G("MOVD %d(R0), %v", nArgRes, nTmp)
-	g.G("CBZ %v, %s", nTmp, nores)
+	from := nTmp
+	if dense {
+		from = nP3
+	} else {
+		g.G("MOVD %d(R0), %v", nArgRes, nTmp)
+	}
+	g.G("CBZ %v, %s", from, nores)
 	g.G("MOVD 16(%v), %v", nTile, nStep)
-	g.G("ADD %v, %v, %v", nStep, nTmp, nTmp)
+	g.G("ADD %v, %v, %v", nStep, from, nTmp)
 	g.G("SUB %v, %v, %v", nStash, nSt, nStep)
 	g.G("ADD %v>>2, %v, %v", nStep, nTmp, nTmp)
 	g.G("ADD $%d, R0, %v", nArgRS, nStep)
 	g.LDnR(vr(22, 1), V[0].S4, nStep)
 	for p := range m {
-		g.G("FMOVS %d(%v), F23", 16*p, nTmp)
-		g.UXTL(V[23].H8, V[23].B8)
-		g.UXTL(V[23].S4, V[23].H4)
-		g.SCVTF(V[23].S4, V[23].S4)
-		g.FMLA(V[24+p].S4, V[23].S4, V[22].S4)
+		t := V[28+p]
+		g.G("FMOVS %d(%v), F%d", 16*p, nTmp, t.N)
+		g.UXTL(t.H8, t.B8)
+		g.UXTL(t.S4, t.H4)
+		g.SCVTF(t.S4, t.S4)
+		g.FMLA(V[24+p].S4, t.S4, V[22].S4)
 	}
 	g.Label(nores)
 	for p := range m {

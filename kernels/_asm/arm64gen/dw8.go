@@ -69,31 +69,45 @@ func (g *gen) dw8(cols int, dense bool) {
 	g.Label(tile)
 	g.G("MOVD $0x80, %v", bA)
 	g.DUPX(V[31].B16, bA)
-	for i := range 4 * cols {
-		g.ZERO(V[i])
-	}
 	g.G("MOVD %v, %v", bTaps, bTp)
 	g.G("MOVD %v, %v", bW, bWp)
-	g.G("MOVD %v, %v", bPairs, bCount)
-	g.G("CBZ %v, %s", bCount, odd)
+	twoTaps := func() {
+		g.G("LDP.P 16(%v), (%v, %v)", bTp, bA, bB)
+		g.G("ADD %v, %v, %v", bSp, bA, bA)
+		g.G("ADD %v, %v, %v", bSp, bB, bB)
+		g.LD1P(vr(28, 2), bWp, XZR)
+		pixels(bA)
+		for p := range cols {
+			g.SMULL(V[16+2*p].H8, V[24+p].B8, V[28].B8)
+			g.SMULL(V[17+2*p].H8, V[24+p].B16, V[28].B16)
+		}
+		pixels(bB)
+		for p := range cols {
+			g.SMLAL(V[16+2*p].H8, V[24+p].B8, V[29].B8)
+			g.SMLAL(V[17+2*p].H8, V[24+p].B16, V[29].B16)
+		}
+	}
+	zero := g.NewLabel("zero")
+	g.G("CBZ %v, %s", bPairs, zero)
+	twoTaps() // the first two begin the sums
+	for p := range cols {
+		for h := range 2 {
+			g.SXTL(V[4*p+2*h].S4, V[16+2*p+h].H4)
+			g.SXTL(V[4*p+2*h+1].S4, V[16+2*p+h].H8)
+		}
+	}
+	g.G("SUBS $1, %v, %v", bPairs, bCount)
+	g.G("BEQ %s", odd)
 	g.Label(pair)
-	g.G("LDP.P 16(%v), (%v, %v)", bTp, bA, bB)
-	g.G("ADD %v, %v, %v", bSp, bA, bA)
-	g.G("ADD %v, %v, %v", bSp, bB, bB)
-	g.LD1P(vr(28, 2), bWp, XZR)
-	pixels(bA)
-	for p := range cols {
-		g.SMULL(V[16+2*p].H8, V[24+p].B8, V[28].B8)
-		g.SMULL(V[17+2*p].H8, V[24+p].B16, V[28].B16)
-	}
-	pixels(bB)
-	for p := range cols {
-		g.SMLAL(V[16+2*p].H8, V[24+p].B8, V[29].B8)
-		g.SMLAL(V[17+2*p].H8, V[24+p].B16, V[29].B16)
-	}
+	twoTaps()
 	widen()
 	g.G("SUBS $1, %v, %v", bCount, bCount)
 	g.G("BNE %s", pair)
+	g.G("B %s", odd)
+	g.Label(zero)
+	for i := range 4 * cols {
+		g.ZERO(V[i])
+	}
 	g.Label(odd)
 	g.G("MOVD %v, %v", bSingles, bCount)
 	g.G("CBZ %v, %s", bCount, done)
