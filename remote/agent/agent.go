@@ -35,6 +35,7 @@ type Config struct {
 	Runtimes []runtimes.Runtime // the first one is used where none is named
 	Self     []string           // how to start this program as an agent again; nil: this program without arguments
 	Root     string             // folder of /proc and /sys, "" is /
+	SHA256   string             // of this program, "": it is reckoned
 	Speak    int                // answer as an agent of this version of the protocol, 0: the newest; for tests of other releases
 }
 
@@ -230,9 +231,11 @@ func New(cfg Config, dir string) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum, err := selfHash()
-	if err != nil {
-		return nil, err
+	sum := cfg.SHA256
+	if sum == "" {
+		if sum, err = selfHash(); err != nil {
+			return nil, err
+		}
 	}
 	return &Agent{cfg: cfg, store: store, leases: &leases{store: store}, dir: dir, sha256: sum}, nil
 }
