@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Times our engine against ONNX Runtime on the built-in networks: both are loaded, and take turns in short bursts. Prints a
-# table in Markdown: the tenth percentile of each side, the ratio, above 1 where ours is faster, and ours as a share of what the
-# multipliers of so many cores give (direct multiply-adds, so that Winograd can pass 100 %).
+# table in Markdown: the tenth percentile of each side, the ratio, above 1 where ours is faster, ours as a share of what the
+# multipliers of so many cores give (direct multiply-adds, so that Winograd can pass 100 %), the time to load and the memory: ours is the peak of a
+# fresh process with a prepared plan (cmd/fettle-load, float32), ONNX Runtime's what its process grew by from before the session to behind three runs.
 #   scripts/bench.sh [-t THREADS] [-r ROUNDS] [-i ISA] [NETWORK[:int8|:fast] …]
 # ":fast" lets ours err by 1e-5 of a layer's largest output (bf16 products on AMX); ONNX Runtime runs the same float32 file.
-# FETTLE_BENCH names a built cmd/fettle-bench (a computer without Go); without Node.js, Python's package onnxruntime is the peer.
+# FETTLE_BENCH and FETTLE_LOAD name built programs (a computer without Go; without the second there is no load of ours); without Node.js, Python's package onnxruntime is the peer.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 threads=1 rounds=8 isa=
@@ -26,8 +27,11 @@ else
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-ours_bin=${FETTLE_BENCH:-$work/fettle-bench}
-[ -n "${FETTLE_BENCH:-}" ] || (cd "$root" && CGO_ENABLED=0 "${GO:-go}" build -o "$work/fettle-bench" ./cmd/fettle-bench)
+ours_bin=${FETTLE_BENCH:-$work/fettle-bench} load_bin=${FETTLE_LOAD:-}
+if [ -z "${FETTLE_BENCH:-}" ]; then
+  (cd "$root" && CGO_ENABLED=0 "${GO:-go}" build -o "$work" ./cmd/fettle-bench ./cmd/fettle-load)
+  load_bin=$work/fettle-load
+fi
 
 # p10 FILE: tenth percentile of the numbers in FILE.
 p10() { tr ' ' '\n' <"$1" | grep . | sort -n | awk '{v[NR]=$1} END {i=int((NR-1)/10)+1; print v[i]}'; }
@@ -49,8 +53,8 @@ vector=""
 for f in amx_int8 avx512_vnni avx512f avx2 asimddp asimd; do case " $flags " in *" $f "*) vector="$vector $f" ;; esac; done
 echo "CPU: ${cpu:-unknown} (instructions:${vector:- none known}), $threads thread(s), ONNX Runtime $version, $(date -u +%F)"
 echo
-echo "| network | type | ours, ms | ONNX Runtime, ms | ratio | of the peak |"
-echo "|---|---|---|---|---|---|"
+echo "| network | type | ours, ms | ONNX Runtime, ms | ratio | of the peak | load, ms | ONNX Runtime | memory, MB | ONNX Runtime |"
+echo "|---|---|---|---|---|---|---|---|---|---|"
 for entry in "$@"; do
   name=${entry%%:*} type=float32 flag=
   case $entry in *:int8) type=int8 flag=-int8 ;; *:fast) type="float32, fast" flag=-fast ;; esac
@@ -84,5 +88,11 @@ for entry in "$@"; do
   sed -i 1d "$work/ours.out"
   a=$(p10 "$work/ours.out") b=$(p10 "$work/ort.out")
   share=$(awk -v a="$a" -v k="$threads" '$1=="macs" {m=$2} $1=="peak" && $2>p {p=$2} END {if (p) printf "%.0f %%", m/(a/1e3)/p/k*100}' "$work/ours.log")
-  awk -v n="$name" -v t="$type" -v a="$a" -v b="$b" -v s="$share" 'BEGIN {printf "| %s | %s | %.3f | %.3f | %.2f | %s |\n", n, t, a, b, b/a, s}'
+  theirs=$(awk '$1=="load" {printf "%.0f %.0f", $2, $4}' "$work/ort.log")
+  mine="– –"
+  if [ -n "$load_bin" ] && [ "$type" = float32 ]; then
+    mine=$("$load_bin" -network "$name" -threads "$threads" -count 3 | awk '/^load/ {l=$2} /peak of the process/ {match($0, /process [0-9.]+/); m=substr($0, RSTART+8, RLENGTH-8)} END {printf "%s %s", l, m}')
+  fi
+  awk -v n="$name" -v t="$type" -v a="$a" -v b="$b" -v s="$share" -v m="$mine" -v o="${theirs:-– –}" \
+    'BEGIN {split(m, x, " "); split(o, y, " "); printf "| %s | %s | %.3f | %.3f | %.2f | %s | %s | %s | %s | %s |\n", n, t, a, b, b/a, s, x[1], y[1], x[2], y[2]}'
 done
