@@ -198,6 +198,17 @@ func (m *Model) addDeclarations(p *Patch) {
 	}
 }
 
+// ReadThrough is n with the values that it and its subgraphs read replaced by those that read names.
+func ReadThrough(n *Node, read map[string]string) *Node {
+	resolve := func(v string) string {
+		if to, ok := read[v]; ok {
+			return to
+		}
+		return v
+	}
+	return readThrough(n, resolve, read)
+}
+
 // readThrough is n with its reads redirected, in its subgraphs too; n itself when nothing changes.
 func readThrough(n *Node, resolve func(string) string, redirect map[string]string) *Node {
 	if len(redirect) == 0 {

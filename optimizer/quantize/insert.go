@@ -96,18 +96,10 @@ func (w *writer) replaced(name string) bool {
 func (w *writer) fresh(name string) string { return fresh(w.used, name) }
 
 func (w *writer) node(n *model.Node) error {
-	c := *n
+	c := *model.ReadThrough(n, w.read)
 	c.Raw = nil
-	c.Inputs = append([]string(nil), n.Inputs...)
+	c.Inputs = append([]string(nil), c.Inputs...)
 	c.Outputs = append([]string(nil), n.Outputs...)
-	for i, in := range c.Inputs {
-		if to, ok := w.read[in]; ok {
-			c.Inputs[i] = to
-		}
-	}
-	if err := w.subgraphs(&c); err != nil {
-		return err
-	}
 	if l := w.sel.layers[n.ID]; l != nil {
 		if err := w.weights(&c, l); err != nil {
 			return fail.In(err, "", fail.Where{Node: string(n.ID), Op: n.Op})
@@ -125,22 +117,6 @@ func (w *writer) node(n *model.Node) error {
 			continue
 		}
 		w.pair(y, y, w.fresh(y+"_dq"), n)
-	}
-	return nil
-}
-
-// subgraphs refuses a marked value that a subgraph reads by name; no operator that we mark makes one.
-func (w *writer) subgraphs(n *model.Node) error {
-	for i := range n.Attrs {
-		if n.Attrs[i].G == nil {
-			continue
-		}
-		for _, name := range model.Outer(n.Attrs[i].G) {
-			if to, ok := w.read[name]; ok && to != name {
-				return fail.New(fail.Unsupported, "a subgraph reads the value %q, which becomes integer", name).
-					At(fail.Where{Node: string(n.ID), Op: n.Op}).Try("exclude the node that makes it with scope")
-			}
-		}
 	}
 	return nil
 }

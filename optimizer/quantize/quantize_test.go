@@ -384,3 +384,31 @@ func TestReducedRange(t *testing.T) {
 		}
 	}
 }
+
+// TestSubgraphsReadIntegers: a body of If that reads a value which becomes integer reads the dequantized one.
+func TestSubgraphsReadIntegers(t *testing.T) {
+	m := parse(t, `g (float[1, 3, 4, 4] x, bool go) => (float[1, 2, 4, 4] y) <float[2, 3, 1, 1] w = random(1), float[2, 2, 1, 1] v = random(2)> {
+  a = Conv (x, w)
+  [rest] b = Conv (a, v)
+  y = If <then_branch = yes () => (float[1, 2, 4, 4] p) { p = Relu (a) }, else_branch = no () => (float[1, 2, 4, 4] q) { q = Neg (a) }> (go)
+}`)
+	in, err := optimizer.RandomInputs(parse(t, `g (float[1, 3, 4, 4] x) => (float[1, 3, 4, 4] y) { y = Relu (x) }`), 6, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range in {
+		in[i]["go"] = &model.Tensor{DType: model.Bool, Raw: []byte{byte(i % 2)}}
+	}
+	out, _, err := New().Apply(context.Background(), &optimizer.Env{Data: items(in)}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dq := out.Graph.Users("a")
+	if len(dq) != 1 || dq[0].Op != "QuantizeLinear" {
+		t.Errorf("%d nodes read the float value", len(dq))
+	}
+	p, err := optimizer.Prove(context.Background(), optimizer.Reference{}, m, out, in, optimizer.Scored)
+	if err != nil || p.MaxRel > 0.05 {
+		t.Errorf("%+v %v", p, err)
+	}
+}
