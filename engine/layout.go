@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"fettle/kernels/cpu"
+	"fettle/kernels/pack"
 	"fettle/kernels/team"
 	"fettle/model"
 )
@@ -64,6 +65,12 @@ func (l *lowering) block8(v *value, src, dst *buffer) {
 				for x, r := range red {
 					binary.LittleEndian.PutUint32(row[4*x:], (uint32(r)|uint32(green[x])<<8|uint32(blue[x])<<16)^mask)
 				}
+				return
+			}
+			if lay.Block == 3 && lay.C == 3 {
+				size := lay.H * lay.W
+				first := in[n*3*size+y*lay.W:]
+				pack.Pixels8(row, first[:lay.W], first[size:], first[2*size:], flip)
 				return
 			}
 			for k := range lay.Block {
@@ -127,11 +134,7 @@ func intoBlocks(dst, src []float32, l cpu.Layout) team.Task {
 		if l.Block == 3 && l.C == 3 { // pictures
 			for y := y0; y < y1; y++ {
 				row := dst[l.At(n, 0, y, 0):][:3*l.W]
-				red, green, blue := src[first+y*l.W:][:l.W], src[first+size+y*l.W:][:l.W], src[first+2*size+y*l.W:][:l.W]
-				for x := range red {
-					p := row[3*x : 3*x+3 : 3*x+3]
-					p[0], p[1], p[2] = red[x], green[x], blue[x]
-				}
+				pack.Pixels(row, src[first+y*l.W:][:l.W], src[first+size+y*l.W:], src[first+2*size+y*l.W:])
 			}
 			return
 		}

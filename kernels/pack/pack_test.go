@@ -75,3 +75,26 @@ func TestRoundTrip(t *testing.T) {
 		t.Error("pieces of no rows accepted")
 	}
 }
+
+// TestPixels: three planes side by side, at all lengths around a vector, and nothing behind.
+func TestPixels(t *testing.T) {
+	for n := range 70 {
+		f, b := make([]float32, 3*n), make([]uint8, 3*n)
+		for i := range f {
+			f[i], b[i] = float32(i), uint8(i*7)
+		}
+		df, db := make([]float32, 3*n+1), make([]uint8, 3*n+1)
+		df[3*n], db[3*n] = -1, 99
+		Pixels(df, f[:n], f[n:2*n], f[2*n:])
+		Pixels8(db, b[:n], b[n:2*n], b[2*n:], 0x80)
+		for i := range 3 * n {
+			from := i%3*n + i/3
+			if df[i] != f[from] || db[i] != b[from]^0x80 {
+				t.Fatalf("%d pixels: element %d is %g and %d", n, i, df[i], db[i])
+			}
+		}
+		if df[3*n] != -1 || db[3*n] != 99 {
+			t.Fatalf("%d pixels: wrote behind", n)
+		}
+	}
+}

@@ -35,6 +35,7 @@ func sets() []set {
 		{"gemm_neon", "gemm", gemmKernels},
 		{"eltwise_neon", "eltwise", eltwiseKernels},
 		{"pool_neon", "pool", poolKernels},
+		{"pack_neon", "pack", packKernels},
 		{"quant_neon", "quant", quantKernels},
 	}
 }

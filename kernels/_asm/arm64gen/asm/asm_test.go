@@ -161,6 +161,8 @@ func forms() *File {
 			f.ST4P(t, V[0].B16, X(r[2]), XZR)
 			f.LD3P(t[:3], V[0].S4, X(r[2]), XZR)
 			f.LD3P(t[:3], V[0].B16, X(r[2]), 9)
+			f.ST3P(t[:3], V[0].S4, X(r[2]), XZR)
+			f.ST3P(t[:3], V[0].B16, X(r[2]), 9)
 			f.LDnR(t, V[0].S4, X(r[2]))
 			f.LDnR(t[:1], V[0].B16, X(r[2]))
 			for l := range 4 {

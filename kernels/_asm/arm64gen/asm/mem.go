@@ -150,3 +150,9 @@ func (f *File) PRFM(base X, off, level int) {
 	f.rec(0xF9800000|uint32(off/8)<<10|uint32(base)<<5|uint32(level-1)<<1, fmt.Sprintf("prfm pldl%dkeep, [%s, #%d]", level, base.gnu(), off),
 		fmt.Sprintf("PRFM %d(%v), PLDL%dKEEP", off, base, level))
 }
+
+// ST3P stores the elements of three registers in turn.
+func (f *File) ST3P(t []VReg, a Arr, base, step X) {
+	must(len(t) == 3, "st3")
+	f.multi("st3", 0, 4, t, Arr{size: a.size, q: a.q, lane: -1}, base, &step)
+}
