@@ -177,8 +177,13 @@ func lowerMul8(l *lowering, isl *island) error {
 				x := (float32(e) - p.ZeroB) * p.K
 				line.Factor[i], line.Addend[i] = x, p.Zero-p.ZeroA*x
 			}
-			for y := from; y < to; y++ {
-				k.Scale(d[at(dl, y):][:dl.W*dl.Block], v[at(vl, y):], line)
+			rows, n := to-from, dl.W*dl.Block
+			if dl.Row() == n && vl.Row() == n { // no border between them
+				rows, n = 1, rows*n
+			}
+			out, in := d[at(dl, from):], v[at(vl, from):]
+			for y := range rows {
+				k.Scale(out[y*dl.Row():][:n], in[y*vl.Row():], line)
 			}
 		}
 		return []team.Task{pieces{dl.N * dl.Blocks() * groups, func(i, _ int) {
