@@ -19,13 +19,15 @@ var ErrPower = errors.New("chaos: no power")
 // It counts writes, flushes, renames, removals and folder flushes. FailAt < 0: never. Full > 0 limits the bytes that
 // can be written, then ENOSPC.
 type Disk struct {
-	FailAt int
-	Full   int64
+	FailAt    int
+	Full      int64
+	FullWrite int // the n-th write, counted from 1, and those after it find no room; 0: never
 
 	mu      sync.Mutex
 	ops     int
 	dead    bool
 	written int64
+	writes  int
 	content map[string][]byte // by path: what a power cut leaves of the bytes written there
 	pending []rename
 }
@@ -41,6 +43,9 @@ func NewDisk(failAt int) *Disk { return &Disk{FailAt: failAt, content: map[strin
 
 // Ops counts the operations so far.
 func (d *Disk) Ops() int { d.mu.Lock(); defer d.mu.Unlock(); return d.ops }
+
+// Writes counts the writes so far.
+func (d *Disk) Writes() int { d.mu.Lock(); defer d.mu.Unlock(); return d.writes }
 
 // step counts one operation; the caller holds the lock.
 func (d *Disk) step() error {
@@ -178,6 +183,10 @@ func (f *DiskFile) Write(p []byte) (int, error) {
 	defer f.d.mu.Unlock()
 	if err := f.d.step(); err != nil {
 		return 0, err
+	}
+	f.d.writes++
+	if f.d.FullWrite > 0 && f.d.writes >= f.d.FullWrite {
+		return 0, fmt.Errorf("write %s: %w", f.f.Name(), syscall.ENOSPC)
 	}
 	if f.d.Full > 0 && f.d.written+int64(len(p)) > f.d.Full {
 		return 0, fmt.Errorf("write %s: %w", f.f.Name(), syscall.ENOSPC)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,9 +125,21 @@ func deploy(s *Store, b *bundle.Bundle) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Commit(raw, bundle.Signature{})
+	// as the agent does it: signed, and with a trial in between
+	_, err = s.install(raw, testKey().Sign(raw), func(*bundle.Manifest, int, int) error {
+		return s.setTrial(b.Name, trial{2, trialHealth})
+	})
 	return err
 }
+
+// testKey signs what the tests deploy.
+var testKey = sync.OnceValue(func() *bundle.Key {
+	k, err := bundle.NewKey()
+	if err != nil {
+		panic(err)
+	}
+	return k
+})
 
 // after looks at the folder as an agent that starts after the cut: it gives the version that is active, 0 for none.
 func after(dir string, versions ...*bundle.Bundle) (int, error) {
@@ -297,6 +310,53 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestFullAtEveryWrite has no room from the n-th write on, for every n: a typed error, the version before stays, nothing half
+// stays in its place, and with room again the same deployment goes through.
+func TestFullAtEveryWrite(t *testing.T) {
+	one, two := version(t, 1), version(t, 2)
+	run := func(n int) (active, writes int, done bool, err error) {
+		dir := filepath.Join(t.TempDir(), "store")
+		s, err := OpenStore(dir, calm())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := deploy(s, one); err != nil {
+			t.Fatal(err)
+		}
+		broken := disk{Disk: chaos.NewDisk(-1)}
+		broken.FullWrite = n
+		if s, err = OpenStore(dir, broken); err != nil {
+			t.Fatal(err)
+		}
+		derr := deploy(s, two)
+		if derr != nil && (!fail.Is(derr, fail.NoSpace) || fail.From(derr).Fix == "") {
+			t.Errorf("full at write %d: %v", n, derr)
+		}
+		if active, err = after(dir, one, two); err != nil {
+			return active, broken.Disk.Writes(), derr == nil, err
+		}
+		s, serr := OpenStore(dir, calm())
+		if serr == nil {
+			serr = deploy(s, two)
+		}
+		if v, aerr := after(dir, one, two); serr != nil || aerr != nil || v != 2 {
+			t.Errorf("full at write %d, with room again: version %d, %v, %v", n, v, serr, aerr)
+		}
+		return active, broken.Disk.Writes(), derr == nil, nil
+	}
+	_, writes, _, _ := run(0)
+	if writes < 6 {
+		t.Fatalf("a deployment has %d writes; the test sees too little", writes)
+	}
+	for n := 1; n <= writes; n++ {
+		active, _, done, err := run(n)
+		if err != nil || active == 0 || done && active != 2 {
+			t.Errorf("full at write %d of %d: version %d is active, reported done %v, %v", n, writes, active, done, err)
+		}
+	}
+	t.Logf("full at each of %d writes", writes)
+}
+
 // TestBadStorage flips a bit of a chunk: nothing of it is ever given out, and deploying again sends it again.
 func TestBadStorage(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
@@ -445,7 +505,7 @@ func TestCommitChecks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.Commit(raw, bundle.Signature{}); !fail.Is(err, c.want) {
+			if _, err := s.Commit(raw, testKey().Sign(raw)); !fail.Is(err, c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 			if active, err := after(dir, one, two); err != nil || active != 1 {

@@ -14,6 +14,9 @@ import (
 	"fettle/remote/wire"
 )
 
+// maxWarmup bounds what is kept of a warm-up.
+const maxWarmup = 200_000
+
 // collector makes a trace of the events of one measurement. It believes nothing: numbers that cannot be are refused
 // where they arrive.
 type collector struct {
@@ -132,6 +135,9 @@ func (c *collector) sample(s *wire.Sample) (*Sample, error) {
 		return nil, err
 	}
 	l := &c.t.Launches[s.Launch]
+	if len(l.Clean) > c.o.Runs || len(l.Whole) > c.o.Runs || len(l.Warmup) > maxWarmup {
+		return nil, fail.New(fail.Corrupt, "the agent sends more inferences than were asked for").Try("measure again")
+	}
 	c.spent += s.TotalNS
 	switch s.Kind {
 	case wire.KindWarmup:
@@ -182,6 +188,9 @@ func (c *collector) condition(b *wire.Block) error {
 		return err
 	}
 	l := &c.t.Launches[b.Launch]
+	if len(l.CanaryNs) > 2*c.o.Runs+16 {
+		return fail.New(fail.Corrupt, "the agent sends more conditions than there are inferences").Try("measure again")
+	}
 	l.CanaryNs = append(l.CanaryNs, b.CanaryNS)
 	l.Memory.RSSPeak = max(l.Memory.RSSPeak, b.RSSPeak)
 	now := c.conditions(&s, b)

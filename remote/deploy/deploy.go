@@ -232,7 +232,11 @@ func Forget(spec Spec, o Options) error {
 
 // attach speaks with an agent that was started on rw. want is the SHA-256 that it has to have, "" for any.
 func attach(ctx context.Context, rw io.ReadWriteCloser, want string) (*session, error) {
-	w, err := wire.NewClient(ctx, rw, wire.DefaultLimits())
+	return attachIn(ctx, rw, want, wire.DefaultLimits())
+}
+
+func attachIn(ctx context.Context, rw io.ReadWriteCloser, want string, lim wire.Limits) (*session, error) {
+	w, err := wire.NewClient(ctx, rw, lim)
 	if err != nil {
 		return nil, err
 	}

@@ -18,11 +18,12 @@ type Limits struct {
 	Hello time.Duration // until the preamble has come
 	Idle  time.Duration // between two messages while a call is open
 	Write time.Duration // for one message to be taken
+	Quick time.Duration // for a whole call that needs no work of the board, however alive it says to be
 }
 
 // DefaultLimits keep every answer within 20 s.
 func DefaultLimits() Limits {
-	return Limits{Hello: 15 * time.Second, Idle: 15 * time.Second, Write: 15 * time.Second}
+	return Limits{Hello: 15 * time.Second, Idle: 15 * time.Second, Write: 15 * time.Second, Quick: 20 * time.Second}
 }
 
 // Client is the desk's side of a connection. Several goroutines may make calls.
@@ -298,8 +299,26 @@ func (k *Call) Close() {
 	})
 }
 
-// Do makes a call without streams and decodes its result.
+// quick are calls that only ask.
+func quick(verb string) bool {
+	switch verb {
+	case VerbHello, VerbFacts, VerbList, VerbTrust:
+		return true
+	}
+	return false
+}
+
+// maxElements bounds those of an answer that nobody reads.
+const maxElements = 4096
+
+// Do makes a call without streams and decodes its result. An answer with very many elements is refused: it might have no end.
 func (c *Client) Do(ctx context.Context, verb string, head, into any) error {
+	if quick(verb) && c.lim.Quick > 0 {
+		late := time.AfterFunc(c.lim.Quick, func() {
+			c.end(fail.New(fail.Unreachable, "the agent did not answer within %v", c.lim.Quick).Try("see whether the board hangs, and connect again"))
+		})
+		defer late.Stop()
+	}
 	k, err := c.Call(ctx, verb, head)
 	if err != nil {
 		return err
@@ -308,11 +327,16 @@ func (c *Client) Do(ctx context.Context, verb string, head, into any) error {
 	if err := k.SendEnd(); err != nil {
 		return err
 	}
-	for {
-		if _, _, err := k.Next(); errors.Is(err, io.EOF) {
+	for range maxElements {
+		_, _, err := k.Next()
+		switch {
+		case errors.Is(err, io.EOF):
 			return k.Result(into)
-		} else if err != nil {
+		case err != nil:
 			return err
 		}
 	}
+	err = fail.New(fail.Corrupt, "the agent sends elements without an end where it has to answer %s", verb)
+	c.end(err)
+	return err
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"strings"
 	"sync"
 
 	"fettle/internal/fail"
@@ -145,15 +146,19 @@ func skipGreeting(r io.Reader) error {
 	return fail.New(fail.Corrupt, "the board said %d bytes that are not the agent's hello", maxGreeting)
 }
 
+// printable keeps what a terminal shows as it is: no control characters, and none that turn the direction of text.
 func printable(b []byte) string {
 	out := make([]rune, 0, len(b))
 	for _, r := range string(b) {
-		if r < ' ' || r == 0x7f || r == 0xfffd {
+		switch {
+		case r < ' ', r >= 0x7f && r < 0xa0, r == 0xfffd:
 			r = ' '
+		case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f, r == 0x061c:
+			continue
 		}
 		out = append(out, r)
 	}
-	return string(bytes.TrimSpace([]byte(string(out))))
+	return strings.TrimSpace(string(out))
 }
 
 // writer puts whole frames on a stream; several goroutines may use it.

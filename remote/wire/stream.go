@@ -66,6 +66,10 @@ func decodeError(b []byte) error {
 	if !known {
 		f.Kind = fail.Failed
 	}
+	w := &f.Where
+	for _, s := range []*string{&w.File, &w.Field, &w.Node, &w.Op, &w.Attr, &w.Tensor, &w.Board, &w.Option} {
+		*s = printable([]byte(clip(*s)))
+	}
 	return &fail.Error{Kind: f.Kind, What: printable([]byte(f.What)), Why: printable([]byte(f.Why)), Fix: printable([]byte(f.Fix)), Where: f.Where}
 }
 
