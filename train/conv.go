@@ -25,11 +25,16 @@ func geometryOf(n *model.Node, x []int, kh, kw, m int) (geometry, error) {
 	if d := n.Ints("dilations"); len(d) == 2 {
 		g.dh, g.dw = int(d[0]), int(d[1])
 	}
-	if a := n.Str("auto_pad", "NOTSET"); a != "NOTSET" {
-		return g, fail.New(fail.Unsupported, "training knows no auto_pad %s", a)
-	}
 	var pb, pr int
-	if p := n.Ints("pads"); len(p) == 4 {
+	switch auto := n.Str("auto_pad", "NOTSET"); auto {
+	case "NOTSET", "VALID":
+	case "SAME_UPPER", "SAME_LOWER":
+		g.pt, pb = samePads(g.h, (kh-1)*g.dh+1, g.sh, auto == "SAME_LOWER")
+		g.pl, pr = samePads(g.w, (kw-1)*g.dw+1, g.sw, auto == "SAME_LOWER")
+	default:
+		return g, fail.New(fail.Unsupported, "training knows no auto_pad %s", auto)
+	}
+	if p := n.Ints("pads"); len(p) == 4 && n.Str("auto_pad", "NOTSET") == "NOTSET" {
 		g.pt, g.pl, pb, pr = int(p[0]), int(p[1]), int(p[2]), int(p[3])
 	}
 	g.oh, g.ow = (g.h+g.pt+pb-(kh-1)*g.dh-1)/g.sh+1, (g.w+g.pl+pr-(kw-1)*g.dw-1)/g.sw+1
@@ -37,6 +42,15 @@ func geometryOf(n *model.Node, x []int, kh, kw, m int) (geometry, error) {
 		return g, fail.New(fail.Invalid, "shape %v does not fit the %dx%d window", x, kh, kw)
 	}
 	return g, nil
+}
+
+// samePads is the padding before and behind that gives one output for each stride of the input; lower puts the odd one before.
+func samePads(size, window, stride int, lower bool) (before, behind int) {
+	total := max(((size+stride-1)/stride-1)*stride+window-size, 0)
+	if lower {
+		return total - total/2, total / 2
+	}
+	return total / 2, total - total/2
 }
 
 // macs is the number of multiply-adds of the convolution.
