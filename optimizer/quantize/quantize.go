@@ -35,7 +35,7 @@ import (
 // Options are the options of quantize.
 type Options struct {
 	Weights     string  `opt:"weights" enum:"int8 int4 int3 int2 fp16 bf16 fp8 mixed nested" help:"type of the weights in the file; mixed: one for each layer, by what it costs and saves; nested: int8 whose upper halves are int4 weights, chosen at run time, best with rounding gptq"`
-	Activations string  `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; none: weights only; dynamic: bytes with the scale of each run"`
+	Activations string  `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; ONNX Runtime on x86 is fast with uint8 and joins int8 in part; none: weights only; dynamic: bytes with the scale of each run"`
 	Rounding    string  `opt:"rounding" enum:"nearest gptq adaround auto" help:"how a weight chooses between two steps; gptq makes up for the errors of a layer's other weights on calibration data, adaround decides for all weights of a layer together by descent, auto takes for each layer what held-out items favour" paper:"Frantar et al. 2023, arXiv:2210.17323; Nagel et al. 2020, arXiv:2004.10568"`
 	Rounds      int     `opt:"rounds" min:"50" max:"20000" help:"steps of the descent of rounding adaround and auto"`
 	Minutes     float64 `opt:"minutes" min:"0" max:"1440" help:"time for rounding adaround and auto, after which layers are rounded by gptq; 0: no limit"`
@@ -54,7 +54,7 @@ type Options struct {
 
 // New makes the pass with its defaults.
 func New() optimizer.Pass {
-	return &pass{o: Options{Weights: "int8", Activations: "int8", Rounding: "nearest", Rounds: 1000, Minutes: 10, Calibration: "mse", Export: "qdq", PerChannel: true, Asymmetric: true, Percentile: 99.99, CorrectBias: true, Size: 20, MaxDrop: 100, Samples: 128}}
+	return &pass{o: Options{Weights: "int8", Activations: "uint8", Rounding: "nearest", Rounds: 1000, Minutes: 10, Calibration: "mse", Export: "qdq", PerChannel: true, Asymmetric: true, Percentile: 99.99, CorrectBias: true, Size: 20, MaxDrop: 100, Samples: 128}}
 }
 
 type pass struct{ o Options }
