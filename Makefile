@@ -8,7 +8,7 @@ LDFLAGS := -trimpath -ldflags '-s -w'
 # set compiles the C parts again, which takes minutes.
 TAGS := -tags migrated_fynedo
 
-.PHONY: all help run test cli agents studio bench lint screenshots doctor generate docs size clean
+.PHONY: all help run test cli agents studio bench bench-arm lint screenshots doctor generate docs size clean
 
 all: cli ## build the command line (no cgo) and check it
 
@@ -44,6 +44,9 @@ studio: agents ## bin/fettle-studio, the desktop studio (needs cgo)
 bench: cli ## time our engine against ONNX Runtime, interleaved; prints a table
 	@scripts/ort/install.sh
 	scripts/bench.sh
+
+bench-arm: ## instructions of one inference on a Cortex-A72, counted in an emulator; prints a table
+	scripts/bench-arm.sh
 
 lint: ## gofmt, vet, and the layers
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo 'run gofmt -w on these files' >&2; exit 1; }
