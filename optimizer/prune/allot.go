@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
+	"time"
 
 	"fettle/internal/fail"
 	"fettle/model"
@@ -23,19 +25,43 @@ type allotment struct {
 // costs is what a model weighs against budgets.
 type costs struct{ macs, bytes, ns float64 }
 
-func (s *space) weigh(env *optimizer.Env, m *model.Model, time bool) (costs, error) {
+func (s *space) weigh(env *optimizer.Env, m *model.Model, timed bool) (costs, error) {
 	size, err := optimizer.Measure(m)
 	if err != nil {
 		return costs{}, err
 	}
 	c := costs{macs: float64(size.MACs), bytes: float64(size.WeightBytes)}
-	if time {
-		if env.Cost == nil {
-			return c, fail.New(fail.Usage, "a budget of time needs a board to predict for").Try("give a board with --target, or a budget of macs or bytes")
-		}
+	if timed && env.Cost != nil {
 		c.ns, err = env.Cost.PredictNs(m)
+	} else if timed {
+		c.ns, err = measured(env, m)
 	}
 	return c, err
+}
+
+// measured is the median time of runs of m on this computer: where no board is there to predict for.
+func measured(env *optimizer.Env, m *model.Model) (float64, error) {
+	in, err := optimizer.RandomInputs(m, 1, 1)
+	if err != nil {
+		return 0, err
+	}
+	s, err := env.Open(context.Background(), m)
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close()
+	var l []float64
+	for i := range 24 {
+		begin := time.Now()
+		if _, err := s.Run(context.Background(), in[0]); err != nil {
+			return 0, err
+		}
+		if i >= 3 {
+			l = append(l, float64(time.Since(begin)))
+		}
+	}
+	slices.Sort(l)
+	return l[len(l)/2], nil
 }
 
 // allot decides on the channels: the order is that of the least damage for each multiply-add saved, the number as small as the budget allows.
@@ -361,5 +387,5 @@ func inMs(c costs) string {
 	if c.ns == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", %.3g ms predicted", c.ns/1e6)
+	return fmt.Sprintf(", %.3g ms", c.ns/1e6)
 }

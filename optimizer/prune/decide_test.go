@@ -147,6 +147,14 @@ func TestCriteriaByData(t *testing.T) {
 	}
 }
 
+// byMACs is a board that takes a hundred nanoseconds for each multiply-add.
+type byMACs struct{}
+
+func (byMACs) PredictNs(m *model.Model) (float64, error) {
+	s, err := optimizer.Measure(m)
+	return 100 * float64(s.MACs), err
+}
+
 // TestAllotment: a budget is met, never passed by more than a step, and impossible ones say so.
 func TestAllotment(t *testing.T) {
 	m := residual(t)
@@ -172,9 +180,17 @@ func TestAllotment(t *testing.T) {
 	if !fail.Is(err, fail.Invalid) || !strings.Contains(fmt.Sprint(err), "impossible") {
 		t.Errorf("a budget that cannot be met: %v", err)
 	}
-	p.o.MACs, p.o.Ms = 0, 1
-	if _, _, err = p.Apply(context.Background(), &optimizer.Env{Data: randomItems(24, 1, 3, 8, 8)}, m); !fail.Is(err, fail.Usage) {
-		t.Errorf("a budget of time without a board: %v", err)
+	p.o.MACs, p.o.Ms = 0, 1e-6
+	if _, _, err = p.Apply(context.Background(), &optimizer.Env{Data: randomItems(24, 1, 3, 8, 8)}, m); !fail.Is(err, fail.Invalid) {
+		t.Errorf("a millionth of a millisecond on this computer: %v", err)
+	}
+	p.o.Ms = 5
+	quick, _, err := p.Apply(context.Background(), &optimizer.Env{Data: randomItems(24, 1, 3, 8, 8), Cost: byMACs{}}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ns, _ := (byMACs{}).PredictNs(quick); ns > 5e6 {
+		t.Errorf("%g ms are predicted, 5 were allowed", ns/1e6)
 	}
 	p.o.Ms, p.o.KB = 0, 2.5
 	out, _, err := p.Apply(context.Background(), &optimizer.Env{Data: randomItems(24, 1, 3, 8, 8)}, m)

@@ -35,7 +35,7 @@ type Options struct {
 	Allocation string             `opt:"allocation" enum:"uniform list damage" help:"the same ratio for all groups, one for each layer that is listed, or where the outputs suffer least for the work that is saved"`
 	MACs       float64            `opt:"macs" min:"0" max:"1" step:"0.05" help:"share of the multiply-adds that stays; all budgets at 0: as many as the ratio leaves" when:"allocation=damage"`
 	KB         float64            `opt:"kb" min:"0" max:"1000000000" unit:"kB" help:"most bytes of weights; 0: no bound" when:"allocation=damage"`
-	Ms         float64            `opt:"ms" min:"0" max:"1000000" unit:"ms" help:"longest predicted time on the board; 0: no bound" when:"allocation=damage"`
+	Ms         float64            `opt:"ms" min:"0" max:"1000000" unit:"ms" help:"longest time: predicted for the board, or measured on this computer where none is given; 0: no bound" when:"allocation=damage"`
 	Ratios     map[string]float64 `opt:"ratios" help:"ratio of the group of each layer named" when:"allocation=list"`
 	Multiple   int                `opt:"multiple" min:"1" max:"64" help:"channels that stay are rounded up to a multiple of this: the tile of the board's kernels"`
 	Sums       bool               `opt:"sums" help:"also cut channels that go through sums, in all layers at once"`
