@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"fettle/internal/fail"
@@ -176,6 +177,12 @@ func TestFitLearnsAndRepeats(t *testing.T) {
 	b, err := Fit(context.Background(), m, d, o, nil, nil)
 	if err != nil || a.Hash() != b.Hash() {
 		t.Errorf("the same seed gave other weights (%v)", err)
+	}
+	threads := runtime.GOMAXPROCS(1)
+	c, err := Fit(context.Background(), m, d, o, nil, nil)
+	runtime.GOMAXPROCS(threads)
+	if err != nil || a.Hash() != c.Hash() {
+		t.Errorf("one thread gave other weights than %d (%v)", threads, err)
 	}
 	if m.Hash() == a.Hash() {
 		t.Error("the base model was changed, or nothing was learned")

@@ -201,3 +201,26 @@ func TestAllotment(t *testing.T) {
 		t.Errorf("%d bytes, 2500 were allowed", size.WeightBytes)
 	}
 }
+
+// TestCurves: curves begin at 0, rise, and are flat for channels that nobody needs.
+func TestCurves(t *testing.T) {
+	l, err := Curves(context.Background(), &optimizer.Env{Data: randomItems(24, 1, 2, 6, 6)}, twoLayers(t, 1, 4, 6), 24)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(l) != 2 || len(l[0].Damage) != 8 || l[1].Problem == "" {
+		t.Fatalf("got %+v", l)
+	}
+	d := l[0].Damage
+	for i := range d[1:] {
+		if d[i+1] < d[i] {
+			t.Errorf("the damage falls from %g to %g", d[i], d[i+1])
+		}
+	}
+	if d[3] > 1e-9 || d[4] < 1e-3 {
+		t.Errorf("three channels matter nothing, the fourth does: %v", d)
+	}
+	if _, err := Curves(context.Background(), &optimizer.Env{}, twoLayers(t), 24); !fail.Is(err, fail.Usage) {
+		t.Errorf("without data: %v", err)
+	}
+}
