@@ -62,6 +62,8 @@ func (s *Studio) Profile(f ProfileForm) {
 		run.ID = fmt.Sprintf("live-%d", run.Started.UnixNano())
 		s.putRun(d.ID, run.ID, run)
 		q.Asks, q.Progress = a, p
+		q.Manner = Wait // the job says for whom, and can be stopped
+		q.Waiting = func(who string) { s.say("%s waits for %s", who, f.Board) }
 		var live liveRun
 		q.Live = func(l LiveSample) {
 			if live.add(l) {

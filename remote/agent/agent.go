@@ -356,6 +356,9 @@ func (a *Agent) facts(ctx context.Context) board.Facts {
 	if n, ok := cas.Free(a.dir); ok {
 		f.StorageFree = n
 	}
+	if l, err := a.leases.look(); err == nil && l.Held && !a.leases.mine(l.Epoch) {
+		f.Lease = &board.Lease{Holder: l.Holder, ForS: l.ForS}
+	}
 	for _, rt := range a.cfg.Runtimes {
 		p := rt.Probe(ctx)
 		f.Runtimes = append(f.Runtimes, board.Runtime{Name: p.Name, Version: p.Version, Path: p.Path, Present: p.Present, Why: p.Why})

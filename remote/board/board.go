@@ -29,6 +29,7 @@ type Facts struct {
 	StorageFree int64     `json:"storage_free_bytes"` // of the disk of the agent's store, -1: not known
 	Runtimes    []Runtime `json:"runtimes"`
 	Agent       Agent     `json:"agent"`
+	Lease       *Lease    `json:"lease,omitempty"`  // who measures now, nil: nobody
 	Absent      []string  `json:"absent,omitempty"` // what could not be read, with the reason
 }
 
@@ -45,6 +46,12 @@ type Runtime struct {
 	Path    string `json:"path,omitempty"`
 	Present bool   `json:"present"`
 	Why     string `json:"why,omitempty"`
+}
+
+// Lease says who measures on the board.
+type Lease struct {
+	Holder string `json:"holder"`
+	ForS   int64  `json:"held_s"` // seconds so far
 }
 
 // Agent is the agent that answers.
@@ -379,6 +386,9 @@ func (f *Facts) Clean() {
 	}
 	f.ISA, f.Absent = f.ISA[:min(len(f.ISA), 256)], f.Absent[:min(len(f.Absent), 64)]
 	f.Cores, f.Runtimes = f.Cores[:min(len(f.Cores), 1024)], f.Runtimes[:min(len(f.Runtimes), 64)]
+	if f.Lease != nil {
+		f.Lease.Holder = clean(f.Lease.Holder)
+	}
 	f.Agent.Guards = f.Agent.Guards[:min(len(f.Agent.Guards), 16)]
 	for _, list := range [][]string{f.ISA, f.Absent, f.Agent.Guards} {
 		for i := range list {

@@ -132,6 +132,10 @@ func (s *screen) facts(b *app.Board) []kit.Fact {
 			runtimes = append(runtimes, r.Name+" "+r.Version)
 		}
 	}
+	holder := u.T("nobody else")
+	if f.Lease != nil {
+		holder = u.F("%s, for %d s", f.Lease.Holder, f.Lease.ForS)
+	}
 	agent := f.Agent.Version
 	if len(f.Agent.SHA256) >= 8 {
 		agent += " · " + f.Agent.SHA256[:8]
@@ -141,6 +145,7 @@ func (s *screen) facts(b *app.Board) []kit.Fact {
 		{"chip", f.SoC}, {"cores", strings.Join(cores, " + ")}, {"instruction sets", strings.Join(f.ISA, " ")}, {"clock now", clock}, {"governor", f.Governor},
 		{"temperature", temperature}, {"throttle", throttle}, {"supply voltage", volts}, {"load", load}, {"memory", memory}, {"storage of the agent", storage},
 		{"system", strings.TrimSpace(f.OS + " · " + f.Kernel)}, {"engines", strings.Join(runtimes, ", ")}, {"agent", agent},
+		{"who measures", holder}, {"given up by the agent", strings.Join(f.Agent.Guards, ", ")},
 	} {
 		y := or(x.value)
 		y.Key = u.T(x.key)
