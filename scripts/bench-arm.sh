@@ -16,7 +16,7 @@ gcc -O2 -shared -fPIC "$root/scripts/arm/count.c" -o "$work/count.so"
 count() { # NETWORK [int8]: the steps and the sum
 	"$work/host" -network "$1" ${2:+-$2} -ready "$work/net.onnx"
 	# without a collector and other threads nothing but the network is counted
-	GOMAXPROCS=1 GOGC=off qemu-aarch64 -cpu "${CPU:-cortex-a72}" -plugin "$work/count.so,out=$work/total,events=$work/events" \
+	GOMAXPROCS=1 GOGC=off GODEBUG=asyncpreemptoff=1 qemu-aarch64 -cpu "${CPU:-cortex-a72}" -plugin "$work/count.so,out=$work/total,events=$work/events" \
 		"$work/arm" -model "$work/net.onnx" -count "$work/events" 2>/dev/null
 }
 
