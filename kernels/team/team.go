@@ -194,7 +194,7 @@ const patience = 100 * time.Microsecond
 const crowded = 0
 
 // glances is how often it looks between two looks at the clock.
-const glances = 64
+const glances = 512
 
 // barrier returns when all workers have called it, and tells whether the job must stop: the answer lies in the phase, so
 // that all get the same. The last one to come does what must be done once: reset the counters, note the time if a task
@@ -227,7 +227,6 @@ func (t *Team) barrier(end *int) bool {
 			if now := t.phase.Load(); now != ph {
 				return now&1 != 0
 			}
-			relax()
 		}
 		if begin.IsZero() {
 			begin = time.Now()
