@@ -22,6 +22,9 @@ const mostPacked = 4 << 30
 
 // isPacked reports whether the file at path begins as a packed model.
 func isPacked(path string) bool {
+	if i, err := os.Stat(path); err != nil || !i.Mode().IsRegular() {
+		return false // to open a pipe would wait for a writer; the reader of models says what it is
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return false

@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"fettle/internal/fail"
 	"fettle/optimizer"
@@ -60,5 +62,24 @@ func TestPackedFiles(t *testing.T) {
 	}
 	if _, err := a.Load(ctx, small); !fail.Is(err, fail.Corrupt) {
 		t.Errorf("a damaged file: %v", err)
+	}
+}
+
+// TestPipe holds that a pipe is refused: looking into it for a packed model would wait for a writer for ever.
+func TestPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe.onnx")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Skip("no named pipes here:", err)
+	}
+	done := make(chan error, 1)
+	a := open(t)
+	go func() { _, err := a.Load(t.Context(), path); done <- err }()
+	select {
+	case err := <-done:
+		if !fail.Is(err, fail.Invalid) {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("still waiting")
 	}
 }
