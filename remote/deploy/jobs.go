@@ -179,6 +179,12 @@ func (c *Conn) Profile(ctx context.Context, s Source, o ProfileOptions, live fun
 
 func (c *Conn) profile(ctx context.Context, s Source, o ProfileOptions, live func(Sample)) (*trace.Trace, error) {
 	facts, err := c.Facts(ctx)
+	if fail.Is(err, fail.Unreachable) && c.again != nil && ctx.Err() == nil {
+		// it was cut after the last call: nothing is lost yet
+		if c.reconnect(ctx, 0) == nil {
+			facts, err = c.Facts(ctx)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
