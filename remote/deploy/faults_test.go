@@ -147,6 +147,7 @@ func TestKilledAgent(t *testing.T) {
 	// control: without coming back the same kill is an interrupted run
 	c2 := local(t, home)
 	c2.again = nil
+	defer endJobs(t, home)
 	o.Runs = 100_000
 	tr, err = c2.Profile(t.Context(), FromBundle(net(t, "net", 0)), o, func(s Sample) {
 		if s.Done == 20 {

@@ -284,6 +284,7 @@ func TestCutProfile(t *testing.T) {
 		}
 	}
 	c.again = nil
+	defer endJobs(t, s.Home)
 	tr, err = c.Profile(t.Context(), FromBundle(net(t, "net", 0)), po, func(s2 Sample) {
 		if s2.Done == 40 {
 			s.Stop()
@@ -298,4 +299,23 @@ func TestCutProfile(t *testing.T) {
 	if tr.Complete() || tr.Samples() == 0 || tr.Samples() >= po.Runs {
 		t.Errorf("the trace of a cut run has %d samples, complete %v", tr.Samples(), tr.Complete())
 	}
+}
+
+// endJobs stops measurements that outlive their connection, so that nothing writes into a test's folder when it goes.
+func endJobs(t *testing.T, home string) {
+	t.Helper()
+	jobs, _ := filepath.Glob(filepath.Join(home, "*", "store", "jobs", "*"))
+	more, _ := filepath.Glob(filepath.Join(home, "store", "jobs", "*"))
+	for _, dir := range append(jobs, more...) {
+		if err := os.WriteFile(filepath.Join(dir, "stop"), nil, 0o600); err != nil {
+			continue // it is gone
+		}
+		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			b, _ := os.ReadFile(filepath.Join(dir, "events"))
+			if bytes.Contains(b, []byte("\nfail ")) || bytes.Contains(b, []byte("\ndone ")) {
+				break
+			}
+		}
+	}
+	time.Sleep(50 * time.Millisecond) // the process itself
 }
