@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -127,8 +128,8 @@ func TestCrashesAreNamed(t *testing.T) {
 	}
 	if f, err := c.Facts(t.Context()); err != nil || c.Agent().PID != pid {
 		t.Errorf("the agent did not survive: %v", err)
-	} else if len(f.Agent.Guards) < 2 {
-		t.Errorf("guards %v, %v", f.Agent.Guards, f.Absent)
+	} else if why := fmt.Sprint(f.Absent); len(f.Agent.Guards) < 2 && !strings.Contains(why, "this build links C") {
+		t.Errorf("guards %v, %v", f.Agent.Guards, f.Absent) // this test's program is the agent, and may link C where a real one never does
 	}
 	if _, err := c.Run(t.Context(), FromBundle(net(t, "net", 0)), How{}, nil); err != nil {
 		t.Errorf("the model as it is: %v", err)

@@ -151,7 +151,9 @@ func TestSystemd(t *testing.T) {
 echo "$*" >>` + log + `
 d=$HOME/.config/systemd/user
 case "$2" in
-restart) l=$(sed -n 's/^ExecStart=//p' "$d/$3" | sed 's/[$][$]/$/g'); eval "nohup $l >/dev/null 2>&1 </dev/null &" ;;
+restart) l=$(sed -n 's/^ExecStart=//p' "$d/$3" | sed 's/[$][$]/$/g'); eval "setsid nohup $l >/dev/null 2>&1 </dev/null &"
+  # As with systemd, the service belongs to no one here: what is left of this process group is ended with it.
+  while [ -e /proc/$! ] && [ "$(cut -d' ' -f6 /proc/$!/stat)" != $! ]; do sleep 0.02; done ;;
 esac
 exit 0
 `
