@@ -118,23 +118,16 @@ func matchMul8(l *lowering, n *model.Node, isl *island) bool {
 	if y == nil {
 		return false
 	}
-	for i := range 2 {
-		if same(l.dimsOf(isl.in[i].value), y) {
-			other := l.dimsOf(isl.in[1-i].value)
-			return same(other, y) || i == 0 && perChannel(other, y) || i == 1 && perChannel(other, y) && l.swap(isl)
-		}
+	if !same(l.dimsOf(isl.in[0].value), y) { // the picture first, then the factors
+		isl.in[0], isl.in[1] = isl.in[1], isl.in[0]
 	}
-	return false
+	other := l.dimsOf(isl.in[1].value)
+	return same(l.dimsOf(isl.in[0].value), y) && (same(other, y) || perChannel(other, y))
 }
 
 // perChannel reports whether d is a factor for each channel of pictures of shape y.
 func perChannel(d, y []int) bool {
 	return len(y) == 4 && len(d) == 4 && d[0] == y[0] && d[1] == y[1] && d[2] == 1 && d[3] == 1
-}
-
-func (l *lowering) swap(isl *island) bool {
-	isl.in[0], isl.in[1] = isl.in[1], isl.in[0]
-	return true
 }
 
 func lowerMul8(l *lowering, isl *island) error {
@@ -161,16 +154,6 @@ func lowerMul8(l *lowering, isl *island) error {
 			c := f[plane/fl.Blocks()*fl.Image()+plane%fl.Blocks()*fl.Plane()+fl.Pixel(0, 0):][:fl.Block]
 			at := func(lay cpu.Layout, y int) int {
 				return plane/lay.Blocks()*lay.Image() + plane%lay.Blocks()*lay.Plane() + lay.Pixel(y, 0)
-			}
-			if dl.Block != quant.Wide {
-				for y := from; y < to; y++ {
-					row, in := d[at(dl, y):][:dl.W*dl.Block], v[at(vl, y):]
-					for i := range row {
-						x := (float32(in[i])-p.ZeroA)*(float32(c[i%dl.Block])-p.ZeroB)*p.K + p.Zero
-						row[i] = uint8(math.RoundToEven(float64(min(max(x, p.Lo), p.Hi))))
-					}
-				}
-				return
 			}
 			line := &quant.Line{Lo: p.Lo, Hi: p.Hi}
 			for i, e := range c {
@@ -273,7 +256,7 @@ func lowerAverage8(l *lowering, isl *island) error {
 	s := &step{Step: Step{Kernel: "qu8_avgpool", Bytes: byteSize(x) + byteSize(out)}, reads: []*buffer{src}, writes: []*buffer{dst}}
 	lo, hi := bounds8(isl.act, o)
 	lines := quant.New(l.opt.Features)
-	whole := isl.node.Op == "GlobalAveragePool" && src.layout.Block == quant.Wide
+	whole := isl.node.Op == "GlobalAveragePool"
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		d, v, dl, vl := ses.bytes(dst), ses.bytes(src), dst.layout, src.layout
 		if whole {

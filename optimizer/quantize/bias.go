@@ -69,7 +69,7 @@ func (t *tuner) center(_ context.Context, p *placed, qs, fs *walk) (string, erro
 		}
 		moved, most = math.Max(moved, math.Abs(l.offset[c])), math.Max(most, math.Abs(bias[c]))
 	}
-	t.note(p, fmt.Sprintf("bias moved by at most %.2g of at most %.2g", moved, most))
+	t.note(p, fmt.Sprintf("bias moved %.2g of %.2g at most", moved, most))
 	t.storeBias(l)
 	return "", nil
 }

@@ -62,7 +62,7 @@ type pass struct{ o Options }
 // Info describes the pass.
 func (p *pass) Info() optimizer.Info {
 	return optimizer.Info{Name: "quantize", Title: "Quantize", Exactness: optimizer.Scored, NeedsData: true,
-		Promise: "Stores weights in 16, 8, 4 or 3 bits, and computes layers in 8-bit integers, which is faster where the board has kernels for them.",
+		Promise: "Stores weights in 16 to 2 bits, and computes layers in 8-bit integers, which is faster where the board has kernels for them.",
 		Paper:   "Jacob et al. 2018, arXiv:1712.05877", Undo: "the float weights"}
 }
 

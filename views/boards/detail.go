@@ -132,6 +132,10 @@ func (s *screen) facts(b *app.Board) []kit.Fact {
 			runtimes = append(runtimes, r.Name+" "+r.Version)
 		}
 	}
+	var guards []string
+	for _, g := range f.Agent.Guards {
+		guards = append(guards, u.T(g))
+	}
 	holder := u.T("nobody else")
 	if f.Lease != nil {
 		holder = u.F("%s, for %d s", f.Lease.Holder, f.Lease.ForS)
@@ -145,7 +149,7 @@ func (s *screen) facts(b *app.Board) []kit.Fact {
 		{"chip", f.SoC}, {"cores", strings.Join(cores, " + ")}, {"instruction sets", strings.Join(f.ISA, " ")}, {"clock now", clock}, {"governor", f.Governor},
 		{"temperature", temperature}, {"throttle", throttle}, {"supply voltage", volts}, {"load", load}, {"memory", memory}, {"storage of the agent", storage},
 		{"system", strings.TrimSpace(f.OS + " · " + f.Kernel)}, {"engines", strings.Join(runtimes, ", ")}, {"agent", agent},
-		{"who measures", holder}, {"given up by the agent", strings.Join(f.Agent.Guards, ", ")},
+		{"who measures", holder}, {"given up by the agent", strings.Join(guards, ", ")},
 	} {
 		y := or(x.value)
 		y.Key = u.T(x.key)

@@ -104,6 +104,10 @@ type run struct {
 	stage int
 }
 
+// sending and trying say what the job counts: bytes on their way, or how far the board's own check of the version is.
+func (r *run) sending() bool { return strings.HasPrefix(r.job.What, "send ") }
+func (r *run) trying() bool  { return strings.HasPrefix(r.job.What, "try: ") }
+
 // progress finds the run of a board; nil where none is known. The total of the job is what the board lacks.
 func progress(jobs []*app.Job, board string) *run {
 	for i := len(jobs) - 1; i >= 0; i-- {
@@ -111,16 +115,16 @@ func progress(jobs []*app.Job, board string) *run {
 		if j.Title != "Deploy" || !strings.HasSuffix(j.Detail, board) {
 			continue
 		}
-		sending := strings.HasPrefix(j.What, "send ")
+		r := &run{job: j}
 		switch {
 		case !j.Running() && j.Err == nil:
-			return &run{j, done}
-		case sending && j.Done >= j.Total:
-			return &run{j, swap}
-		case sending:
-			return &run{j, send}
+			r.stage = done
+		case r.trying(), r.sending() && j.Done >= j.Total:
+			r.stage = swap
+		case r.sending():
+			r.stage = send
 		}
-		return &run{j, pack}
+		return r
 	}
 	return nil
 }

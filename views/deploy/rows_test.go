@@ -68,12 +68,18 @@ func TestProgress(t *testing.T) {
 		{"sends", job("x → pi4", "send x", 1, 2, false, nil), send, false},
 		{"all sent", job("x → pi4", "send x", 2, 2, false, nil), swap, false},
 		{"nothing was missing", job("x → pi4", "send x", 0, 0, false, nil), swap, false},
+		{"the board tries it", job("x → pi4", "try: health", 1, 2, false, nil), swap, false},
+		{"the board does not take it", job("x → pi4", "try: health", 2, 2, true, fail.New(fail.Failed, "other outputs")), swap, false},
+		{"done, tried last", job("x → pi4", "try: verify", 0, 0, true, nil), done, false},
 		{"done", job("x → pi4", "send x", 2, 2, true, nil), done, false},
 		{"failed while sending", job("x → pi4", "send x", 1, 2, true, fail.New(fail.Unreachable, "cut")), send, false},
 	} {
 		r := progress([]*app.Job{c.job}, "pi4")
 		if (r == nil) != c.none || r != nil && r.stage != c.stage {
 			t.Errorf("%s: %+v", c.name, r)
+		}
+		if r != nil && r.sending() && r.trying() {
+			t.Errorf("%s counts two things", c.name)
 		}
 	}
 }

@@ -234,10 +234,13 @@ func (s *screen) showRun() {
 			case i == r.stage && busy:
 				x.State = plot.Under
 			}
-			if i == send && r.stage >= send && r.job.Total > 0 {
+			switch {
+			case i == send && r.sending() && r.job.Total > 0:
 				x.Note = u.F("%s of %s", kit.Bytes(r.job.Done), kit.Bytes(r.job.Total))
-			} else if i == send && r.stage > send {
+			case i == send && r.sending() && r.stage > send:
 				x.Note = u.T("nothing missing")
+			case i == swap && r.trying() && busy:
+				x.Note = u.T("checked on samples")
 			}
 		}
 		f.List = append(f.List, x)

@@ -89,15 +89,33 @@ func storeBytes(s isa, x []vec, dst gp) {
 
 // sumBytes: 16 bytes an iteration, a*scale + b*scaleB + zero, rounded to even.
 func sumBytes(s isa) {
-	text("sum" + s.suffix)
+	twoBytes(s, "sum", []int{qScaleF, qScaleB, qZero}, func(c []vec, v, y vec) {
+		VFMADD213PS(c[2], c[0], v)
+		VFMADD231PS(c[1], y, v)
+	})
+}
+
+// mulBytes: 16 bytes an iteration, (a - zeroA)*(b - zeroB)*scale + zero, rounded to even.
+func mulBytes(s isa) {
+	twoBytes(s, "mul", []int{qScaleF, qZero, qZeroA, qZeroB}, func(c []vec, v, y vec) {
+		VSUBPS(c[2], v, v)
+		VSUBPS(c[3], y, y)
+		VMULPS(y, v, v)
+		VFMADD213PS(c[1], c[0], v)
+	})
+}
+
+// twoBytes is a function of the bytes of two tensors: f leaves it in v, from v and y as floats and from fields of the arguments in every
+// lane. It is bounded and then rounded: the bounds are integers.
+func twoBytes(s isa, name string, fields []int, f func(c []vec, v, y vec)) {
+	text(name + s.suffix)
 	p := arg()
 	dst, a, b, n := load(p, qDst), load(p, qSrc), load(p, qScale), load(p, qN)
-	ra, rb, zero, lo, hi := s.vec(), s.vec(), s.vec(), s.vec(), s.vec()
-	VBROADCASTSS(Mem{Base: p, Disp: qScaleF}, ra)
-	VBROADCASTSS(Mem{Base: p, Disp: qScaleB}, rb)
-	VBROADCASTSS(Mem{Base: p, Disp: qZero}, zero)
-	VBROADCASTSS(Mem{Base: p, Disp: qLo}, lo)
-	VBROADCASTSS(Mem{Base: p, Disp: qHi}, hi)
+	c := s.vecs(len(fields) + 2)
+	for i, off := range append(fields, qLo, qHi) {
+		VBROADCASTSS(Mem{Base: p, Disp: off}, c[i])
+	}
+	lo, hi := c[len(fields)], c[len(fields)+1]
 	x, y := s.vecs(s.perLine()), s.vec()
 	Label("l")
 	for i, v := range x {
@@ -105,9 +123,7 @@ func sumBytes(s isa) {
 		VPMOVZXBD(Mem{Base: b, Disp: i * s.bytes / 4}, y)
 		VCVTDQ2PS(v, v)
 		VCVTDQ2PS(y, y)
-		VFMADD213PS(zero, ra, v)
-		VFMADD231PS(rb, y, v)
-		s.round(v, v)
+		f(c, v, y)
 		VMAXPS(lo, v, v)
 		VMINPS(hi, v, v)
 		VCVTPS2DQ(v, v)
@@ -156,43 +172,6 @@ func dequantize(s isa) {
 		VZEROUPPER()
 		RET()
 	}
-}
-
-// mulBytes: 16 bytes an iteration, (a - zeroA)*(b - zeroB)*scale + zero, rounded to even.
-func mulBytes(s isa) {
-	text("mul" + s.suffix)
-	p := arg()
-	dst, a, b, n := load(p, qDst), load(p, qSrc), load(p, qScale), load(p, qN)
-	scale, zero, lo, hi, za, zb := s.vec(), s.vec(), s.vec(), s.vec(), s.vec(), s.vec()
-	for _, c := range []struct {
-		off int
-		v   vec
-	}{{qScaleF, scale}, {qZero, zero}, {qLo, lo}, {qHi, hi}, {qZeroA, za}, {qZeroB, zb}} {
-		VBROADCASTSS(Mem{Base: p, Disp: c.off}, c.v)
-	}
-	x, y := s.vecs(s.perLine()), s.vec()
-	Label("l")
-	for i, v := range x {
-		VPMOVZXBD(Mem{Base: a, Disp: i * s.bytes / 4}, v)
-		VPMOVZXBD(Mem{Base: b, Disp: i * s.bytes / 4}, y)
-		VCVTDQ2PS(v, v)
-		VCVTDQ2PS(y, y)
-		VSUBPS(za, v, v)
-		VSUBPS(zb, y, y)
-		VMULPS(y, v, v)
-		VFMADD213PS(zero, scale, v)
-		VMAXPS(lo, v, v)
-		VMINPS(hi, v, v)
-		VCVTPS2DQ(v, v)
-	}
-	storeBytes(s, x, dst)
-	for _, r := range []gp{dst, a, b} {
-		ADDQ(Imm(16), r)
-	}
-	DECQ(n)
-	JNZ(LabelRef("l"))
-	VZEROUPPER()
-	RET()
 }
 
 // scaleLines: n lines of 64 bytes, each byte by the factor and the addend of its place in the line: 64 of each lie behind one another.
