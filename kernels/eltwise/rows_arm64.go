@@ -33,6 +33,14 @@ func part(e eargs, i int64, fixed bool) eargs {
 	return e
 }
 
+// stepped is part for lines that are step apart in a and dst.
+func stepped(e eargs, i int64) eargs {
+	done := i * maxLines
+	e.n = min(e.n-done, maxLines)
+	e.a, e.dst = unsafe.Add(e.a, e.step*done), unsafe.Add(e.dst, e.step*done)
+	return e
+}
+
 func parts(n int64) int64 { return (n + maxLines - 1) / maxLines }
 
 func (k Kernels) binary(op Op, all *eargs) {
@@ -65,7 +73,7 @@ func (k Kernels) unary(kind cpu.ActKind, all *eargs) {
 		return
 	}
 	for i := range parts(all.n) {
-		e := part(*all, i, false)
+		e := stepped(*all, i)
 		switch kind {
 		case cpu.Clamp:
 			clampN(&e)
@@ -124,6 +132,37 @@ func (k Kernels) axpy(all *eargs) {
 }
 
 // strided reports whether unary kernels take lines apart from each other, and whether there are kernels for all of fusing.
-func (k Kernels) strided() bool { return false }
+func (k Kernels) strided() bool { return k.isa == cpu.NEON }
 
-func (k Kernels) fused(f fusing, e *eargs) { k.fusedWith(f, e) }
+func (k Kernels) fused(f fusing, all *eargs) {
+	if k.isa != cpu.NEON {
+		k.fusedWith(f, all)
+		return
+	}
+	all.step = 4 * line
+	if f == norm {
+		for i := range parts(all.n) {
+			e := part(*all, i, false)
+			e.c = unsafe.Add(all.c, 4*line*maxLines*i)
+			normN(&e)
+		}
+		return
+	}
+	var sums, l [line]float32
+	for i := range parts(all.n) {
+		e := part(*all, i, f == devSum)
+		e.c = unsafe.Pointer(&l)
+		switch f {
+		case expSum:
+			expSumN(&e)
+		case addSum:
+			addSumN(&e)
+		case devSum:
+			devSumN(&e)
+		}
+		for j, v := range l {
+			sums[j] += v
+		}
+	}
+	*(*[line]float32)(all.c) = sums
+}

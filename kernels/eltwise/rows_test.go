@@ -14,7 +14,7 @@ func TestSoftmaxScale(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	inf := float32(math.Inf(-1))
 	for _, k := range levels(t) {
-		for _, n := range []int{1, 3, 16, 17, 128, 300} {
+		for _, n := range []int{1, 3, 16, 17, 128, 300, 16500} {
 			for _, spread := range []float32{1, 30, 1000} {
 				a, dst := random(r, n, spread), make([]float32, n)
 				if n > 2 {
@@ -47,7 +47,7 @@ func TestSoftmaxScale(t *testing.T) {
 func TestAddNorm(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	for _, k := range levels(t) {
-		for _, n := range []int{1, 15, 16, 50, 256, 700} {
+		for _, n := range []int{1, 15, 16, 50, 256, 700, 16500} {
 			for _, c := range []struct{ gamma, beta bool }{{true, true}, {true, false}, {false, false}} {
 				a, b, sum, dst := random(r, n, 2), random(r, n, 2), make([]float32, n), make([]float32, n)
 				var gamma, beta []float32

@@ -63,18 +63,19 @@ func eltwiseKernels(g *gen) {
 		{"tanh", g.tanh}, {"gelu", g.gelu}, {"exp", g.exp}, {"erf", g.erf},
 	}
 	for _, fn := range funcs {
-		g.eltHead(fn.name+"N", "is dst = "+fn.name+"(a).")
+		g.eltHead(fn.name+"N", "is dst = "+fn.name+"(a); step is the distance of lines in both.")
 		g.actConsts("expConst")
 		if fn.name == "sigmoid" || fn.name == "silu" {
 			g.sigHead()
 		}
 		g.G("MOVD $eltConst<>(SB), %v", eConst)
 		g.eltLoop(func() {
-			g.LD1P(vr(0, 4), eA, XZR)
+			g.LD1P(vr(0, 4), eA, eStep)
 			fn.f(vr(0, 4), vr(4, 4))
-			g.ST1P(vr(4, 4), eDst, XZR)
+			g.ST1P(vr(4, 4), eDst, eStep)
 		})
 	}
+	g.rowPasses()
 	for _, op := range []string{"sum", "maximum", "dot"} {
 		g.eltHead(op+"N", "folds lines of a (dot: a times b) into the line at dst.")
 		g.LD1(vr(0, 4), eDst)
@@ -96,6 +97,18 @@ func eltwiseKernels(g *gen) {
 		}
 		g.G("SUBS $1, %v, %v", eN, eN)
 		g.G("BNE %s", loop)
+		if op == "maximum" { // of all places, in each
+			g.FMAX(V[0].S4, V[0].S4, V[1].S4)
+			g.FMAX(V[2].S4, V[2].S4, V[3].S4)
+			g.FMAX(V[0].S4, V[0].S4, V[2].S4)
+			for _, n := range []int{8, 4} {
+				g.EXT(V[1].B16, V[0].B16, V[0].B16, n)
+				g.FMAX(V[0].S4, V[0].S4, V[1].S4)
+			}
+			for i := 1; i < 4; i++ {
+				g.MOV(V[i], V[0])
+			}
+		}
 		g.ST1(vr(0, 4), eDst)
 		g.G("RET")
 	}
