@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sort"
 
+	"fettle/internal/fail"
 	"fettle/model"
 	"fettle/optimizer"
 )
@@ -108,64 +110,75 @@ func (p plan) without(id model.NodeID, why string) plan {
 	return out
 }
 
-// mixable are the types that layers choose from, the largest first.
-var mixable = []string{"fp16", "int8", "int4"}
+// mixable are the types that layers choose from, the largest first; with integers between the layers a layer has both or none.
+func (o Options) mixable() []string {
+	if o.static() {
+		return []string{"float", "int8"}
+	}
+	return []string{"fp16", "int8", "int4"}
+}
 
 // mix chooses a type for each layer: the least sum of divergences, measured with that layer alone in that type, within the
-// size that the options allow.
+// size or the predicted time that the options allow. Layers that a user chose a type for keep it.
 //
 // Source: the choice as a knapsack as in Dong et al. 2019, arXiv:1911.03852 (HAWQ-V2), with measured costs.
 func (j *job) mix(ctx context.Context, p *plan) error {
+	if j.o.Budget == "time" && j.env.Cost == nil {
+		return fail.New(fail.Usage, "budget = \"time\" needs a target to predict for").At(fail.Where{Option: "budget"}).Try("name one with --board, or use budget = \"size\"")
+	}
 	var layers []*layer
+	rest := plan{as: map[model.NodeID]string{}, float: map[model.NodeID]string{}}
 	for _, n := range j.float.Graph.Nodes {
 		if l := j.sel.layers[n.ID]; l != nil {
 			layers = append(layers, l)
+			rest.float[n.ID] = "tried"
 		}
 	}
-	rest := plan{as: map[model.NodeID]string{}, float: map[model.NodeID]string{}}
-	for _, l := range layers {
-		rest.float[l.node.ID] = "tried"
-	}
+	types := j.o.mixable()
 	choices := make([][]option, len(layers))
 	full := int64(0)
 	for i, l := range layers {
-		full += int64(len(j.sel.view.Const(l.weight).Raw))
-		for k, as := range mixable {
-			j.env.Progress.Report(int64(i*len(mixable)+k), int64(len(layers)*len(mixable)), "measure types of weights")
-			one := plan{as: map[model.NodeID]string{l.node.ID: as}, float: maps.Clone(rest.float)}
-			delete(one.float, l.node.ID)
-			w, err := j.write(one)
-			if err != nil {
-				return err
-			}
-			o := option{as: as, bytes: int64(len(j.sel.view.Const(l.weight).Raw)) - w.saved[l.node.ID]}
-			if w.sel.layers[l.node.ID] == nil { // this layer cannot have the type
+		raw := int64(len(j.sel.view.Const(l.weight).Raw))
+		full += raw
+		for k, as := range types {
+			if fixed := p.chosen(l.node.ID); fixed != "" && fixed != as {
 				continue
 			}
-			f, err := j.judge(ctx, w.model)
-			if err != nil {
-				return err
-			}
-			if o.cost = f.KL; f.KL != f.KL {
-				o.cost = f.drop()
+			j.env.Progress.Report(int64(i*len(types)+k), int64(len(layers)*len(types)), "measure types of weights")
+			o := option{as: as, bytes: raw, model: j.float}
+			if as != "float" {
+				one := plan{as: map[model.NodeID]string{l.node.ID: as}, float: maps.Clone(rest.float)}
+				delete(one.float, l.node.ID)
+				w, err := j.write(one)
+				if err != nil {
+					return err
+				}
+				if w.sel.layers[l.node.ID] == nil { // this layer cannot have the type
+					continue
+				}
+				f, err := j.judge(ctx, w.model)
+				if err != nil {
+					return err
+				}
+				o.bytes, o.model = raw-w.saved[l.node.ID], w.model
+				if o.cost = f.KL; f.KL != f.KL {
+					o.cost = f.drop()
+				}
 			}
 			choices[i] = append(choices[i], o)
 		}
 	}
-	budget := int64(float64(full) * j.o.Size / 100)
-	picked, held := knapsack(choices, budget)
-	sum, count := int64(0), map[string]int{}
-	for i, l := range layers {
-		if o := picked[i]; o >= 0 {
-			p.as[l.node.ID] = choices[i][o].as
-			sum += choices[i][o].bytes
-			count[choices[i][o].as]++
+	if j.o.Budget == "time" {
+		return j.mixTime(p, layers, choices)
+	}
+	for i := range choices {
+		for k := range choices[i] {
+			choices[i][k].weighs = choices[i][k].bytes
 		}
 	}
-	text := fmt.Sprintf("%d of %d bytes of weights", sum, full)
-	for _, as := range mixable {
-		text += fmt.Sprintf(", %d layers %s", count[as], as)
-	}
+	budget := int64(float64(full) * j.o.Size / 100)
+	picked, held := knapsack(choices, budget)
+	text := fmt.Sprintf("%d of %d bytes of weights%s", p.take(layers, choices, picked), full, counted(types, choices, picked))
 	if !held {
 		text += fmt.Sprintf("; %d bytes cannot be held, this is the least", budget)
 	}
@@ -173,17 +186,100 @@ func (j *job) mix(ctx context.Context, p *plan) error {
 	return nil
 }
 
+// mixTime is the choice within a share of the predicted time. A layer weighs what it adds to the time of its fastest type.
+func (j *job) mixTime(p *plan, layers []*layer, choices [][]option) error {
+	whole, err := j.env.Cost.PredictNs(j.float)
+	if err != nil {
+		return fail.In(err, "predict the time", fail.Where{})
+	}
+	fastest := whole
+	for i := range choices {
+		least := math.Inf(1)
+		delta := make([]float64, len(choices[i]))
+		for k, o := range choices[i] {
+			ns := whole
+			if o.model != j.float {
+				if ns, err = j.env.Cost.PredictNs(o.model); err != nil {
+					return fail.In(err, "predict the time", fail.Where{})
+				}
+			}
+			delta[k] = ns - whole
+			least = min(least, delta[k])
+		}
+		for k := range choices[i] {
+			choices[i][k].weighs = int64(math.Ceil(delta[k] - least))
+		}
+		if len(choices[i]) > 0 {
+			fastest += least
+		}
+	}
+	budget := whole * j.o.Time / 100
+	picked, held := knapsack(choices, int64(budget-fastest))
+	now := fastest
+	for i, o := range picked {
+		if o >= 0 {
+			now += float64(choices[i][o].weighs)
+		}
+	}
+	p.take(layers, choices, picked)
+	text := fmt.Sprintf("%.3g of %.3g ms predicted%s", now/1e6, whole/1e6, counted(j.o.mixable(), choices, picked))
+	if !held {
+		text += fmt.Sprintf("; %.3g ms cannot be held, this is the least", budget/1e6)
+	}
+	j.say(optimizer.Applied, "mixed", text)
+	return nil
+}
+
+// chosen is the type that a user chose for a layer, or "".
+func (p *plan) chosen(id model.NodeID) string {
+	if p.float[id] != "" {
+		return "float"
+	}
+	return p.as[id]
+}
+
+// take puts what was picked into the plan and gives its bytes.
+func (p *plan) take(layers []*layer, choices [][]option, picked []int) (bytes int64) {
+	for i, l := range layers {
+		if o := picked[i]; o >= 0 {
+			bytes += choices[i][o].bytes
+			if as := choices[i][o].as; as != "float" {
+				p.as[l.node.ID] = as
+			} else if p.float[l.node.ID] == "" {
+				p.float[l.node.ID] = "stays float: as int8 it costs more than it saves"
+			}
+		}
+	}
+	return bytes
+}
+
+// counted says how many layers have each type.
+func counted(types []string, choices [][]option, picked []int) string {
+	count, text := map[string]int{}, ""
+	for i, o := range picked {
+		if o >= 0 {
+			count[choices[i][o].as]++
+		}
+	}
+	for _, as := range types {
+		text += fmt.Sprintf(", %d layers %s", count[as], as)
+	}
+	return text
+}
+
 // option is one type for a layer.
 type option struct {
-	as    string
-	bytes int64
-	cost  float64
+	as     string
+	bytes  int64
+	weighs int64 // against the budget
+	cost   float64
+	model  *model.Model // with this layer alone in the type
 }
 
 // buckets of size in which the knapsack counts; sizes are rounded up, so the budget holds.
 const buckets = 1 << 13
 
-// knapsack picks one option of each layer with the least sum of costs whose bytes fit the budget; where none fits, the smallest
+// knapsack picks one option of each layer with the least sum of costs that fits the budget; where none fits, the lightest
 // of each. -1 where a layer has no option.
 func knapsack(layers [][]option, budget int64) (picked []int, fits bool) {
 	picked = make([]int, len(layers))
@@ -191,15 +287,15 @@ func knapsack(layers [][]option, budget int64) (picked []int, fits bool) {
 	for i, l := range layers {
 		picked[i] = -1
 		for k, o := range l {
-			if picked[i] < 0 || o.bytes < l[picked[i]].bytes {
+			if picked[i] < 0 || o.weighs < l[picked[i]].weighs {
 				picked[i] = k
 			}
 		}
 		if picked[i] >= 0 {
-			least += l[picked[i]].bytes
+			least += l[picked[i]].weighs
 		}
 	}
-	if least > budget || budget <= 0 {
+	if least >= budget || budget <= 0 {
 		return picked, least <= budget
 	}
 	unit := max((budget+buckets-1)/buckets, 1)
@@ -219,7 +315,7 @@ func knapsack(layers [][]option, budget int64) (picked []int, fits bool) {
 				next[s] = c
 			}
 			for k, o := range l {
-				if t := s + int((o.bytes+unit-1)/unit); t <= size && c+o.cost < next[t] {
+				if t := s + int((o.weighs+unit-1)/unit); t <= size && c+o.cost < next[t] {
 					next[t], took[i][t] = c+o.cost, int8(k)
 				}
 			}
@@ -238,7 +334,7 @@ func knapsack(layers [][]option, budget int64) (picked []int, fits bool) {
 	for i := len(layers) - 1; i >= 0; i-- {
 		if k := took[i][at]; k >= 0 {
 			picked[i] = int(k)
-			at -= int((layers[i][k].bytes + unit - 1) / unit)
+			at -= int((layers[i][k].weighs + unit - 1) / unit)
 		}
 	}
 	return picked, true

@@ -19,7 +19,7 @@ func TestKnapsack(t *testing.T) {
 		layers := make([][]option, 1+r.IntN(5))
 		for i := range layers {
 			for range 1 + r.IntN(3) {
-				layers[i] = append(layers[i], option{bytes: int64(1 + r.IntN(100)), cost: r.Float64()})
+				layers[i] = append(layers[i], option{weighs: int64(1 + r.IntN(100)), cost: r.Float64()})
 			}
 		}
 		budget := int64(r.IntN(300))
@@ -34,14 +34,14 @@ func TestKnapsack(t *testing.T) {
 				return
 			}
 			for _, o := range layers[i] {
-				walk(i+1, bytes+o.bytes, cost+o.cost)
+				walk(i+1, bytes+o.weighs, cost+o.cost)
 			}
 		}
 		walk(0, 0, 0)
 		picked, fits := knapsack(layers, budget)
 		bytes, cost := int64(0), 0.0
 		for i, k := range picked {
-			bytes += layers[i][k].bytes
+			bytes += layers[i][k].weighs
 			cost += layers[i][k].cost
 		}
 		if fits != feasible {
@@ -51,7 +51,7 @@ func TestKnapsack(t *testing.T) {
 			t.Fatalf("try %d: %d bytes of %d, cost %v, want %v", try, bytes, budget, cost, best)
 		}
 	}
-	if picked, _ := knapsack([][]option{{}, {{bytes: 3}}}, 10); picked[0] != -1 || picked[1] != 0 {
+	if picked, _ := knapsack([][]option{{}, {{weighs: 3}}}, 10); picked[0] != -1 || picked[1] != 0 {
 		t.Errorf("a layer without options: %v", picked)
 	}
 }

@@ -153,6 +153,9 @@ func (j *job) where() string {
 // run plans, writes and tunes.
 func (j *job) run(ctx context.Context) (*model.Model, []optimizer.Finding, error) {
 	p := plan{as: map[model.NodeID]string{}, float: map[model.NodeID]string{}}
+	if err := j.choose(&p); err != nil {
+		return nil, nil, err
+	}
 	if j.o.Weights == "mixed" {
 		if err := j.mix(ctx, &p); err != nil {
 			return nil, nil, err
@@ -261,9 +264,11 @@ func (j *job) say(o optimizer.Outcome, label, reason string) {
 // versions are the opset and the IR version that the weights need.
 func versions(o Options) (int, int64) {
 	w := precisions[o.Weights]
-	if o.Weights == "mixed" {
+	if o.Weights == "mixed" && !o.static() {
 		w = precisions["int4"]
 	}
+	opset, ir := o.versionsOf(w.opset, w.ir)
+	w.opset, w.ir = opset, ir
 	if o.Activations == "int16" {
 		return max(w.opset, blockOpset), max(w.ir, blockIR)
 	}

@@ -34,27 +34,30 @@ import (
 
 // Options are the options of quantize.
 type Options struct {
-	Weights     string  `opt:"weights" enum:"int8 int4 int3 int2 fp16 bf16 fp8 mixed nested" help:"type of the weights in the file; mixed: one for each layer, by what it costs and saves; nested: int8 whose upper halves are int4 weights, chosen at run time, best with rounding gptq"`
-	Activations string  `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; ONNX Runtime on x86 is fast with uint8 and joins int8 in part; none: weights only; dynamic: bytes with the scale of each run"`
-	Rounding    string  `opt:"rounding" enum:"nearest gptq adaround auto" help:"how a weight chooses between two steps; gptq makes up for the errors of a layer's other weights on calibration data, adaround decides for all weights of a layer together by descent, auto takes for each layer what held-out items favour" paper:"Frantar et al. 2023, arXiv:2210.17323; Nagel et al. 2020, arXiv:2004.10568"`
-	Rounds      int     `opt:"rounds" min:"50" max:"20000" help:"steps of the descent of rounding adaround and auto"`
-	Minutes     float64 `opt:"minutes" min:"0" max:"1440" help:"time for rounding adaround and auto, after which layers are rounded by gptq; 0: no limit"`
-	Calibration string  `opt:"calibration" enum:"minmax percentile mse entropy" help:"how the range of a value is chosen from calibration data" paper:"Nagel et al. 2021, arXiv:2106.08295, section 3.1"`
-	Percentile  float64 `opt:"percentile" min:"90" max:"100" unit:"%" help:"share of a value's elements that its range holds" when:"calibration=percentile"`
-	Export      string  `opt:"export" enum:"qdq qoperator matmulnbits" help:"how the file spells integer operators; matmulnbits: matrix products by packed weights of 8 and fewer bits, as ONNX Runtime has them"`
-	PerChannel  bool    `opt:"per_channel" help:"one scale for each output channel instead of one for the whole weight"`
-	Block       int     `opt:"block" min:"0" max:"256" help:"weights along the sums that share a scale, a power of two from 16 on; 0: one scale for each output channel" when:"activations=none"`
-	ReduceRange bool    `opt:"reduce_range" help:"weights of 7 bits, for runtimes that add byte products in 16 bits: ONNX Runtime on x86 with AVX2 and no VNNI"`
-	Asymmetric  bool    `opt:"asymmetric" help:"weights of 4 bits and fewer may have a zero other than 0, which moves their range" when:"activations=none"`
-	CorrectBias bool    `opt:"correct_bias" help:"moves biases so that the mean of each layer's output stays, where that brings held-out outputs closer" paper:"Nagel et al. 2019, arXiv:1906.04721, section 4.2"`
-	Size        float64 `opt:"size" min:"5" max:"100" unit:"%" help:"bytes of the weights at most, of those of the float weights" when:"weights=mixed"`
-	MaxDrop     float64 `opt:"max_drop" min:"0" max:"100" unit:"%" help:"held-out answers that may differ from the float model's; the layers that cost most stay float until it holds; 100: no bound"`
-	Samples     int     `opt:"samples" min:"1" max:"100000" help:"calibration items to run"`
+	Weights     string   `opt:"weights" enum:"int8 int4 int3 int2 fp16 bf16 fp8 mixed nested" help:"type of the weights in the file; mixed: one for each layer, by what it costs and saves; nested: int8 whose upper halves are int4 weights, chosen at run time, best with rounding gptq"`
+	Activations string   `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; ONNX Runtime on x86 is fast with uint8 and joins int8 in part; none: weights only; dynamic: bytes with the scale of each run"`
+	Rounding    string   `opt:"rounding" enum:"nearest gptq adaround auto" help:"how a weight chooses between two steps; gptq makes up for the errors of a layer's other weights on calibration data, adaround decides for all weights of a layer together by descent, auto takes for each layer what held-out items favour" paper:"Frantar et al. 2023, arXiv:2210.17323; Nagel et al. 2020, arXiv:2004.10568"`
+	Rounds      int      `opt:"rounds" min:"50" max:"20000" help:"steps of the descent of rounding adaround and auto"`
+	Minutes     float64  `opt:"minutes" min:"0" max:"1440" help:"time for rounding adaround and auto, after which layers are rounded by gptq; 0: no limit"`
+	Calibration string   `opt:"calibration" enum:"minmax percentile mse entropy" help:"how the range of a value is chosen from calibration data" paper:"Nagel et al. 2021, arXiv:2106.08295, section 3.1"`
+	Percentile  float64  `opt:"percentile" min:"90" max:"100" unit:"%" help:"share of a value's elements that its range holds" when:"calibration=percentile"`
+	Export      string   `opt:"export" enum:"qdq qoperator matmulnbits" help:"how the file spells integer operators; matmulnbits: matrix products by packed weights of 8 and fewer bits, as ONNX Runtime has them"`
+	PerChannel  bool     `opt:"per_channel" help:"one scale for each output channel instead of one for the whole weight"`
+	Block       int      `opt:"block" min:"0" max:"256" help:"weights along the sums that share a scale, a power of two from 16 on; 0: one scale for each output channel" when:"activations=none"`
+	ReduceRange bool     `opt:"reduce_range" help:"weights of 7 bits, for runtimes that add byte products in 16 bits: ONNX Runtime on x86 with AVX2 and no VNNI"`
+	Asymmetric  bool     `opt:"asymmetric" help:"weights of 4 bits and fewer may have a zero other than 0, which moves their range" when:"activations=none"`
+	CorrectBias bool     `opt:"correct_bias" help:"moves biases so that the mean of each layer's output stays, where that brings held-out outputs closer" paper:"Nagel et al. 2019, arXiv:1906.04721, section 4.2"`
+	Layers      []string `opt:"layers" help:"types of single layers, as name=type: what weights allows, or float"`
+	Budget      string   `opt:"budget" enum:"size time" help:"what mixed holds: the bytes of the weights, or the time that is predicted for the target" when:"weights=mixed"`
+	Time        float64  `opt:"time" min:"1" max:"100" unit:"%" help:"predicted time at most, of that of the float model" when:"budget=time"`
+	Size        float64  `opt:"size" min:"5" max:"100" unit:"%" help:"bytes of the weights at most, of those of the float weights" when:"budget=size"`
+	MaxDrop     float64  `opt:"max_drop" min:"0" max:"100" unit:"%" help:"held-out answers that may differ from the float model's; the layers that cost most stay float until it holds; 100: no bound"`
+	Samples     int      `opt:"samples" min:"1" max:"100000" help:"calibration items to run"`
 }
 
 // New makes the pass with its defaults.
 func New() optimizer.Pass {
-	return &pass{o: Options{Weights: "int8", Activations: "uint8", Rounding: "nearest", Rounds: 1000, Minutes: 10, Calibration: "mse", Export: "qdq", PerChannel: true, Asymmetric: true, Percentile: 99.99, CorrectBias: true, Size: 20, MaxDrop: 100, Samples: 128}}
+	return &pass{o: Options{Weights: "int8", Activations: "uint8", Rounding: "nearest", Rounds: 1000, Minutes: 10, Calibration: "mse", Export: "qdq", PerChannel: true, Asymmetric: true, Percentile: 99.99, CorrectBias: true, Budget: "size", Time: 60, Size: 20, MaxDrop: 100, Samples: 128}}
 }
 
 type pass struct{ o Options }
@@ -101,9 +104,12 @@ func (p *pass) supported() error {
 		return fail.New(fail.Unsupported, "weights = \"nested\" with rounding = %q or one scale for a layer is not supported", p.o.Rounding).
 			At(fail.Where{Option: "rounding"}).Try("use rounding = \"gptq\" and per_channel = true")
 	}
-	if p.o.Activations != "none" && p.o.Weights != "int8" && p.o.Weights != "nested" {
-		return fail.New(fail.Unsupported, "weights = %q with integers between the layers is not supported", p.o.Weights).
+	if p.o.Activations != "none" && p.o.Weights != "int8" && p.o.Weights != "nested" && (p.o.Weights != "mixed" || !p.o.static()) {
+		return fail.New(fail.Unsupported, "weights = %q with activations = %q is not supported", p.o.Weights, p.o.Activations).
 			At(fail.Where{Option: "weights"}).Try("use activations = \"none\", or weights = \"int8\" or \"nested\"")
+	}
+	if err := p.o.layers(); err != nil {
+		return err
 	}
 	b := p.o.Block
 	if b == 0 {
