@@ -274,7 +274,11 @@ func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
 	}
 	switch r.Verb {
 	case wire.VerbHello:
-		return wire.Hello{Protocol: speak, Oldest: max(1, speak-(wire.Version-wire.Oldest)), Version: a.cfg.Version, SHA256: a.sha256, Arch: runtime.GOARCH, PID: os.Getpid(), Store: a.dir}, nil
+		h := wire.Hello{Protocol: speak, Oldest: max(1, speak-(wire.Version-wire.Oldest)), Version: a.cfg.Version, SHA256: a.sha256, Arch: runtime.GOARCH, PID: os.Getpid(), Store: a.dir}
+		if speak >= 3 {
+			h.Board, h.Last = a.store.counted()
+		}
+		return h, nil
 	case wire.VerbFacts:
 		return a.facts(ctx), nil
 	case wire.VerbHave:
@@ -295,7 +299,7 @@ func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return a.store.Commit(s.Manifest, bundle.Signature{Key: s.Key, Sig: s.Sig})
+		return a.store.Commit(s.Manifest, bundle.Signature(s.Vouch))
 	case wire.VerbInstall:
 		return a.install(ctx, r)
 	case wire.VerbService:
@@ -312,15 +316,18 @@ func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
 		return a.store.Trust(q)
 	case wire.VerbList:
 		return a.store.List()
-	case wire.VerbRollback, wire.VerbRemove:
+	case wire.VerbRollback:
+		var q wire.Back
+		if err := r.Head(&q); err != nil {
+			return nil, err
+		}
+		return a.store.RollbackFor(q)
+	case wire.VerbRemove:
 		var n wire.Named
 		if err := r.Head(&n); err != nil {
 			return nil, err
 		}
-		if r.Verb == wire.VerbRemove {
-			return a.store.Remove(n.Name)
-		}
-		return a.store.Rollback(n.Name)
+		return a.store.Remove(n.Name)
 	case wire.VerbRemoveAll:
 		a.stopJobs(ctx)
 		a.stopServices(ctx)
@@ -418,9 +425,15 @@ func (a *Agent) offer(r *wire.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := a.store.Vouched(s.Manifest, bundle.Signature{Key: s.Key, Sig: s.Sig})
+	sig := bundle.Signature(s.Vouch)
+	m, err := a.store.Vouched(s.Manifest, sig)
 	if err != nil {
 		return nil, err
+	}
+	if sig.Number != 0 { // one without is to be measured; a commit refuses it
+		if err := a.store.fresh(sig); err != nil {
+			return nil, err
+		}
 	}
 	a.offers.add(m)
 	all := m.All()

@@ -82,7 +82,7 @@ func (a *Agent) install(ctx context.Context, r *wire.Request) (any, error) {
 	}
 	report := &wire.HealthReport{}
 	tried := false
-	d, err := a.store.install(q.Manifest, bundle.Signature{Key: q.Key, Sig: q.Sig}, func(m *bundle.Manifest, version, before int) error {
+	d, err := a.store.install(q.Manifest, bundle.Signature(q.Vouch), func(m *bundle.Manifest, version, before int) error {
 		tried = true
 		t := &trying{a: a, ctx: ctx, r: r, m: m, version: version, report: report, holder: q.Holder}
 		return fail.In(t.run(before, time.Duration(q.ShadowNS)), "try version "+strconv.Itoa(version)+" of "+m.Name, fail.Where{})

@@ -43,7 +43,7 @@ func (a *Agent) manifest(s wire.Source) (*bundle.Manifest, error) {
 	if s.Name != "" {
 		return a.store.Active(s.Name)
 	}
-	m, err := a.store.Vouched(s.Manifest, bundle.Signature{Key: s.Key, Sig: s.Sig})
+	m, err := a.store.Vouched(s.Manifest, bundle.Signature(s.Vouch))
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ const busyAge = 10 * time.Minute
 //	deployments/<name>/<n>.json   manifest of version n, never changed
 //	deployments/<name>/<n>.sig    who signed it
 //	trust.json                    keys whose manifests are taken
+//	count.json                    what the board is called in signatures, and the largest number of one that was taken
 //	deployments/<name>/trial      the version that is being tried, and how far it came
 //	deployments/<name>/current    {"version": n, "previous": m}; its rename is the commit
 //	plans/<key>.fplan             prepared plans, a cache of the runtime
@@ -44,6 +45,8 @@ type Store struct {
 	dir    string
 	disk   cas.FS
 	chunks *cas.Store
+
+	forgetful bool // take old numbers; for the control of the tests
 }
 
 // OpenStore uses dir, making it with mode 0700. One that others may write, or that is a link, is refused: it may be a
@@ -59,7 +62,7 @@ func OpenStore(dir string, disk cas.FS) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{dir, disk, chunks}, nil
+	return &Store{dir: dir, disk: disk, chunks: chunks}, nil
 }
 
 type current struct {
@@ -178,6 +181,9 @@ func (s *Store) install(raw []byte, sig bundle.Signature, try func(m *bundle.Man
 	if err != nil && !fail.Is(err, fail.NotFound) {
 		return wire.Deployment{}, err
 	}
+	if err := s.take(sig); err != nil { // first: a number that was used for a deployment which was cut is used
+		return wire.Deployment{}, fail.In(err, "commit "+m.Name, fail.Where{})
+	}
 	if cur.Version > 0 {
 		if old, err := os.ReadFile(s.manifestPath(m.Name, cur.Version)); err == nil && cas.Of(old) == cas.Of(raw) {
 			if _, err := s.version(m.Name, cur.Version); err == nil { // one of before signatures is stored anew
@@ -243,7 +249,7 @@ func (s *Store) tidy(name string, versions []int, cur current) {
 	_, _ = s.gc(nil, orphanAge) // as above
 }
 
-// Rollback returns to the version before the active one.
+// Rollback returns to the version before the active one, because the board found the active one wanting.
 func (s *Store) Rollback(name string) (wire.Deployment, error) {
 	if err := bundle.CheckName(name); err != nil {
 		return wire.Deployment{}, err
@@ -253,6 +259,36 @@ func (s *Store) Rollback(name string) (wire.Deployment, error) {
 		return wire.Deployment{}, err
 	}
 	defer unlock()
+	return s.rollback(name)
+}
+
+// RollbackFor is Rollback for a desk, which has to show that it may: an older version is as good as an older manifest to who
+// wants a fault back.
+func (s *Store) RollbackFor(q wire.Back) (wire.Deployment, error) {
+	if err := bundle.CheckName(q.Name); err != nil {
+		return wire.Deployment{}, err
+	}
+	unlock, err := s.lock(lockDeployments)
+	if err != nil {
+		return wire.Deployment{}, err
+	}
+	defer unlock()
+	known, err := s.Trusted()
+	if err != nil {
+		return wire.Deployment{}, err
+	}
+	if sig := bundle.Signature(q.Vouch); len(known) > 0 {
+		if err = sig.Verify(bundle.RollbackWords(q.Name), known); err == nil {
+			err = s.take(sig)
+		}
+		if err != nil {
+			return wire.Deployment{}, fail.In(err, "roll back "+q.Name, fail.Where{})
+		}
+	}
+	return s.rollback(q.Name)
+}
+
+func (s *Store) rollback(name string) (wire.Deployment, error) {
 	cur, err := s.current(name)
 	if err != nil {
 		return wire.Deployment{}, err

@@ -125,8 +125,9 @@ func deploy(s *Store, b *bundle.Bundle) error {
 	if err != nil {
 		return err
 	}
-	// as the agent does it: signed, and with a trial in between
-	_, err = s.install(raw, testKey().Sign(raw), func(*bundle.Manifest, int, int) error {
+	// as the agent does it: signed with a number, and with a trial in between
+	board, last := s.counted()
+	_, err = s.install(raw, testKey().SignFor(board, last+1, raw), func(*bundle.Manifest, int, int) error {
 		return s.setTrial(b.Name, trial{2, trialHealth})
 	})
 	return err
@@ -505,7 +506,8 @@ func TestCommitChecks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.Commit(raw, testKey().Sign(raw)); !fail.Is(err, c.want) {
+			board, last := s.counted()
+			if _, err := s.Commit(raw, testKey().SignFor(board, last+1, raw)); !fail.Is(err, c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 			if active, err := after(dir, one, two); err != nil || active != 1 {

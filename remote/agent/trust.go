@@ -91,7 +91,11 @@ func (s *Store) Trust(q wire.Trust) (wire.Trusted, error) {
 	if _, err := bundle.ParseKey(q.Change); err != nil {
 		return wire.Trusted{}, err
 	}
-	if err := (bundle.Signature{Key: q.Key, Sig: q.Sig}).Verify(bundle.TrustWords(q.Change, q.Drop), known); err != nil {
+	sig := bundle.Signature(q.Vouch)
+	if err := sig.Verify(bundle.TrustWords(q.Change, q.Drop), known); err != nil {
+		return wire.Trusted{}, err
+	}
+	if err := s.take(sig); err != nil {
 		return wire.Trusted{}, err
 	}
 	switch i := slices.Index(known, q.Change); {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,8 +24,14 @@ const (
 	keyWord = "ed25519:"
 )
 
-// domain keeps a signature of a manifest from being one of anything else.
-const domain = "fettle manifest 1\x00"
+// Domains keep a signature of a manifest from being one of anything else, and one without a number from having one.
+const (
+	domain   = "fettle manifest 1\x00"
+	numbered = "fettle manifest 2\x00"
+)
+
+// MaxNumber bounds the numbers of signatures: one a second for 30,000 years.
+const MaxNumber = 1 << 40
 
 // NewKey makes a key.
 func NewKey() (*Key, error) {
@@ -79,15 +86,31 @@ func (k *Key) Public() string {
 	return keyWord + base64.StdEncoding.EncodeToString(k.private.Public().(ed25519.PublicKey))
 }
 
-// Sign signs the JSON of a manifest.
-func (k *Key) Sign(raw []byte) Signature {
-	return Signature{Key: k.Public(), Sig: base64.StdEncoding.EncodeToString(ed25519.Sign(k.private, append([]byte(domain), raw...)))}
+// Sign signs the JSON of a manifest, for any board and for ever: enough to measure with, not to install on a board that counts.
+func (k *Key) Sign(raw []byte) Signature { return k.SignFor("", 0, raw) }
+
+// SignFor signs words for one board, as number n of what it is told to do. The board takes each number once and only upwards, so
+// that what was signed before cannot be brought again.
+func (k *Key) SignFor(board string, n int64, raw []byte) Signature {
+	s := Signature{Key: k.Public(), Board: board, Number: n}
+	s.Sig = base64.StdEncoding.EncodeToString(ed25519.Sign(k.private, s.words(raw)))
+	return s
 }
 
 // Signature says who signed and proves it.
 type Signature struct {
-	Key string `json:"key"` // as Public
-	Sig string `json:"sig"`
+	Key    string `json:"key"` // as Public
+	Sig    string `json:"sig"`
+	Board  string `json:"board,omitempty"`  // the board that is meant; "" with Number 0
+	Number int64  `json:"number,omitempty"` // 0: not numbered
+}
+
+// words are what is signed. A board's name is of letters and digits, so the parts cannot run into each other.
+func (s Signature) words(raw []byte) []byte {
+	if s.Number == 0 && s.Board == "" {
+		return append([]byte(domain), raw...)
+	}
+	return append(fmt.Appendf(nil, "%s%s %d\x00", numbered, s.Board, s.Number), raw...)
 }
 
 // ParseKey checks a public key.
@@ -108,8 +131,11 @@ func (s Signature) Verify(raw []byte, known []string) error {
 	if err != nil {
 		return err
 	}
+	if s.Number < 0 || s.Number > MaxNumber || len(s.Board) > 64 || strings.ContainsAny(s.Board, " \x00") {
+		return fail.New(fail.Invalid, "a signature has the number %d for board %.70q", s.Number, s.Board)
+	}
 	sig, err := base64.StdEncoding.DecodeString(s.Sig)
-	if err != nil || !ed25519.Verify(key, append([]byte(domain), raw...), sig) {
+	if err != nil || !ed25519.Verify(key, s.words(raw), sig) {
 		return fail.New(fail.Denied, "the signature is not that of this manifest: it or the manifest was altered (key %s)", s.Key).Try("deploy again from the desk that made it")
 	}
 	for _, k := range known {
@@ -131,3 +157,6 @@ func TrustWords(key string, drop bool) []byte {
 	}
 	return []byte("trust " + key)
 }
+
+// RollbackWords is what a known key signs to return to the version before.
+func RollbackWords(name string) []byte { return []byte("rollback " + name) }

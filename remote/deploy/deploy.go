@@ -83,6 +83,7 @@ type Conn struct {
 	mu    sync.Mutex
 	*session
 	key     *bundle.Key
+	used    int64  // largest number of a signature that is known to be used on the board
 	lease   *Lease // that this desk holds, nil: none
 	waiting string // who asked for the board meanwhile
 }
@@ -244,6 +245,9 @@ func attachIn(ctx context.Context, rw io.ReadWriteCloser, want string, lim wire.
 	err = w.Do(ctx, wire.VerbHello, nil, &c.hello)
 	if err == nil {
 		err = c.hello.Check()
+	}
+	if err == nil && (c.hello.Last < 0 || c.hello.Last >= bundle.MaxNumber || len(c.hello.Board) > 64) {
+		err = fail.New(fail.Corrupt, "the agent has counted to %d", c.hello.Last)
 	}
 	if err == nil && want != "" && c.hello.SHA256 != want {
 		err = fail.New(fail.Corrupt, "the agent on the board is %.12s, this program's is %.12s", c.hello.SHA256, want)

@@ -45,7 +45,7 @@ func (c *Conn) bring(ctx context.Context, s Source) (wire.Source, error) {
 	if _, err := c.send(ctx, s.bundle, signed, nil); err != nil {
 		return wire.Source{}, err
 	}
-	return wire.Source{Manifest: signed.Manifest, Key: signed.Key, Sig: signed.Sig}, nil
+	return wire.Source{Manifest: signed.Manifest, Vouch: signed.Vouch}, nil
 }
 
 // How says how a model runs. The zero value is the first runtime with one thread.

@@ -43,25 +43,25 @@ func (c *Conn) Install(ctx context.Context, b *bundle.Bundle, shadow time.Durati
 	if n := len(signed.Manifest); n > wire.MaxPayload-1024 {
 		return Receipt{}, fail.New(fail.TooBig, "its manifest has %d bytes", n).Doing("%s", what)
 	}
-	var commit any = signed
-	if c.now().hello.Protocol < 3 {
-		commit = rawJSON(signed.Manifest)
-	}
 	if (b.Health != nil || shadow > 0) && c.now().hello.Protocol < 3 {
 		return Receipt{}, c.because(fail.New(fail.Unsupported, "its agent (%s) knows no health rules", c.now().hello.Version).Try("let this program put its own agent there"), what)
 	}
 	var out Receipt
 	for try := 0; ; try++ {
-		sent, err := c.send(ctx, b, signed, progress)
-		out.Sent += sent
-		if err != nil {
-			return Receipt{}, c.because(err, what)
-		}
-		if b.Health != nil || shadow > 0 {
-			err = c.try(ctx, wire.Install{Signed: signed, ShadowNS: shadow.Nanoseconds(), Holder: Holder()}, &out.Deployment, progress)
-		} else {
-			err = c.link().Do(ctx, wire.VerbCommit, commit, &out.Deployment)
-		}
+		err := c.vouched(ctx, signed.Manifest, func(v wire.Vouch) error {
+			signed.Vouch = v
+			sent, err := c.send(ctx, b, signed, progress)
+			out.Sent += sent
+			switch {
+			case err != nil:
+				return err
+			case b.Health != nil || shadow > 0:
+				return c.try(ctx, wire.Install{Signed: signed, ShadowNS: shadow.Nanoseconds(), Holder: Holder()}, &out.Deployment, progress)
+			case c.now().hello.Protocol < 3:
+				return c.link().Do(ctx, wire.VerbCommit, rawJSON(signed.Manifest), &out.Deployment)
+			}
+			return c.link().Do(ctx, wire.VerbCommit, signed, &out.Deployment)
+		})
 		if err == nil {
 			return out, nil
 		}
@@ -191,30 +191,72 @@ func positions(out []int, m wire.Missing, part []int, n int) ([]int, error) {
 	return out, nil
 }
 
-// signed is a manifest with this user's signature, if there is a key.
+// signed is a manifest with this user's signature, if there is a key: good to measure with.
 func (c *Conn) signed(b *bundle.Bundle) (wire.Signed, error) {
 	raw, _, err := b.Encode()
 	s := wire.Signed{Manifest: raw}
 	if err == nil && c.key != nil {
-		sig := c.key.Sign(raw)
-		s.Key, s.Sig = sig.Key, sig.Sig
+		s.Vouch = wire.Vouch(c.key.Sign(raw))
 	}
 	return s, err
+}
+
+// vouched signs words that change the board, under the next number that the board takes. Where another desk was faster, they are signed
+// anew: the numbers keep old words out, not other desks.
+func (c *Conn) vouched(ctx context.Context, words []byte, do func(wire.Vouch) error) error {
+	for try := 0; ; try++ {
+		v := c.vouch(words)
+		err := do(v)
+		if try == 5 || v.Number == 0 || !fail.Is(err, fail.Denied) || !c.overtaken(ctx, v.Number) {
+			return err
+		}
+	}
+}
+
+func (c *Conn) vouch(words []byte) wire.Vouch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch hello := c.session.hello; {
+	case c.key == nil:
+		return wire.Vouch{}
+	case hello.Board == "": // an agent of before numbers
+		return wire.Vouch(c.key.Sign(words))
+	default:
+		c.used = max(c.used, hello.Last) + 1
+		return wire.Vouch(c.key.SignFor(hello.Board, c.used, words))
+	}
+}
+
+// overtaken asks the board how far it has counted, and says whether number n was used by somebody else.
+func (c *Conn) overtaken(ctx context.Context, n int64) bool {
+	var h wire.Hello
+	if c.link().Do(ctx, wire.VerbHello, nil, &h) != nil || h.Last < n || h.Last >= bundle.MaxNumber {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used = max(c.used, h.Last)
+	return true
 }
 
 // Trust has the board take manifests of another signing key, or no longer take them; this user's key has to be one that it
 // trusts. Without a key it lists those that it trusts.
 func (c *Conn) Trust(ctx context.Context, key string, drop bool) ([]string, error) {
 	q := wire.Trust{Change: key, Drop: drop}
-	if key != "" {
-		if c.key == nil {
-			return nil, fail.New(fail.Internal, "trust without a key of one's own")
-		}
-		sig := c.key.Sign(bundle.TrustWords(key, drop))
-		q.Key, q.Sig = sig.Key, sig.Sig
-	}
 	var out wire.Trusted
-	err := c.link().Do(ctx, wire.VerbTrust, q, &out)
+	ask := func(v wire.Vouch) error {
+		q.Vouch = v
+		return c.link().Do(ctx, wire.VerbTrust, q, &out)
+	}
+	var err error
+	switch {
+	case key == "":
+		err = ask(wire.Vouch{})
+	case c.key == nil:
+		err = fail.New(fail.Internal, "trust without a key of one's own")
+	default:
+		err = c.vouched(ctx, bundle.TrustWords(key, drop), ask)
+	}
 	return out.Keys, c.because(err, "change who is trusted")
 }
 
@@ -262,10 +304,12 @@ func finish(k *wire.Call, into any) error {
 	}
 }
 
-// Rollback returns to the version before the active one. NotFound: there is none.
+// Rollback returns to the version before the active one. NotFound: there is none. It is signed like a deployment.
 func (c *Conn) Rollback(ctx context.Context, name string) (wire.Deployment, error) {
 	var d wire.Deployment
-	err := c.link().Do(ctx, wire.VerbRollback, wire.Named{Name: name}, &d)
+	err := c.vouched(ctx, bundle.RollbackWords(name), func(v wire.Vouch) error {
+		return c.link().Do(ctx, wire.VerbRollback, wire.Back{Named: wire.Named{Name: name}, Vouch: v}, &d)
+	})
 	return d, c.because(err, "roll back "+name)
 }
 

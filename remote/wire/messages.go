@@ -17,7 +17,7 @@ const (
 	VerbOffer     = "offer"      // Signed -> Missing, of the chunks of the manifest
 	VerbService   = "service"    // ServiceAsk -> ServiceState, or a list of them
 	VerbTrust     = "trust"      // Trust -> Trusted
-	VerbRollback  = "rollback"   // Named -> Deployment
+	VerbRollback  = "rollback"   // Back -> Deployment
 	VerbList      = "list"       // -> []Deployment
 	VerbRemove    = "remove"     // Named -> Freed
 	VerbRemoveAll = "remove-all" // takes the whole store away -> Freed
@@ -47,6 +47,9 @@ type Hello struct {
 	Arch     string `json:"arch"`
 	PID      int    `json:"pid"`
 	Store    string `json:"store"` // folder of its store
+
+	Board string `json:"board,omitempty"` // name of the store in signatures, made at random; "": an agent that does not count them
+	Last  int64  `json:"last,omitempty"`  // largest number of a signature that it has taken
 }
 
 // Check refuses an agent that this program does not understand, or that does not understand this program.
@@ -100,20 +103,26 @@ type Chunk struct {
 	Len    int64  `json:"len"`
 }
 
-// Signed is a manifest with who vouches for it. Key and Sig are as in bundle.Signature, "" for none.
-type Signed struct {
-	Manifest json.RawMessage `json:"manifest"`
-	Key      string          `json:"key,omitempty"`
-	Sig      string          `json:"sig,omitempty"`
+// Vouch is who vouches for a message, as in bundle.Signature; "" for nobody.
+type Vouch struct {
+	Key    string `json:"key,omitempty"`
+	Sig    string `json:"sig,omitempty"`
+	Board  string `json:"board,omitempty"`
+	Number int64  `json:"number,omitempty"`
 }
 
-// Trust adds a signing key to those that a board knows, or takes it away. Key and Sig sign the words "trust KEY" or
-// "distrust KEY" as if they were a manifest, by a key that the board knows. Without Change the known ones are listed.
+// Signed is a manifest with who vouches for it.
+type Signed struct {
+	Manifest json.RawMessage `json:"manifest"`
+	Vouch
+}
+
+// Trust adds a signing key to those that a board knows, or takes it away. The words "trust KEY" or "distrust KEY" are signed as
+// if they were a manifest, by a key that the board knows. Without Change the known ones are listed.
 type Trust struct {
 	Change string `json:"change,omitempty"`
 	Drop   bool   `json:"drop,omitempty"`
-	Key    string `json:"key,omitempty"`
-	Sig    string `json:"sig,omitempty"`
+	Vouch
 }
 
 // Trusted lists the keys that a board knows.
@@ -146,6 +155,12 @@ type Stored struct {
 // Named names a deployment.
 type Named struct {
 	Name string `json:"name"`
+}
+
+// Back asks for the version before. On a board that knows a key, one of its keys has to have signed bundle.RollbackWords.
+type Back struct {
+	Named
+	Vouch
 }
 
 // Freed counts bytes given back.
@@ -198,8 +213,7 @@ type HealthReport struct {
 type Source struct {
 	Name     string          `json:"name,omitempty"`
 	Manifest json.RawMessage `json:"manifest,omitempty"`
-	Key      string          `json:"key,omitempty"` // as in Signed
-	Sig      string          `json:"sig,omitempty"`
+	Vouch
 }
 
 // Input is one tensor whose bytes (an ONNX TensorProto) follow in the stream.
