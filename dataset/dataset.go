@@ -207,11 +207,15 @@ func sortLabels(l []string) {
 // EachSample reads items one after another, at most limit (0: all), spread evenly over the set, so that a few
 // items of sorted class folders still cover all classes. The sample is valid until visit returns.
 func (s *Set) EachSample(ctx context.Context, limit int, visit func(Sample) error) error {
+	return s.eachFrom(ctx, 0, limit, visit)
+}
+
+func (s *Set) eachFrom(ctx context.Context, first, limit int, visit func(Sample) error) error {
 	n := len(s.items)
 	if limit > 0 && limit < n {
 		n = limit
 	}
-	for k := range n {
+	for k := first; k < n; k++ {
 		if err := ctx.Err(); err != nil {
 			return fail.From(err)
 		}
@@ -229,16 +233,39 @@ func (s *Set) EachSample(ctx context.Context, limit int, visit func(Sample) erro
 
 // Each is EachSample without labels; the index counts the items visited.
 func (s *Set) Each(ctx context.Context, limit int, visit func(i int, inputs map[string]*model.Tensor) error) error {
-	k := 0
-	return s.EachSample(ctx, limit, func(x Sample) error {
+	return s.EachFrom(ctx, 0, limit, visit)
+}
+
+// EachFrom is Each without the first items, which are not read.
+func (s *Set) EachFrom(ctx context.Context, first, limit int, visit func(i int, inputs map[string]*model.Tensor) error) error {
+	k := first
+	return s.eachFrom(ctx, first, limit, func(x Sample) error {
 		k++
 		return visit(k-1, x.Inputs)
 	})
 }
 
+// Split gives every k-th item in held and the others in rest, which share nothing: to tune on and to judge by.
+func (s *Set) Split(k int) (rest, held *Set) {
+	part := func(in func(i int) bool) *Set {
+		out := &Set{root: s.root, opts: s.opts, classes: s.classes, whole: s.whole}
+		for i, it := range s.items {
+			if !in(i) {
+				continue
+			}
+			out.items = append(out.items, it)
+			if s.hashes != nil {
+				out.hashes = append(out.hashes, s.hashes[i])
+			}
+		}
+		return out
+	}
+	return part(func(i int) bool { return i%k != k-1 }), part(func(i int) bool { return i%k == k-1 })
+}
+
 func (s *Set) name(i int) string {
 	if s.whole != nil {
-		return fmt.Sprintf("#%d", i)
+		return fmt.Sprintf("#%d", s.items[i].row)
 	}
 	return s.items[i].file
 }

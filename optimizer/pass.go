@@ -107,6 +107,12 @@ type Cost interface {
 	PredictNs(m *model.Model) (float64, error)
 }
 
+// Keep holds bytes from one run of the program to the next, under names made of hashes. What it lost is made again.
+type Keep interface {
+	Get(key string) ([]byte, bool)
+	Put(key string, b []byte) error
+}
+
 // Env is what a pass may use. The zero value works for passes that need no data.
 type Env struct {
 	Passes   Table
@@ -121,6 +127,7 @@ type Env struct {
 	Scope    *Matcher // nil: everything; set by Run from the step
 	Limit    int      // apply at most this many rewrites in each pass, to bisect a bad one; 0: all
 	Cache    *Cache   // nil: none
+	Keep     Keep     // nil: nothing outlives the run
 	Verify   []map[string]*model.Tensor
 }
 

@@ -83,13 +83,18 @@ func calibrate(ctx context.Context, env *optimizer.Env, m *model.Model, s *selec
 		}
 	}
 	tapped, at := expose(m, s, values)
+	total := min(samples, env.Data.Len())
+	kept := r.progress(env, m, values, total)
+	done := kept.load()
+	if done == total {
+		return r, nil
+	}
 	session, err := env.Open(ctx, tapped)
 	if err != nil {
 		return nil, err
 	}
 	defer session.Close()
-	total := min(samples, env.Data.Len())
-	err = env.Data.Each(ctx, samples, func(i int, inputs map[string]*model.Tensor) error {
+	err = from(ctx, env.Data, done, samples, func(i int, inputs map[string]*model.Tensor) error {
 		out, err := session.Run(ctx, inputs)
 		if err != nil {
 			return err
@@ -110,7 +115,7 @@ func calibrate(ctx context.Context, env *optimizer.Env, m *model.Model, s *selec
 				return fail.In(err, "", fail.Where{Tensor: v})
 			}
 		}
-		return nil
+		return kept.save(i+1, i+1 == total)
 	})
 	if err != nil {
 		return nil, err

@@ -19,11 +19,16 @@ func try(t *testing.T, env *optimizer.Env, m *model.Model, options map[string]an
 		t.Fatal(err)
 	}
 	p := New()
+	decode(t, p, options)
+	env.Data = items(in)
+	return p.Apply(context.Background(), env, m)
+}
+
+func decode(t *testing.T, p optimizer.Pass, options map[string]any) {
+	t.Helper()
 	if err := spec.Decode(p.Options(), options); err != nil {
 		t.Fatal(err)
 	}
-	env.Data = items(in)
-	return p.Apply(context.Background(), env, m)
 }
 
 func TestTypesOfSingleLayers(t *testing.T) {
