@@ -13,7 +13,7 @@ const keptCalibrations = 32
 // keep holds calibrations under the home folder. A record that cannot be read or written only costs time.
 type keep struct{ dir string }
 
-func (a *App) keep() keep { return keep{filepath.Join(a.home, "cache", "calibration")} }
+func (a *App) calibrations() keep { return keep{filepath.Join(a.home, "cache", "calibration")} }
 
 // Get reads a record.
 func (k keep) Get(key string) ([]byte, bool) {

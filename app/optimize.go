@@ -132,7 +132,7 @@ type Optimized struct {
 
 // Optimize derives a model from base by a recipe. Each exact step is compared with the step before on seeded inputs.
 func (a *App) Optimize(ctx context.Context, base *model.Model, r *optimizer.Recipe, opt OptimizeOptions) (*Optimized, error) {
-	env := optimizer.Env{Passes: catalog.Passes(), Runner: engineRunner{a}, Progress: opt.Progress, Keep: a.keep()}
+	env := optimizer.Env{Passes: catalog.Passes(), Runner: engineRunner{a}, Progress: opt.Progress, Keep: a.calibrations()}
 	if !opt.Unproven {
 		env.Cache = a.cache // holds proven steps only
 	}
