@@ -100,6 +100,11 @@ func PlanQ(s Shape, f cpu.Features) ([]*QAlgorithm, error) {
 			}
 		}
 	}
+	at := slices.IndexFunc(l, func(a *QAlgorithm) bool { return a.ISA <= cpu.AVX2 })
+	if first {
+		at++ // windows of few channels fill words badly
+	}
+	l = slices.Insert(l, at, wordPlans(s, f)...)
 	tiled := 0
 	for tiled < len(l) && l[tiled].ISA == cpu.AMXInt8 {
 		tiled++
@@ -238,7 +243,8 @@ func (d *qdirect) wordsLen() int { return d.wLen }
 // flips tells that the kernel subtracts 128 from the inputs.
 func (d *qdirect) flips() bool { return d.main.flip }
 
-// packWeights writes [group][word][nb*16 outputs][4 channels] s8, or for widened weights [group][word][even, odd][16 outputs][2 channels] s16.
+// packWeights writes [group][word][nb*16 outputs][4 channels] s8, for widened weights [group][word][even, odd][16 outputs][2 channels] s16, in pairs
+// [group][16 channels][half][output][8 channels] s8.
 func (d *qdirect) packWeights(dst []float32, w []int8) {
 	s := d.real
 	taps := s.KH * s.KW
@@ -262,9 +268,13 @@ func (d *qdirect) packWeights(dst []float32, w []int8) {
 							continue
 						}
 						v := w[(m*cg+c%cg)*taps+tap]
-						if d.main.wide == 2 {
+						switch {
+						case d.main.pairs:
+							step := at - u%4*p.nb*blk
+							b8[4*step+u%4/2*8*p.nb*blk+j*8+u%2*4+q] = v
+						case d.main.wide == 2:
 							b16[2*at+q%2*2*blk+2*j+q/2] = int16(v)
-						} else {
+						default:
 							b8[4*(at+j)+q] = v
 						}
 					}

@@ -193,7 +193,7 @@ func archQ(s Shape, f cpu.Features) []*QAlgorithm {
 	return append(l, &QAlgorithm{Name: "qu8s8_conv_4x16", ISA: cpu.NEON, In: cpu.Need{Block: qBlk}, impl: newNeonConv(s, false)})
 }
 
-// qFamilies are the 8-bit tile shapes. SDOT takes any weights; plain NEON needs its slower kernels where a weight is -128.
+// qFamilies are the 8-bit tile shapes. SMMLA and SDOT take any weights; plain NEON needs its slower kernels where a weight is -128.
 func qFamilies(f cpu.Features) []map[int]*rows {
 	family := func(isa cpu.ISA, maxMR int, four, one map[int][8]func(*kargs), fourAny, oneAny map[int][8]func(*kargs)) map[int]*rows {
 		m := map[int]*rows{}
@@ -209,6 +209,18 @@ func qFamilies(f cpu.Features) []map[int]*rows {
 		return m
 	}
 	var l []map[int]*rows
+	if f.Has(cpu.NEONI8MM) { // whole steps of 16 inputs; the rest is for SDOT
+		m := map[int]*rows{}
+		for nb, k := range map[int][8]func(*kargs){1: m1unit4(), 2: m2unit4(), 4: m4unit4()} {
+			r := &rows{isa: cpu.NEONI8MM, nb: nb, maxMR: 4, flip: true, pairs: true, s1: make([]kern, 5)}
+			for i := 1; i <= 4; i++ {
+				r.s1[i] = neonQKern(k[i], k[i], i, nb, 2)
+			}
+			r.s2 = r.s1
+			m[nb] = r
+		}
+		l = append(l, m)
+	}
 	if f.Has(cpu.NEONDot) {
 		four := map[int][8]func(*kargs){1: d1unit4(), 2: d2unit4(), 4: d4unit4()}
 		one := map[int][8]func(*kargs){1: d1unit1(), 2: d2unit1(), 4: d4unit1()}

@@ -3,6 +3,7 @@ package conv
 import (
 	"math"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"unsafe"
@@ -40,11 +41,35 @@ func TestPlanPicksNEON(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "__neon"
-	if f.DotProd {
+	switch {
+	case f.I8MM:
+		want = "qu8s8_conv_4x16__neoni8mm"
+	case f.DotProd:
 		want = "qu8s8_conv_5x16__neondot"
 	}
 	if !strings.HasSuffix(q[0].Name, want) {
 		t.Errorf("8 bit: %s, want %s", q[0].Name, want)
+	}
+}
+
+// TestAbsentInstructions executes what FETTLE_TEST_EXECUTE names, whether the processor has it or not: scripts/test-arm64.sh sees that an
+// emulated Cortex-A72 stops the program there, so that its other tests prove that kernels for absent instructions are never called.
+func TestAbsentInstructions(t *testing.T) {
+	f := cpu.Detect()
+	for _, c := range []struct {
+		name string
+		has  bool
+		run  func(*kargs)
+	}{{"dotprod", f.DotProd, d1x4u4}, {"i8mm", f.I8MM, m1x4u4}} {
+		t.Logf("%s detected: %t", c.name, c.has)
+		if os.Getenv("FETTLE_TEST_EXECUTE") == c.name {
+			b := make([]byte, 256)
+			p := unsafe.Pointer(&b[0])
+			c.run(&kargs{a: p, b: p, c: p, bias: p, scale: p, groups: &group{steps: 1}, nk: 1, tiles: &tile{}, nt: 1})
+			if !c.has {
+				t.Errorf("%s was executed and not detected", c.name)
+			}
+		}
 	}
 }
 

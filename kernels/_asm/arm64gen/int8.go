@@ -13,6 +13,8 @@ import (
 // pixel and block, folded by ADDP at the end. Two products fit in 16 bits unless both weights and inputs are -128: weights with -128
 // take the kernels of the suffix w, which widen each word. 8 multiplies for 64 products, as with 16 channels along the vector.
 // SDOT: the weights times a lane of the pixel.
+//
+// SMMLA: two pixels by two outputs, 8 inputs along each half of a vector; the weights are [8 inputs][pair of outputs][output][8], 16 inputs a step.
 const rScale, rRS, rWords X = 24, 25, 26
 
 func int8Kernels(g *gen) {
@@ -20,9 +22,12 @@ func int8Kernels(g *gen) {
 		name string
 		maxM int
 		nbs  []int
-	}{{"q", 4, []int{1, 2}}, {"w", 4, []int{1, 2}}, {"d", 5, []int{1, 2, 4}}} {
+	}{{"q", 4, []int{1, 2}}, {"w", 4, []int{1, 2}}, {"d", 5, []int{1, 2, 4}}, {"m", 4, []int{1, 2, 4}}} {
 		for _, nb := range k.nbs {
 			for _, unit := range []int{4, 1} {
+				if k.name == "m" && unit == 1 {
+					continue // the kernels of SDOT do these
+				}
 				name := func(m int) string { return fmt.Sprintf("%s%dx%du%d", k.name, m, 4*nb, unit) }
 				for m := 1; m <= k.maxM; m++ {
 					g.qconv(k.name, name(m), m, nb, unit)
@@ -39,7 +44,7 @@ func int8Kernels(g *gen) {
 }
 
 func (g *gen) qconv(kind, name string, m, nb, unit int) {
-	how := map[string]string{"q": "SMULL, SMLAL, SADALP", "w": "SMULL, SADALP: any weights", "d": "SDOT"}[kind]
+	how := map[string]string{"q": "SMULL, SMLAL, SADALP", "w": "SMULL, SADALP: any weights", "d": "SDOT", "m": "SMMLA"}[kind]
 	g.kernel(name, "kargs", fmt.Sprintf("sums %d pixels by %d channels a tile in 8 bit; steps of %d words; %s.", m, 4*nb, unit, how))
 	for _, l := range []struct {
 		off int
@@ -51,8 +56,11 @@ func (g *gen) qconv(kind, name string, m, nb, unit int) {
 	g.G("ADD $100, R0, %v", rHi)
 	g.G("ADD $128, R0, %v", rRS)
 	sums := m * nb
-	if kind != "d" {
+	switch kind {
+	case "q", "w":
 		sums *= 2
+	case "m":
+		sums = roundUp(m, 2) * nb
 	}
 	tile, group, step := g.NewLabel("tile"), g.NewLabel("group"), g.NewLabel("step")
 	g.Label(tile)
@@ -76,6 +84,9 @@ func (g *gen) qconv(kind, name string, m, nb, unit int) {
 	}
 	if kind == "d" {
 		words = g.dotWords
+	}
+	if kind == "m" {
+		words = g.matrixWords
 	}
 	if unit == 4 {
 		g.Label(step)
@@ -101,9 +112,24 @@ func (g *gen) qconv(kind, name string, m, nb, unit int) {
 	}
 	g.G("SUBS $1, %v, %v", rK, rK)
 	g.G("BNE %s", group)
-	if kind != "d" { // sums of block j of pixel p lie in 2*(j*m+p) and the next: fold into j*m+p
+	switch kind {
+	case "q", "w": // sums of block j of pixel p lie in 2*(j*m+p) and the next: fold into j*m+p
 		for i := range m * nb {
 			g.ADDP(V[i].S4, V[2*i].S4, V[2*i+1].S4)
+		}
+	case "m": // the pairs of outputs of block j of pixels p, p+1 lie in j*m2+p and the next: part the pixels, without gaps
+		m2 := roundUp(m, 2)
+		for j := range nb {
+			for p := 0; p < m2; p += 2 {
+				a, b := V[j*m2+p], V[j*m2+p+1]
+				if p+1 < m {
+					g.ZIP2(V[28].D2, a.D2, b.D2)
+				}
+				g.ZIP1(V[j*m+p].D2, a.D2, b.D2)
+				if p+1 < m {
+					g.MOV(V[j*m+p+1], V[28])
+				}
+			}
 		}
 	}
 	g.requant(m, nb)
@@ -137,6 +163,37 @@ func (g *gen) dotWords(m, nb, n int) {
 		}
 	}
 }
+
+// matrixWords takes 16 inputs of each pixel by SMMLA: pixels V16-V19, zipped by pairs into V20-V23 (low half, high half), weights V24-V27.
+func (g *gen) matrixWords(m, nb, _ int) {
+	m2 := roundUp(m, 2)
+	g.G("MOVD %v, %v", rP, rP2)
+	for p := range m {
+		g.LD1P(vr(16+p, 1), rP2, rPS)
+	}
+	g.G("ADD $16, %v, %v", rP, rP)
+	for p := range m {
+		g.EOR(V[16+p].B16, V[16+p].B16, V[31].B16)
+	}
+	for p := 0; p < m; p += 2 {
+		a, b := V[16+p], V[16+min(p+1, m-1)] // an odd one meets itself
+		g.ZIP1(V[20+p].D2, a.D2, b.D2)
+		g.ZIP2(V[21+p].D2, a.D2, b.D2)
+	}
+	for half := range 2 {
+		for o := 0; o < 2*nb; o += 4 { // pairs of outputs
+			n := min(4, 2*nb-o)
+			g.LD1P(vr(24, n), rWp, XZR)
+			for i := range n {
+				for p := 0; p < m; p += 2 {
+					g.SMMLA(V[(o+i)/2*m2+p+(o+i)%2].S4, V[20+p+half].B16, V[24+i].B16)
+				}
+			}
+		}
+	}
+}
+
+func roundUp(n, m int) int { return (n + m - 1) / m * m }
 
 // pairWords takes words two by two: inputs V16-V23, weights V24-V27, products V28, V29.
 func (g *gen) pairWords(m, nb, n int) {
