@@ -10,14 +10,14 @@ import (
 // keptCalibrations is how many calibrations stay on disk, finished or not.
 const keptCalibrations = 32
 
-// keep holds calibrations under the home folder. A record that cannot be read or written only costs time.
+// keep holds calibrations and trainings under the home folder. A record that cannot be read or written only costs time.
 type keep struct{ dir string }
 
 func (a *App) calibrations() keep { return keep{filepath.Join(a.home, "cache", "calibration")} }
 
 // Get reads a record.
 func (k keep) Get(key string) ([]byte, bool) {
-	b, err := readSmall(filepath.Join(k.dir, filepath.Base(key)), 64<<20)
+	b, err := readSmall(filepath.Join(k.dir, filepath.Base(key)), 1<<30)
 	return b, err == nil
 }
 

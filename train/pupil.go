@@ -14,11 +14,13 @@ import (
 type Want struct {
 	Output   []float32            // of the only output
 	Features map[string][]float32 // of inner values, as [C, H, W]
+	Label    int                  // right class, where Lesson.Labels asks for it; negative: not known
 }
 
 // Lesson says how the distance of a pupil from what it should give is measured.
 type Lesson struct {
 	Temperature float64 // of the softmax of both; outputs that are no vector are compared by squares
+	Labels      float64 // share of the right classes in the loss of the outputs, 0 to 1
 	Features    float64 // weight of the squared distance of inner values, as a share of their squared size
 }
 
@@ -29,14 +31,14 @@ type Pupil struct {
 	base  *model.Model
 	tapes []*tape[float32] // one a worker; their parameters are the same memory
 	sums  [shares][][]float32
-	step  func(grads [][]float32, rate float64)
+	step  *stepper[float32]
 }
 
 // shares is how many parts a batch is cut into.
 const shares = 8
 
-// NewPupil prepares m. optimizer is adamw or sgd. fail.Unsupported names an operator that has no gradient.
-func NewPupil(m *model.Model, workers int, optimizer string, decay float64) (*Pupil, error) {
+// NewPupil prepares m. fail.Unsupported names an operator that has no gradient.
+func NewPupil(m *model.Model, workers int, how How) (*Pupil, error) {
 	p := &Pupil{base: m}
 	for range max(workers, 1) {
 		t, err := newTape[float32](m)
@@ -56,11 +58,7 @@ func NewPupil(m *model.Model, workers int, optimizer string, decay float64) (*Pu
 			p.sums[s] = append(p.sums[s], make([]float32, len(q.v.v)))
 		}
 	}
-	if optimizer == "sgd" {
-		p.step = p.tapes[0].momentum(0.9, decay)
-	} else {
-		p.step = p.tapes[0].adam(decay)
-	}
+	p.step = newStepper(p.tapes[0], how)
 	return p, nil
 }
 
@@ -114,7 +112,7 @@ func (p *Pupil) Step(ctx context.Context, items [][]float32, shape []int, l Less
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return loss, fail.New(fail.Failed, "the loss is not a number").Try("lower the learning rate")
 	}
-	p.step(total, rate)
+	p.step.step(total, rate)
 	for _, t := range p.tapes {
 		t.fast.changed()
 	}
@@ -153,6 +151,9 @@ func (p *Pupil) share(t *tape[float32], k int, items [][]float32, shape []int, w
 		part := 0.0
 		if len(y.shape) == 2 && y.shape[1] > 1 {
 			part, err = divergence(y, dy, i, wants[i].Output, l.Temperature, batch)
+			if l.Labels > 0 && err == nil {
+				part, err = withLabel(y, dy, i, wants[i].Label, part, l.Labels, batch)
+			}
 		} else {
 			part, err = squares(t, y, dy, i, wants[i].Output, 1/float64(batch))
 		}
@@ -227,6 +228,31 @@ func divergence[T float](y, dy *array[T], i int, want []float32, temperature flo
 	return temperature * temperature * sum / float64(batch), nil
 }
 
+// withLabel blends the divergence of row i with the cross-entropy of its label; a row without one keeps the divergence.
+func withLabel[T float](y, dy *array[T], i, label int, part, share float64, batch int) (float64, error) {
+	classes := y.shape[1]
+	if label >= classes {
+		return 0, fail.New(fail.Invalid, "label %d, the outputs are %d classes", label, classes)
+	}
+	if label < 0 {
+		return part, nil
+	}
+	got := make([]float64, classes)
+	for c := range classes {
+		got[c] = float64(y.v[i*classes+c])
+	}
+	logSoftmax(got)
+	for c := range classes {
+		p := math.Exp(got[c])
+		if c == label {
+			p--
+		}
+		at := i*classes + c
+		dy.v[at] = T((1-share)*float64(dy.v[at]) + share*p/float64(batch))
+	}
+	return (1-share)*part - share*got[label]/float64(batch), nil
+}
+
 func logSoftmax(v []float64) {
 	top, sum := math.Inf(-1), 0.0
 	for _, x := range v {
@@ -237,63 +263,5 @@ func logSoftmax(v []float64) {
 	}
 	for i := range v {
 		v[i] -= top + math.Log(sum)
-	}
-}
-
-// Model is the model with the weights as they are now.
-func (p *Pupil) Model() (*model.Model, error) { return p.tapes[0].model(p.base) }
-
-// momentum is SGD: v = m*v + g + d*w; w -= rate*v (Sutskever et al. 2013).
-func (t *tape[T]) momentum(m, decay float64) func([][]T, float64) {
-	vel := make([][]T, len(t.params))
-	return func(grads [][]T, rate float64) {
-		for i, p := range t.params {
-			if !p.learn {
-				continue
-			}
-			if vel[i] == nil {
-				vel[i] = make([]T, len(p.v.v))
-			}
-			d := T(0)
-			if isMatrix(p.v.shape) {
-				d = T(decay)
-			}
-			for k, g := range grads[i] {
-				vel[i][k] = T(m)*vel[i][k] + g + d*p.v.v[k]
-				p.v.v[k] -= T(rate) * vel[i][k]
-			}
-		}
-	}
-}
-
-// adam is AdamW with the usual constants: the decay acts on the weights themselves.
-//
-// Source: Kingma and Ba 2015, arXiv:1412.6980; Loshchilov and Hutter 2019, arXiv:1711.05101.
-func (t *tape[T]) adam(decay float64) func([][]T, float64) {
-	const b1, b2, eps = 0.9, 0.999, 1e-8
-	first, second := make([][]float64, len(t.params)), make([][]float64, len(t.params))
-	n := 0
-	return func(grads [][]T, rate float64) {
-		n++
-		c1, c2 := 1-math.Pow(b1, float64(n)), 1-math.Pow(b2, float64(n))
-		for i, p := range t.params {
-			if !p.learn {
-				continue
-			}
-			if first[i] == nil {
-				first[i], second[i] = make([]float64, len(p.v.v)), make([]float64, len(p.v.v))
-			}
-			d := 0.0
-			if isMatrix(p.v.shape) {
-				d = decay
-			}
-			for k, gk := range grads[i] {
-				g := float64(gk)
-				first[i][k] = b1*first[i][k] + (1-b1)*g
-				second[i][k] = b2*second[i][k] + (1-b2)*g*g
-				w := float64(p.v.v[k])
-				p.v.v[k] = T(w - rate*(first[i][k]/c1/(math.Sqrt(second[i][k]/c2)+eps)+d*w))
-			}
-		}
 	}
 }

@@ -75,7 +75,7 @@ func pictures(n, size int) [][]float32 {
 func BenchmarkPupil(b *testing.B) {
 	for _, workers := range []int{1, 2} {
 		b.Run(fmt.Sprintf("resnet20/32x32/workers=%d", workers), func(b *testing.B) {
-			p, err := NewPupil(resnet(b, 3, 16, 32), workers, "adamw", 0)
+			p, err := NewPupil(resnet(b, 3, 16, 32), workers, How{})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -251,7 +251,7 @@ func TestPupilLearnsAndRepeats(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := func(workers int, optimizer string, rate float64) (first, last float64, hash string) {
-		p, err := NewPupil(worse, workers, optimizer, 0)
+		p, err := NewPupil(worse, workers, How{Optimizer: optimizer})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,13 +30,20 @@ type Options struct {
 	Minutes     float64 `opt:"minutes" min:"0.01" max:"10000" step:"0.5" unit:"min" help:"time after which it stops at the latest"`
 	Epochs      int     `opt:"epochs" min:"1" max:"10000" help:"passes over the data, where the time allows"`
 	Temperature float64 `opt:"temperature" min:"0.5" max:"50" help:"softens the answers of both models, so that small ones count too" paper:"Hinton et al. 2015, arXiv:1503.02531"`
+	Labels      float64 `opt:"labels" min:"0" max:"1" help:"share of the right classes in the loss, where data lie in folders, one a class; 0: none are needed"`
 	Features    float64 `opt:"features" min:"0" max:"100" help:"weight of the values between stages beside the answers; 0: the answers alone" paper:"Romero et al. 2015, arXiv:1412.6550"`
 	Optimizer   string  `opt:"optimizer" enum:"adamw sgd" help:"how steps follow from gradients"`
 	Rate        float64 `opt:"rate" min:"0.0000001" max:"10" help:"learning rate at the start; it falls to zero along a cosine. SGD wants about ten times that of AdamW"`
 	Decay       float64 `opt:"decay" min:"0" max:"1" help:"pull of weights towards zero"`
+	Clip        float64 `opt:"clip" min:"0" max:"1000000" help:"largest norm of a gradient, longer ones are shortened; 0: no bound" paper:"Pascanu et al. 2013, arXiv:1211.5063"`
+	Average     float64 `opt:"average" min:"0" max:"0.99999" help:"the weights that count are a running average, of which a step keeps this share; 0: the weights themselves"`
 	Batch       int     `opt:"batch" min:"1" max:"4096" help:"items a step"`
 	Augment     string  `opt:"augment" enum:"flip-shift shift none" help:"pictures are mirrored and moved by an eighth at random: the teacher answers for each anew"`
 	Seed        int     `opt:"seed" min:"0" max:"1000000000" help:"order of the data, beside the seed of the recipe"`
+}
+
+func (o Options) how() train.How {
+	return train.How{Optimizer: o.Optimizer, Decay: o.Decay, Clip: o.Clip, Average: o.Average}
 }
 
 // New makes the pass with its defaults.
@@ -66,7 +73,7 @@ func (p *pass) Check(_ *optimizer.Env, m *model.Model) ([]optimizer.Finding, err
 	}
 	f := finding(m)
 	f.Outcome = optimizer.Applied
-	if _, err := train.NewPupil(twin, 1, p.o.Optimizer, p.o.Decay); err != nil {
+	if _, err := train.NewPupil(twin, 1, p.o.how()); err != nil {
 		f.Outcome, f.Reason = optimizer.Refused, fail.From(err).Error()
 	}
 	return []optimizer.Finding{f}, nil

@@ -9,36 +9,36 @@ import (
 	"fettle/model"
 )
 
-// distance is how far outputs are from those of the original on held-out items.
-type distance struct {
-	classes bool
-	kl      float64 // mean KL(original || model) of outputs that are one number a class
-	same    float64 // share of items with the same answer
-	noise   float64 // squared difference as a share of the squared outputs
+// result is how far outputs are from those of the original on held-out items.
+type result struct {
+	Classes bool
+	KL      float64 // mean KL(original || model) of outputs that are one number a class
+	Same    float64 // share of items with the same answer
+	Noise   float64 // squared difference as a share of the squared outputs
 }
 
-func (d distance) better(e distance) bool {
-	if d.classes {
-		return d.kl < e.kl
+func (d result) better(e result) bool {
+	if d.Classes {
+		return d.KL < e.KL
 	}
-	return d.noise < e.noise
+	return d.Noise < e.Noise
 }
 
-func (d distance) String() string {
-	if d.classes {
-		return fmt.Sprintf("KL %.3g, %.1f %% the same answer", d.kl, 100*d.same)
+func (d result) String() string {
+	if d.Classes {
+		return fmt.Sprintf("KL %.3g, %.1f %% the same answer", d.KL, 100*d.Same)
 	}
-	return fmt.Sprintf("%.3g of the squared size of the outputs", d.noise)
+	return fmt.Sprintf("%.3g of the squared size of the outputs", d.Noise)
 }
 
 // judge runs m on the held-out items.
-func (c *course) judge(ctx context.Context, m *model.Model) (distance, error) {
+func (c *course) judge(ctx context.Context, m *model.Model) (result, error) {
 	s, err := c.env.Open(ctx, m)
 	if err != nil {
-		return distance{}, err
+		return result{}, err
 	}
 	defer s.Close()
-	d := distance{}
+	d := result{}
 	signal, noise := 0.0, 0.0
 	for i, x := range c.held {
 		out, err := s.Run(ctx, map[string]*model.Tensor{c.input: model.Float32s(x, append([]int{1}, c.shape...)...)})
@@ -49,20 +49,20 @@ func (c *course) judge(ctx context.Context, m *model.Model) (distance, error) {
 		if len(got) != len(want) {
 			return d, fail.New(fail.Invalid, "%d numbers, the original gives %d", len(got), len(want))
 		}
-		d.classes = len(want) > 1 && len(out[0].Shape) == 2
+		d.Classes = len(want) > 1 && len(out[0].Shape) == 2
 		for k, v := range want {
 			e := float64(v) - float64(got[k])
 			signal, noise = signal+float64(v)*float64(v), noise+e*e
 		}
 		kl, same := compare(want, got)
-		d.kl += kl / float64(len(c.held))
+		d.KL += kl / float64(len(c.held))
 		if same {
-			d.same += 1 / float64(len(c.held))
+			d.Same += 1 / float64(len(c.held))
 		}
 	}
-	d.noise = noise / math.Max(signal, 1e-30)
-	if math.IsNaN(d.noise) || math.IsNaN(d.kl) {
-		d.noise, d.kl = math.Inf(1), math.Inf(1)
+	d.Noise = noise / math.Max(signal, 1e-30)
+	if math.IsNaN(d.Noise) || math.IsNaN(d.KL) {
+		d.Noise, d.KL = math.Inf(1), math.Inf(1)
 	}
 	return d, nil
 }

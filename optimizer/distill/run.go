@@ -1,0 +1,234 @@
+package distill
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/gob"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"fettle/internal/fail"
+	"fettle/model"
+	"fettle/train"
+)
+
+// progress is how far a course is: with it and the data a course that was killed goes on to the same bits.
+type progress struct {
+	Pupil  []byte
+	Random []byte
+	Order  []int
+	Epoch  int
+	At     int // of Order, in the pass that is under way
+	Step   int
+	Seen   int
+	Sum    float64 // of losses of the pass that is under way
+	First  float64 // mean loss of the first pass, and of the last
+	Last   float64
+	Before result
+	Best   result
+	BestAt int    // step; 0: the model as it was
+	Finest []byte // the best one
+	Spent  time.Duration
+	Trains time.Duration // of it, in steps
+
+	began time.Time
+	rng   *rand.PCG
+}
+
+// keepEvery is how often a course writes how far it is.
+const keepEvery = 15 * time.Second
+
+// run trains until the passes are done or the time is over, and gives the best weights seen, or the model as it was.
+func (c *course) run(ctx context.Context) (*model.Model, string, error) {
+	p, err := c.begin(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	total := c.perEpoch() * c.o.Epochs
+	limit := time.Duration(c.o.Minutes * float64(time.Minute))
+	for kept := time.Now(); p.Step < total && p.spent() < limit; {
+		if p.At == 0 {
+			rand.New(p.rng).Shuffle(len(p.Order), func(i, j int) { p.Order[i], p.Order[j] = p.Order[j], p.Order[i] })
+		}
+		past := float64(p.Step) / float64(total)
+		if t := float64(p.spent()) / float64(limit); t > float64(p.Step+1)/float64(total) { // else the clock has no say, and the same bits come out
+			past = t
+		}
+		err := c.step(ctx, p, past)
+		if fail.Is(err, fail.Failed) {
+			c.drop()
+			m, berr := c.best(p)
+			return m, fmt.Sprintf("the loss was no number after %d steps: stopped; %s", p.Step, c.say(p)), berr
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		if p.At >= len(p.Order) || p.Step >= total || p.spent() >= limit {
+			if err := c.endOfPass(ctx, p); err != nil {
+				return nil, "", err
+			}
+		}
+		if c.env.Keep != nil && time.Since(kept) >= c.keepEvery {
+			if err := c.keep(p); err != nil {
+				return nil, "", err
+			}
+			kept = time.Now()
+		}
+	}
+	c.drop()
+	m, err := c.best(p)
+	return m, fmt.Sprintf("%s; loss %.3g in the first pass, %.3g in the last of %d; %d items seen, %.0f a second", c.say(p), p.First, p.Last, p.Epoch, p.Seen,
+		float64(p.Seen)/max(p.Trains.Seconds(), 1e-9)), err
+}
+
+func (c *course) perEpoch() int { return (len(c.items) + c.o.Batch - 1) / c.o.Batch }
+
+// step takes one step on the next batch.
+func (c *course) step(ctx context.Context, p *progress, past float64) error {
+	part := p.Order[p.At:min(len(p.Order), p.At+c.o.Batch)]
+	rng := rand.New(p.rng)
+	batch := make([][]float32, len(part))
+	for i, k := range part {
+		batch[i] = c.augment(rng, c.items[k])
+	}
+	start := time.Now()
+	loss, err := c.pupil.Step(ctx, batch, c.shape, train.Lesson{Temperature: c.o.Temperature, Features: c.o.Features, Labels: c.o.Labels}, c.rate(p.Step, past),
+		func(ctx context.Context, worker, i int) (train.Want, error) {
+			w, err := c.ask(ctx, worker, batch[i])
+			w.Label = c.labels[part[i]]
+			return w, err
+		})
+	if err != nil {
+		return err
+	}
+	p.Trains += time.Since(start)
+	p.Sum, p.Seen, p.Step, p.At = p.Sum+loss*float64(len(part)), p.Seen+len(part), p.Step+1, p.At+len(part)
+	c.env.Progress.Report(int64(past*1000), 1000, fmt.Sprintf("distilling, pass %d, loss %.3g", p.Epoch+1, loss))
+	return nil
+}
+
+// endOfPass judges the pupil and keeps it where it is the best so far.
+func (c *course) endOfPass(ctx context.Context, p *progress) error {
+	p.Last = p.Sum / float64(p.At)
+	if p.Epoch == 0 {
+		p.First = p.Last
+	}
+	p.Epoch, p.At, p.Sum = p.Epoch+1, 0, 0
+	now, err := c.model()
+	if err != nil {
+		return err
+	}
+	d, err := c.judge(ctx, now)
+	if err != nil {
+		return err
+	}
+	if d.better(p.Best) {
+		p.Best, p.BestAt = d, p.Step
+		p.Finest, err = c.pupil.State()
+	}
+	return err
+}
+
+// best is the model with the best weights seen.
+func (c *course) best(p *progress) (*model.Model, error) {
+	if p.BestAt == 0 {
+		return c.m, nil
+	}
+	if err := c.pupil.Restore(p.Finest); err != nil {
+		return nil, err
+	}
+	return c.model()
+}
+
+// begin is a new course, or one that was stopped.
+func (c *course) begin(ctx context.Context) (*progress, error) {
+	p := &progress{began: time.Now(), rng: rand.NewPCG(uint64(c.env.Seed), uint64(c.o.Seed))}
+	if c.resume(p) {
+		return p, nil
+	}
+	p.Order = rand.New(p.rng).Perm(len(c.items))
+	d, err := c.judge(ctx, c.m)
+	p.Before, p.Best = d, d
+	return p, err
+}
+
+// key names everything that decides a course.
+func (c *course) key() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "distill 1 %s %s %s %d %+v", c.env.Base.Hash(), c.m.Hash(), c.env.Data.Hash(), c.env.Seed, c.o)
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+func (c *course) keep(p *progress) (err error) {
+	if p.Pupil, err = c.pupil.State(); err != nil {
+		return err
+	}
+	if p.Random, err = p.rng.MarshalBinary(); err != nil {
+		return fail.New(fail.Internal, "%v", err)
+	}
+	out := *p
+	out.Spent = p.spent()
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(out); err != nil {
+		return fail.New(fail.Internal, "%v", err)
+	}
+	return c.env.Keep.Put(c.key(), b.Bytes())
+}
+
+// resume takes what was kept of the same course; what cannot be read is as if it were not there.
+func (c *course) resume(p *progress) bool {
+	if c.env.Keep == nil {
+		return false
+	}
+	b, _ := c.env.Keep.Get(c.key())
+	var old progress
+	if len(b) == 0 || gob.NewDecoder(bytes.NewReader(b)).Decode(&old) != nil || len(old.Order) != len(c.items) {
+		return false
+	}
+	old.began, old.rng = p.began, &rand.PCG{}
+	if old.rng.UnmarshalBinary(old.Random) != nil || c.pupil.Restore(old.Pupil) != nil {
+		return false
+	}
+	*p = old
+	c.resumed = p.Step
+	return true
+}
+
+// drop forgets the state of a course that is over.
+func (c *course) drop() {
+	if c.env.Keep != nil {
+		_ = c.env.Keep.Put(c.key(), nil) // a state that stays would only be found by the same course again
+	}
+}
+
+// spent is the time that the course has taken, earlier parts of it too.
+func (p *progress) spent() time.Duration { return p.Spent + time.Since(p.began) }
+
+func (c *course) say(p *progress) string {
+	s := ""
+	if c.resumed > 0 {
+		s = fmt.Sprintf("went on after step %d; ", c.resumed)
+	}
+	if p.BestAt == 0 {
+		return s + fmt.Sprintf("on %d held-out items nothing came closer to the original than before (%s): reverted", len(c.held), p.Before)
+	}
+	return s + fmt.Sprintf("distance to the original on %d held-out items: %s before, %s after step %d", len(c.held), p.Before, p.Best, p.BestAt)
+}
+
+// rate falls along a cosine, after a few steps in which it rises.
+func (c *course) rate(step int, past float64) float64 {
+	const rise = 20
+	return c.o.Rate * 0.5 * (1 + math.Cos(math.Pi*past)) * math.Min(1, float64(step+1)/rise)
+}
+
+// model is the pupil in the form of the model before.
+func (c *course) model() (*model.Model, error) {
+	twin, err := c.pupil.Model()
+	if err != nil {
+		return nil, err
+	}
+	return unfold(c.m, twin, c.pairs)
+}
