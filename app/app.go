@@ -15,6 +15,7 @@ import (
 	"fettle/internal/fail"
 	"fettle/model"
 	"fettle/model/onnx"
+	"fettle/model/tflite"
 	"fettle/optimizer"
 	"fettle/runtimes"
 	"fettle/runtimes/native"
@@ -96,11 +97,13 @@ func (a *App) ensureHome() error {
 	return nil
 }
 
-// Load opens a model by its content: ONNX, plain or packed.
+// Load opens a model by its content: ONNX, plain or packed, or TensorFlow Lite.
 func (a *App) Load(ctx context.Context, path string) (*model.Model, error) {
 	read := func() (*model.Model, error) { return onnx.ReadFile(ctx, path, onnx.DefaultBudget()) }
 	if isPacked(path) {
 		read = func() (*model.Model, error) { return loadPacked(ctx, path) }
+	} else if isTFLite(path) {
+		read = func() (*model.Model, error) { return tflite.ReadFile(ctx, path, tflite.DefaultBudget()) }
 	}
 	m, err := read()
 	if err != nil {
@@ -109,11 +112,17 @@ func (a *App) Load(ctx context.Context, path string) (*model.Model, error) {
 	return m, nil
 }
 
-// Save writes a model; an unmodified one comes out byte for byte as it was read. A name that ends in .packed makes a packed file.
+// Save writes a model; an unmodified one comes out byte for byte as it was read. A name that ends in .packed makes a packed file, .tflite
+// one of TensorFlow Lite.
 func (a *App) Save(path string, m *model.Model) error {
 	write := onnx.WriteFile
 	if wantsPacked(path) {
 		write = savePacked
+	} else if wantsTFLite(path) {
+		write = func(path string, m *model.Model) error {
+			_, err := saveTFLite(context.Background(), path, m)
+			return err
+		}
 	}
 	if err := write(path, m); err != nil {
 		return fail.In(err, "save "+filepath.Base(path), fail.Where{File: path})

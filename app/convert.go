@@ -26,11 +26,6 @@ type ConvertRequest struct {
 
 // Convert writes a model in another form.
 func (a *App) Convert(ctx context.Context, q ConvertRequest) (*Inspection, error) {
-	for _, f := range []string{q.In, q.Out} {
-		if ext := strings.ToLower(filepath.Ext(f)); ext == ".tflite" {
-			return nil, fail.New(fail.Unsupported, "TensorFlow Lite files are neither read nor written yet").At(fail.Where{File: f}).Try("use ONNX")
-		}
-	}
 	m, err := a.Load(ctx, q.In)
 	if err != nil {
 		return nil, err
@@ -72,6 +67,12 @@ func (a *App) Convert(ctx context.Context, q ConvertRequest) (*Inspection, error
 	in, err := Describe(m)
 	if err != nil {
 		return nil, fail.In(err, "check the converted model", fail.Where{})
+	}
+	if wantsTFLite(q.Out) {
+		if in.Notes, err = saveTFLite(ctx, q.Out, m); err != nil {
+			return nil, fail.In(err, "save "+filepath.Base(q.Out), fail.Where{File: q.Out})
+		}
+		return in, nil
 	}
 	return in, a.Save(q.Out, m)
 }

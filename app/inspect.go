@@ -27,6 +27,7 @@ type Inspection struct {
 	WeightBytes int64            `json:"weight_bytes"`
 	FileBytes   int64            `json:"file_bytes"`
 	Unsupported []string         `json:"unsupported,omitempty"`
+	Notes       []string         `json:"notes,omitempty"` // what a conversion to another format changed
 	Layers      []LayerInfo      `json:"layers"`
 }
 

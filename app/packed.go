@@ -22,17 +22,23 @@ const mostPacked = 4 << 30
 
 // isPacked reports whether the file at path begins as a packed model.
 func isPacked(path string) bool {
+	head, ok := headOf(path, len(packed.Magic))
+	return ok && packed.Is(head)
+}
+
+// headOf is the first n bytes of a regular file.
+func headOf(path string, n int) ([]byte, bool) {
 	if i, err := os.Stat(path); err != nil || !i.Mode().IsRegular() {
-		return false // to open a pipe would wait for a writer; the reader of models says what it is
+		return nil, false // to open a pipe would wait for a writer; the reader of models says what it is
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return false
+		return nil, false
 	}
 	defer f.Close()
-	head := make([]byte, len(packed.Magic))
+	head := make([]byte, n)
 	_, err = io.ReadFull(f, head)
-	return err == nil && packed.Is(head)
+	return head, err == nil
 }
 
 // loadPacked unpacks a model.

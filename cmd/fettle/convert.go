@@ -38,6 +38,9 @@ func (c convertCmd) Run(e *env) error {
 		return err
 	}
 	return e.print(c.JSON, in, func(w io.Writer) {
+		for _, n := range in.Notes {
+			fmt.Fprintln(w, "note: "+n)
+		}
 		fmt.Fprintf(w, "wrote %s: %d nodes, opset %d, %s of weights\n", c.Out, in.Nodes, in.Opsets[""], size(in.WeightBytes))
 	})
 }
