@@ -174,9 +174,9 @@ func (a *authSet) explain(err error, t Target) error {
 		return fail.New(fail.Denied, "the board refused the login of %s (tried: %s%s)", t.User, strings.Join(a.tried, ", "), list("; skipped: ", a.skipped)).
 			Try("check the user name, put the public key into the board's ~/.ssh/authorized_keys, or give a password")
 	} else if strings.Contains(s, "no common algorithm") {
-		return fail.New(fail.Unsupported, "%v", err).Try("update the board's SSH server: it offers only algorithms that are not safe any more, or no host key of a known kind")
+		return fail.New(fail.Unsupported, "%s", printable(err)).Try("update the board's SSH server: it offers only algorithms that are not safe any more, or no host key of a known kind")
 	}
-	return fail.New(fail.Unreachable, "the SSH handshake failed: %v", err).Try("check that this is the board's SSH port")
+	return fail.New(fail.Unreachable, "the SSH handshake failed: %s", printable(err)).Try("check that this is the board's SSH port")
 }
 
 func list(before string, s []string) string {

@@ -33,21 +33,23 @@ func (c *Client) Run(ctx context.Context, stdin io.Reader, argv ...string) (Resu
 	if err != nil {
 		return Result{}, err
 	}
-	late := watch(c.opt.Step, least, c.raw.sent, func() {
+	late := watch(c.opt.Step, least, c.raw.uphill, func() {
 		c.kill(fail.New(fail.Unreachable, "the board did not answer within %v", c.opt.Step).Try("see whether it is overloaded, then try again"))
 	})
 	defer late.stop()
 	stop := context.AfterFunc(ctx, func() { c.kill(fail.From(ctx.Err())) })
 	defer stop()
-	s, err := c.ssh.NewSession()
-	if err != nil {
-		return Result{}, c.reason(err)
-	}
-	defer s.Close()
 	var stdout, stderr limited
-	s.Stdout, s.Stderr, s.Stdin = &stdout, &stderr, stdin
-	err = s.Run(line)
-	r := Result{Stdout: stdout.b.Bytes(), Stderr: stderr.b.String()}
+	err = c.ends(func() error {
+		s, err := c.ssh.NewSession()
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		s.Stdout, s.Stderr, s.Stdin = &stdout, &stderr, stdin
+		return s.Run(line)
+	})
+	r := Result{Stdout: stdout.all(), Stderr: string(stderr.all())}
 	var exit *ssh.ExitError
 	switch {
 	case err == nil:
@@ -57,7 +59,7 @@ func (c *Client) Run(ctx context.Context, stdin io.Reader, argv ...string) (Resu
 			r.Exit = -1
 			r.Stderr += " (ended by signal " + exit.Signal() + ")"
 		}
-	case stdout.over || stderr.over:
+	case stdout.full() || stderr.full():
 		return r, fail.New(fail.TooBig, "the command said more than %d bytes", outputLimit)
 	default:
 		return r, c.reason(err)
@@ -82,6 +84,18 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
+func (l *limited) all() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.b.Bytes())
+}
+
+func (l *limited) full() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over
+}
+
 // Stream is a running command whose input and output are one connection.
 type Stream struct {
 	c      *Client
@@ -104,20 +118,25 @@ func (c *Client) Start(ctx context.Context, argv ...string) (*Stream, error) {
 	defer late.Stop()
 	stop := context.AfterFunc(ctx, func() { c.kill(fail.From(ctx.Err())) })
 	defer stop()
-	s, err := c.ssh.NewSession()
+	st := &Stream{c: c}
+	err = c.ends(func() error {
+		s, err := c.ssh.NewSession()
+		if err != nil {
+			return err
+		}
+		st.s, s.Stderr = s, &st.stderr
+		if st.in, err = s.StdinPipe(); err == nil {
+			st.out, err = s.StdoutPipe()
+		}
+		if err == nil {
+			err = s.Start(line)
+		}
+		if err != nil {
+			s.Close()
+		}
+		return err
+	})
 	if err != nil {
-		return nil, c.reason(err)
-	}
-	st := &Stream{c: c, s: s}
-	s.Stderr = &st.stderr
-	if st.in, err = s.StdinPipe(); err == nil {
-		st.out, err = s.StdoutPipe()
-	}
-	if err == nil {
-		err = s.Start(line)
-	}
-	if err != nil {
-		s.Close()
 		return nil, c.reason(err)
 	}
 	return st, nil

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"golang.org/x/crypto/ssh"
 
@@ -78,6 +79,7 @@ type Client struct {
 	raw    *counted
 	via    *Client // hop before this one, nil for none
 	group  *task.Group
+	over   chan struct{} // closed when the connection ended
 	mu     sync.Mutex
 	dead   error // why the connection ended
 }
@@ -158,7 +160,7 @@ func dialOne(ctx context.Context, t Target, o Options, via *Client) (*Client, er
 		conn.Close()
 		return nil, unreachable(ctx, step, context.DeadlineExceeded, t, o)
 	}
-	c := &Client{Target: t, opt: o, raw: conn, via: via, group: task.NewGroup(context.Background())} // Close ends it
+	c := &Client{Target: t, opt: o, raw: conn, via: via, group: task.NewGroup(context.Background()), over: make(chan struct{})} // Close ends it
 	c.ssh = ssh.NewClient(cc, refuse(c.group, chans), reqs)
 	c.group.Go("ssh keepalive", c.keepalive)
 	return c, nil
@@ -181,7 +183,7 @@ func unreachable(user, step context.Context, err error, t Target, o Options) err
 	if user.Err() != nil {
 		return fail.From(user.Err()).Doing("connect").At(where)
 	}
-	e := fail.New(fail.Unreachable, "%v", err)
+	e := fail.New(fail.Unreachable, "%s", printable(err))
 	var dns *net.DNSError
 	switch {
 	case step.Err() != nil:
@@ -202,9 +204,9 @@ func refuse(g *task.Group, in <-chan ssh.NewChannel) <-chan ssh.NewChannel {
 	g.Go("refuse channels", func(context.Context) error {
 		defer close(out)
 		for ch := range in {
-			if err := ch.Reject(ssh.Prohibited, "no channels are accepted"); err != nil {
-				return nil // the connection ended
-			}
+			// to the end of the connection, also when no answer goes out any more: a channel that nobody takes stops the whole connection, so
+			// that not even closing it would end the calls under way
+			_ = ch.Reject(ssh.Prohibited, "no channels are accepted")
 		}
 		return nil
 	})
@@ -239,6 +241,7 @@ func (c *Client) kill(err error) {
 	c.mu.Lock()
 	if c.dead == nil {
 		c.dead = err
+		close(c.over)
 	}
 	c.mu.Unlock()
 	c.raw.Close()
@@ -254,7 +257,48 @@ func (c *Client) reason(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return fail.New(fail.Unreachable, "the connection was cut").Try("connect again; what arrived is kept")
 	}
-	return fail.New(fail.Unreachable, "%v", err).Try("connect again; what arrived is kept")
+	return fail.New(fail.Unreachable, "%s", printable(err)).Try("connect again; what arrived is kept")
+}
+
+// grace is how long a call may take to notice that its connection ended.
+const grace = 500 * time.Millisecond
+
+// ends runs what waits for the board, and comes back soon after the connection ended even where x/crypto/ssh does not: a channel that is
+// opened while the connection dies is waited for without end there. What such a call holds is then lost.
+func (c *Client) ends(call func() error) error {
+	done := make(chan error, 1)
+	task.NewGroup(context.Background()).Go("ssh call", func(context.Context) error {
+		done <- call()
+		return nil
+	})
+	select {
+	case err := <-done:
+		return err
+	case <-c.over:
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(grace):
+		return net.ErrClosed
+	}
+}
+
+// printable is what a server said in an error, in one line that is fit for a terminal.
+func printable(err error) string {
+	s := strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			return ' '
+		case !unicode.IsPrint(r):
+			return -1 // control and direction characters
+		}
+		return r
+	}, err.Error())
+	if r := []rune(s); len(r) > 300 {
+		s = string(r[:300]) + "…"
+	}
+	return s
 }
 
 // Close ends the connection and its hops and waits for its goroutines.

@@ -31,7 +31,9 @@ func (c *counted) Write(p []byte) (int, error) {
 }
 
 func (c *counted) moved() int64 { return c.read.Load() + c.wrote.Load() }
-func (c *counted) sent() int64  { return c.wrote.Load() }
+
+// uphill grows with an upload. Answers to a server that asks without end do not count: they are no longer than its questions.
+func (c *counted) uphill() int64 { return c.wrote.Load() - c.read.Load() }
 
 // watchdog calls late when a step has passed in which a count grew by less than least.
 type watchdog struct {
