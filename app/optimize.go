@@ -118,7 +118,20 @@ type OptimizeOptions struct {
 	Score      string // held-out data to score each step on; "": none
 	Preprocess string // file of the preprocessing block; "": the one in the model
 	Unproven   bool   // do not compare each exact step with the one before: for predictions
+	Target     string // whose time passes predict; "": this computer, where a step asks for quantizing within a time
+	Threads    int    // on the target
+	Asks       Asks
 	Progress   task.Progress
+}
+
+// passEnv is what every pass may use.
+func (a *App) passEnv(p task.Progress) optimizer.Env {
+	return optimizer.Env{Passes: catalog.Passes(), Runner: engineRunner{a}, Progress: p, Keep: a.calibrations()}
+}
+
+// timed reports whether a recipe quantizes within a time.
+func timed(r *optimizer.Recipe) bool {
+	return slices.ContainsFunc(r.Steps, func(s optimizer.RecipeStep) bool { return s.Pass == "quantize" && s.Options["budget"] == "time" })
 }
 
 // Optimized is a recipe's outcome.
@@ -132,7 +145,7 @@ type Optimized struct {
 
 // Optimize derives a model from base by a recipe. Each exact step is compared with the step before on seeded inputs.
 func (a *App) Optimize(ctx context.Context, base *model.Model, r *optimizer.Recipe, opt OptimizeOptions) (*Optimized, error) {
-	env := optimizer.Env{Passes: catalog.Passes(), Runner: engineRunner{a}, Progress: opt.Progress, Keep: a.calibrations()}
+	env := a.passEnv(opt.Progress)
 	if !opt.Unproven {
 		env.Cache = a.cache // holds proven steps only
 	}
@@ -147,6 +160,12 @@ func (a *App) Optimize(ctx context.Context, base *model.Model, r *optimizer.Reci
 			return nil, err
 		}
 		env.Data = set
+	}
+	if opt.Target == "" && timed(r) {
+		opt.Target = LocalTarget
+	}
+	if opt.Target != "" {
+		env.Cost = &targetCost{a: a, ctx: ctx, data: env.Data, q: timesQuery{target: opt.Target, threads: opt.Threads, asks: opt.Asks, progress: opt.Progress}}
 	}
 	// A model whose inputs cannot be made at random is still optimised, without the numeric comparison.
 	if !opt.Unproven {

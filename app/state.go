@@ -93,6 +93,7 @@ type Doc struct {
 	Data      string                   // folder of calibration data, SampleCalibrate for the sample's own, "" for none
 	Scores    map[string]*score.Result // by hash of the model; a missing one was not measured
 	Goals     Goals
+	Quant     *Quant // nil: nothing was found out yet
 	Saved     string // hash that was last saved or opened
 }
 

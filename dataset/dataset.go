@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"image"
 	"io"
 	"io/fs"
 	"os"
@@ -261,6 +262,27 @@ func (s *Set) Split(k int) (rest, held *Set) {
 		return out
 	}
 	return part(func(i int) bool { return i%k != k-1 }), part(func(i int) bool { return i%k == k-1 })
+}
+
+// Picture decodes item i as it is, before any preprocessing; nil where the item is no picture.
+func (s *Set) Picture(i int) (image.Image, error) {
+	if s.whole != nil || !pictures[strings.ToLower(path.Ext(s.items[i].file))] {
+		return nil, nil
+	}
+	b, err := s.bytes(s.items[i])
+	if err != nil {
+		return nil, err
+	}
+	p, err := DecodePicture(b, s.opts.Budget.Pixels)
+	if err != nil {
+		return nil, err
+	}
+	img := image.NewNRGBA(image.Rect(0, 0, p.W, p.H))
+	for i := range p.W * p.H {
+		copy(img.Pix[4*i:], p.Pix[3*i:3*i+3])
+		img.Pix[4*i+3] = 255
+	}
+	return img, nil
 }
 
 func (s *Set) name(i int) string {

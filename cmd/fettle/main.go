@@ -29,6 +29,7 @@ type cli struct {
 	Debug       debugCmd       `cmd:"" help:"Compare a quantized model with its float model, value by value and weight by weight."`
 	Conformance conformanceCmd `cmd:"" help:"Run cases in the layout of the ONNX backend tests."`
 	Optimize    optimizeCmd    `cmd:"" help:"Apply a recipe."`
+	Quantize    quantizeCmd    `cmd:"" help:"Find the way to quantize a model: try every method, or list what each layer would lose and win."`
 	Passes      passesCmd      `cmd:"" help:"List every pass with its options."`
 	Eval        evalCmd        `cmd:"" help:"Score a model on data."`
 	Target      targetCmd      `cmd:"" help:"Boards: discover, add, list, facts, doctor, lease, noise, trust, forget."`

@@ -17,8 +17,10 @@ type optimizeCmd struct {
 	Data       string `help:"Calibration data: a folder or file; sample:calibrate for the sample's own."`
 	Score      string `help:"Held-out data to score each step on; sample:score for the sample's own."`
 	Preprocess string `help:"File with the block that says how a picture becomes a tensor."`
+	Board      string `help:"Target whose time passes predict, such as quantize with budget = \"time\"; local for this computer."`
 	Report     string `help:"Write the report as JSON."`
 	JSON       bool   `name:"json" help:"Print the report as JSON."`
+	login
 }
 
 // Help gives an example that works.
@@ -43,7 +45,7 @@ func (c optimizeCmd) Run(e *env) error {
 	for _, a := range e.app.Advice(&r) {
 		e.note("%s", a)
 	}
-	o, err := e.app.Optimize(e.ctx, m, &r, app.OptimizeOptions{Data: c.Data, Score: c.Score, Preprocess: c.Preprocess, Progress: e.progress})
+	o, err := e.app.Optimize(e.ctx, m, &r, app.OptimizeOptions{Data: c.Data, Score: c.Score, Preprocess: c.Preprocess, Target: c.Board, Asks: c.asks(e, ""), Progress: e.progress})
 	if err != nil {
 		return err
 	}
