@@ -16,6 +16,7 @@ import (
 type steps struct {
 	param  func(i int) int
 	lo, hi float64
+	single bool // one scale for all
 	zero   *model.Tensor
 }
 
@@ -47,7 +48,8 @@ func (t *tape[T]) stepsOf(n *model.Node, x, scale *array[T]) (steps, error) {
 	if n.Int("block_size", 0) != 0 {
 		return s, fail.New(fail.Unsupported, "training knows no scales for blocks")
 	}
-	if len(scale.v) > 1 {
+	s.single = len(scale.v) == 1
+	if !s.single {
 		axis := (int(n.Int("axis", 1)) + len(x.shape)) % len(x.shape)
 		if x.shape[axis] != len(scale.v) {
 			return s, fail.New(fail.Invalid, "%d scales for dimension %d of %v", len(scale.v), axis, x.shape)
@@ -76,6 +78,10 @@ func quantizeForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array
 		return nil, nil, err
 	}
 	y := t.array(in[0].shape...)
+	if d, fast := any(y.v).([]float32); fast && s.single {
+		quantizeSingle(d, single(in[0].v), single(in[1].v)[0], float32(s.zeroAt(0)), float32(s.lo), float32(s.hi))
+		return y, s, nil
+	}
 	for i, v := range in[0].v {
 		p := s.param(i)
 		y.v[i] = T(min(max(math.RoundToEven(float64(v)/float64(in[1].v[p]))+s.zeroAt(p), s.lo), s.hi))
@@ -83,8 +89,41 @@ func quantizeForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array
 	return y, s, nil
 }
 
+// quantizeSingle is round(x/step) + zero within lo and hi. Adding and taking away 1.5 * 2^23 rounds to even what is smaller than 2^22.
+func quantizeSingle(y, x []float32, step, zero, lo, hi float32) {
+	const magic = 12582912
+	lo, hi = lo-zero, hi-zero
+	for i, v := range x {
+		q := min(max(v/step, lo), hi)
+		q += magic
+		y[i] = q - magic + zero
+	}
+}
+
+// quantizeSingleBack writes the gradient of x and gives that of the step.
+func quantizeSingleBack(dx, x, dy []float32, step, zero, lo, hi float64) float64 {
+	low, high, inv := float32((lo-zero)*step), float32((hi-zero)*step), float32(1/step)
+	sum := 0.0
+	for from := 0; from < len(x); from += 1 << 12 {
+		part := float32(0)
+		for i, v := range x[from:min(len(x), from+1<<12)] {
+			if v >= low && v <= high {
+				g := dy[from+i]
+				dx[from+i] = g * inv
+				part += g * v
+			}
+		}
+		sum += float64(part)
+	}
+	return -sum / (step * step)
+}
+
 func quantizeBackward[T float](t *tape[T], n *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
 	s, dx, ds := saved.(steps), t.zeros(in[0].shape...), t.zeros(in[1].shape...)
+	if d, fast := any(dx.v).([]float32); fast && s.single {
+		ds.v[0] = T(quantizeSingleBack(d, single(in[0].v), single(dy.v), float64(in[1].v[0]), s.zeroAt(0), s.lo, s.hi))
+		return []*array[T]{dx, ds}, nil
+	}
 	for i, v := range in[0].v {
 		p := s.param(i)
 		step := float64(in[1].v[p])
@@ -105,6 +144,13 @@ func dequantizeForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*arr
 		return nil, nil, err
 	}
 	y := t.array(in[0].shape...)
+	if s.single {
+		zero, step := T(s.zeroAt(0)), in[1].v[0]
+		for i, v := range in[0].v {
+			y.v[i] = (v - zero) * step
+		}
+		return y, s, nil
+	}
 	for i, v := range in[0].v {
 		p := s.param(i)
 		y.v[i] = T((float64(v) - s.zeroAt(p)) * float64(in[1].v[p]))
@@ -114,10 +160,43 @@ func dequantizeForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*arr
 
 func dequantizeBackward[T float](t *tape[T], n *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
 	s, dx, ds := saved.(steps), t.array(in[0].shape...), t.zeros(in[1].shape...)
+	if s.single {
+		zero, step, sum := T(s.zeroAt(0)), in[1].v[0], 0.0
+		for from := 0; from < len(dy.v); from += 1 << 12 { // short sums lose no digits
+			part := T(0)
+			for i, g := range dy.v[from:min(len(dy.v), from+1<<12)] {
+				dx.v[from+i] = g * step
+				part += g * (in[0].v[from+i] - zero)
+			}
+			sum += float64(part)
+		}
+		ds.v[0] = T(sum)
+		return []*array[T]{dx, ds}, nil
+	}
 	for i, v := range in[0].v {
 		p := s.param(i)
 		dx.v[i] = T(float64(dy.v[i]) * float64(in[1].v[p]))
 		ds.v[p] += T(float64(dy.v[i]) * (float64(v) - s.zeroAt(p)))
 	}
 	return []*array[T]{dx, ds}, nil
+}
+
+// roundedWeights are the values that follow from parameters through QuantizeLinear, and what DequantizeLinear makes of them.
+func roundedWeights[T float](g *model.Graph, params map[string]*param[T]) map[string]bool {
+	out := map[string]bool{}
+	for _, n := range g.Nodes {
+		switch {
+		case n.Domain != "":
+		case n.Op == "QuantizeLinear" && params[n.Inputs[0]] != nil, n.Op == "DequantizeLinear" && out[n.Inputs[0]]:
+			out[n.Outputs[0]] = true
+		}
+	}
+	return out
+}
+
+// forget takes out of constants what is learned.
+func (t *tape[T]) forget(consts map[string]*model.Tensor) {
+	for name := range t.rounded {
+		delete(consts, name)
+	}
 }

@@ -17,6 +17,7 @@ type tape[T float] struct {
 	keep      float64                          // share of the running statistics that a step keeps
 	gated     map[*model.Node]bool             // normalisations whose Relu goes with them
 	consts    map[string]*model.Tensor         // what follows from constants alone
+	rounded   map[string]bool                  // weights as integers: no constants, since the floats behind them are learned
 	byBatch   map[int]map[string]*model.Tensor // consts by the size of the batch
 	m         *model.Model
 	moves     map[string][]*origin // by node and shapes
@@ -142,17 +143,19 @@ func newTapeOn[T float](m *model.Model, feat cpu.Features) (*tape[T], error) {
 		t.fast = newFast(t.feat, 1)
 	}
 	table := rules[T]()
-	moving := map[string]bool{t.input: true} // values that depend on the data
+	moving := map[string]bool{t.input: true} // values that depend on the data, or on weights that are rounded on the way
+	t.rounded = roundedWeights(g, t.byName)
+	t.forget(t.consts)
 	for _, n := range g.Nodes {
 		live := false
 		for _, r := range model.Reads(n) {
-			live = live || moving[r]
+			live = live || moving[r] || t.rounded[n.Outputs[0]]
 		}
 		known := true
 		for _, o := range n.Outputs {
 			known = known && (o == "" || inf.Consts[o] != nil)
 		}
-		if !live || known || n.Op == "Shape" || t.onlyShapes(n, moving) { // constants, and shapes that depend on the size of the batch
+		if !live || known || n.Op == "Shape" || !t.rounded[n.Outputs[0]] && t.onlyShapes(n, moving) { // constants, and shapes that depend on the size of the batch
 			continue
 		}
 		for _, o := range n.Outputs {
@@ -235,6 +238,7 @@ func (t *tape[T]) resize(batch int) error {
 	if err != nil {
 		return err
 	}
+	t.forget(inf.Consts)
 	t.byBatch[batch], t.consts = inf.Consts, inf.Consts
 	return nil
 }

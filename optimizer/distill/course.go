@@ -21,6 +21,8 @@ type course struct {
 	env       *optimizer.Env
 	o         Options
 	m         *model.Model
+	floats    *model.Model // m with floats for stored integers
+	thawed    []*thawed
 	pairs     []*pair
 	pupil     *train.Pupil
 	keepEvery time.Duration
@@ -42,11 +44,10 @@ func newCourse(ctx context.Context, env *optimizer.Env, o Options, m *model.Mode
 		return nil, fail.New(fail.Unsupported, "training needs one input and one output, the model has %d and %d", len(free), len(m.Graph.Outputs))
 	}
 	c := &course{env: env, o: o, m: m, keepEvery: keepEvery, input: free[0].Name}
-	twin, pairs, err := fold(m)
+	twin, err := c.twin()
 	if err != nil {
 		return nil, err
 	}
-	c.pairs = pairs
 	workers := min(runtime.GOMAXPROCS(0), 8)
 	if c.pupil, err = train.NewPupil(twin, workers, o.how()); err != nil {
 		return nil, err
@@ -83,6 +84,28 @@ func newCourse(ctx context.Context, env *optimizer.Env, o Options, m *model.Mode
 		c.want = append(c.want, w.Output)
 	}
 	return c, nil
+}
+
+// twin is the model in the form that is trained.
+func (c *course) twin() (twin *model.Model, err error) {
+	if c.floats, c.thawed, err = thaw(c.m); err != nil {
+		return nil, err
+	}
+	twin, c.pairs, err = fold(c.floats)
+	return twin, err
+}
+
+// model is the pupil in the form of the model before.
+func (c *course) model() (*model.Model, error) {
+	twin, err := c.pupil.Model()
+	if err != nil {
+		return nil, err
+	}
+	m, err := unfold(c.floats, twin, c.pairs)
+	if err != nil || c.thawed == nil {
+		return m, err
+	}
+	return freeze(c.m, m, c.thawed)
 }
 
 func (c *course) close() {

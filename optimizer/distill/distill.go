@@ -20,9 +20,10 @@ import (
 //	After:      weights W' that minimise the distance to the outputs of the first model of the recipe
 //	Conditions: every operator between the input and the output has a gradient; one input, one output; data.
 //	Formula:    T² KL(softmax(t/T) || softmax(s/T)) + f * sum over stages of |s_k - t_k|² / |t_k|², AdamW or SGD with momentum, the rate
-//	            along a cosine; normalisations keep their statistics.
+//	            along a cosine; normalisations keep their statistics. Stored integers are rounded on the way, their steps learned.
 //	Exactness:  scored: only data says how good it is.
-//	Paper:      Hinton et al. 2015, arXiv:1503.02531; Romero et al. 2015, arXiv:1412.6550 (inner values).
+//	Paper:      Hinton et al. 2015, arXiv:1503.02531; Romero et al. 2015, arXiv:1412.6550 (inner values);
+//	            Esser et al. 2020, arXiv:1902.08153 (steps of quantization).
 
 // Options are the options of distill.
 type Options struct {
@@ -33,7 +34,7 @@ type Options struct {
 	Labels      float64 `opt:"labels" min:"0" max:"1" help:"share of the right classes in the loss, where data lie in folders, one a class; 0: none are needed"`
 	Features    float64 `opt:"features" min:"0" max:"100" help:"weight of the values between stages beside the answers; 0: the answers alone" paper:"Romero et al. 2015, arXiv:1412.6550"`
 	Optimizer   string  `opt:"optimizer" enum:"adamw sgd" help:"how steps follow from gradients"`
-	Rate        float64 `opt:"rate" min:"0.0000001" max:"10" help:"learning rate at the start; it falls to zero along a cosine. SGD wants about ten times that of AdamW"`
+	Rate        float64 `opt:"rate" min:"0.0000001" max:"10" help:"learning rate at the start; it falls to zero along a cosine. That of AdamW is a share of the size of each row of weights"`
 	Decay       float64 `opt:"decay" min:"0" max:"1" help:"pull of weights towards zero"`
 	Clip        float64 `opt:"clip" min:"0" max:"1000000" help:"largest norm of a gradient, longer ones are shortened; 0: no bound" paper:"Pascanu et al. 2013, arXiv:1211.5063"`
 	Average     float64 `opt:"average" min:"0" max:"0.99999" help:"the weights that count are a running average, of which a step keeps this share; 0: the weights themselves"`
@@ -43,12 +44,12 @@ type Options struct {
 }
 
 func (o Options) how() train.How {
-	return train.How{Optimizer: o.Optimizer, Decay: o.Decay, Clip: o.Clip, Average: o.Average}
+	return train.How{Optimizer: o.Optimizer, Decay: o.Decay, Clip: o.Clip, Average: o.Average, Relative: true}
 }
 
 // New makes the pass with its defaults.
 func New() optimizer.Pass {
-	return &pass{o: Options{Samples: 2000, Minutes: 3, Epochs: 20, Temperature: 4, Features: 1, Optimizer: "adamw", Rate: 0.001, Batch: 64, Augment: "flip-shift"}}
+	return &pass{o: Options{Samples: 2000, Minutes: 3, Epochs: 20, Temperature: 4, Features: 1, Optimizer: "adamw", Rate: 0.0125, Batch: 64, Augment: "flip-shift"}}
 }
 
 type pass struct{ o Options }
@@ -67,7 +68,7 @@ func (p *pass) Options() any { return &p.o }
 
 // Check says whether the model can be trained; it needs no data.
 func (p *pass) Check(_ *optimizer.Env, m *model.Model) ([]optimizer.Finding, error) {
-	twin, _, err := fold(m)
+	twin, err := (&course{m: m}).twin()
 	if err != nil {
 		return nil, err
 	}

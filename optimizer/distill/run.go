@@ -80,7 +80,7 @@ func (c *course) run(ctx context.Context) (*model.Model, string, error) {
 	}
 	c.drop()
 	m, err := c.best(p)
-	return m, fmt.Sprintf("%s; loss %.3g in the first pass, %.3g in the last of %d; %d items seen, %.0f a second", c.say(p), p.First, p.Last, p.Epoch, p.Seen,
+	return m, fmt.Sprintf("%s%s; loss %.3g in the first pass, %.3g in the last of %d; %d items seen, %.0f a second", c.integers(), c.say(p), p.First, p.Last, p.Epoch, p.Seen,
 		float64(p.Seen)/max(p.Trains.Seconds(), 1e-9)), err
 }
 
@@ -207,6 +207,14 @@ func (c *course) drop() {
 // spent is the time that the course has taken, earlier parts of it too.
 func (p *progress) spent() time.Duration { return p.Spent + time.Since(p.began) }
 
+// integers says that the arithmetic of the exported file was in the loop.
+func (c *course) integers() string {
+	if len(c.thawed) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("trained as exported: %d constants of integers and their steps learned; ", len(c.thawed))
+}
+
 func (c *course) say(p *progress) string {
 	s := ""
 	if c.resumed > 0 {
@@ -222,13 +230,4 @@ func (c *course) say(p *progress) string {
 func (c *course) rate(step int, past float64) float64 {
 	const rise = 20
 	return c.o.Rate * 0.5 * (1 + math.Cos(math.Pi*past)) * math.Min(1, float64(step+1)/rise)
-}
-
-// model is the pupil in the form of the model before.
-func (c *course) model() (*model.Model, error) {
-	twin, err := c.pupil.Model()
-	if err != nil {
-		return nil, err
-	}
-	return unfold(c.m, twin, c.pairs)
 }
