@@ -101,10 +101,14 @@ func PlanQ(s Shape, f cpu.Features) ([]*QAlgorithm, error) {
 		}
 	}
 	at := slices.IndexFunc(l, func(a *QAlgorithm) bool { return a.ISA <= cpu.AVX2 })
-	if first {
-		at++ // windows of few channels fill words badly
+	for _, a := range wordPlans(s, f) {
+		if first || !a.impl.(interface{ wins() bool }).wins() {
+			l = slices.Insert(l, at+1, a) // behind the product of bytes
+			continue
+		}
+		l = slices.Insert(l, at, a)
+		at++
 	}
-	l = slices.Insert(l, at, wordPlans(s, f)...)
 	tiled := 0
 	for tiled < len(l) && l[tiled].ISA == cpu.AMXInt8 {
 		tiled++

@@ -103,6 +103,14 @@ func qFamilies(f cpu.Features) []map[int]*rows {
 	return l
 }
 
+// wordKernels are products of words; processors with VNNI are faster on bytes.
+func wordKernels(f cpu.Features) *wordRows {
+	if !f.Has(cpu.AVX2) || f.Has(cpu.AVX512VNNI) {
+		return nil
+	}
+	return &wordRows{isa: cpu.AVX2, maxMR: 6, mul: kerns(int16Y()), raw: kerns(int16RawY()), widen: kerns(widenY()), in: winoIn8Y, out: winoOut8Y, chunk: chunkFor(f.L2)}
+}
+
 func vnniDWKerns() []kern {
 	t := vnniDW()
 	return []kern{1: t[1], 2: t[2], 4: t[4], 8: t[8]}

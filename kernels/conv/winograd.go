@@ -18,6 +18,8 @@ type winoArgs struct {
 	lo, hi      float32
 	tmp         unsafe.Pointer
 	c           [8]float32
+	scale       unsafe.Pointer // 8 bit only, as the rest
+	rscale      float32
 }
 
 // winoTile: byte offsets in input, output and residual; rows and columns that exist in the output.

@@ -30,7 +30,7 @@ func int8AVX2(mr int, mask Mem) {
 	inTable("int8Y", 5, mr, name)
 	p := arg()
 	tiles, step := load(p, fTiles), load(p, fPs)
-	b, o, n, cnt, t, c := GP64(), GP64(), GP64(), GP64(), GP64(), GP64()
+	b, o, n, cnt, c := GP64(), GP64(), GP64(), GP64(), GP64()
 	acc := make([][]vec, mr)
 	for i := range acc {
 		acc[i] = s.vecs(2)
@@ -79,6 +79,17 @@ func int8AVX2(mr int, mask Mem) {
 	ADDQ(Imm(16), o)
 	DECQ(n)
 	JNZ(LabelRef("group"))
+	int8Store(p, tiles, o, n, c, acc)
+	ADDQ(Imm(24), tiles)
+	DECQ(Mem{Base: p, Disp: fNt})
+	JNZ(LabelRef("tile"))
+	VZEROUPPER()
+	RET()
+}
+
+// int8Store turns sums of mr pixels x 16 outputs into bytes; o, n and c are free registers.
+func int8Store(p, tiles, o, n, c gp, acc [][]vec) {
+	w := avx2.vecs(2)
 	MOVQ(Mem{Base: p, Disp: fScale}, o)
 	MOVQ(Mem{Base: p, Disp: fBias}, n)
 	for h := range 2 {
@@ -89,6 +100,7 @@ func int8AVX2(mr int, mask Mem) {
 			VFMADD213PS(w[1], w[0], acc[i][h])
 		}
 	}
+	t := c
 	MOVQ(Mem{Base: p, Disp: fRes}, t)
 	TESTQ(t, t)
 	JZ(LabelRef("act"))
@@ -119,9 +131,4 @@ func int8AVX2(mr int, mask Mem) {
 		VPACKUSWB(a[1].AsX(), a[0].AsX(), a[0].AsX())
 		VMOVDQU(a[0].AsX(), Mem{Base: c, Disp: i * 64})
 	}
-	ADDQ(Imm(24), tiles)
-	DECQ(Mem{Base: p, Disp: fNt})
-	JNZ(LabelRef("tile"))
-	VZEROUPPER()
-	RET()
 }

@@ -39,6 +39,8 @@ func sets() []set {
 		{"gemm_vnni", "gemm", "gargs", gemm8Kernels},
 		{"int8_vnni", "conv", "kargs", vnniKernels},
 		{"int8_avx2", "conv", "kargs", int8AVX2Kernels},
+		{"int16_avx2", "conv", "kargs", int16Kernels},
+		{"wino8_avx2", "conv", "winoArgs", func() { int16WinoIn(); int16WinoOut() }},
 		{"eltwise_avx512", "eltwise", "eargs", func() { eltwiseKernels(avx512) }},
 		{"eltwise_avx2", "eltwise", "eargs", func() { eltwiseKernels(avx2) }},
 		{"pool_avx512", "pool", "pargs", func() { poolKernels(avx512) }},
