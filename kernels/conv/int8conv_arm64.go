@@ -10,7 +10,7 @@ import (
 // qcArgs is what the 8-bit kernels with 16 inputs along the vector read. The offsets are known to _asm/arm64gen/conv8.go; TestOffsetsNEON
 // compares them.
 type qcArgs struct {
-	src, w, dst, scale unsafe.Pointer // scale: factors and addends of four outputs in turn
+	src, w, dst, scale unsafe.Pointer // scale: a factor and four times the addend of four outputs in turn
 	_                  [8]byte
 	deltas             *int64 // from the place of one step to that of the next
 	full, half, quads  int64  // steps of 16 inputs and of 8 that follow; fours of outputs
@@ -75,10 +75,14 @@ const window = 32
 
 func (c *neonConv) flips() bool { return true }
 
-func (c *neonConv) wordsLen() int { return roundUp(c.s.M, 4) * len(c.steps) * qBlk / 4 }
+func (c *neonConv) wordsLen() int { return max(roundUp(c.s.M, 4)*len(c.steps)*qBlk/4, c.smallLen()) }
 
-// packWeights writes [4 outputs][step][output][16 inputs] bytes.
+// packWeights writes [4 outputs][step][output][16 inputs] bytes, or what the kernels for short sums read.
 func (c *neonConv) packWeights(dst []float32, w []int8) {
+	if c.smallWords() > 0 && !slices.Contains(w, -128) {
+		c.packSmall(dst, w)
+		return
+	}
 	s := c.s
 	taps := s.KH * s.KW
 	b := unsafe.Slice((*int8)(unsafe.Pointer(&dst[0])), 4*c.wordsLen())
@@ -100,22 +104,25 @@ func (c *neonConv) packWeights(dst []float32, w []int8) {
 
 type neonConvBound struct {
 	*neonConv
-	packed   []float32
-	scale    []float32 // factors and addends by fours of outputs
-	in, out  cpu.Layout
-	res      *cpu.Layout
-	deltas   []int64
-	kinds    []neonTiles // of the whole picture; of one row for a first layer
-	args     qcArgs
-	copy     flipArgs
-	gather   gatherArgs
-	plane    int // bytes of a block of channels in the copy
-	from     int // of the first pixel that is copied, in a plane of the input
-	scratch  int
-	parts    int // pieces of the tiles
-	work     int
-	wide     bool
-	copyRows int
+	packed  []float32
+	scale   []float32 // factors and addends by fours of outputs
+	in, out cpu.Layout
+	res     *cpu.Layout
+	deltas  []int64
+	kinds   []neonTiles // of the whole picture; of one row for a first layer
+	args    qcArgs
+	copy    flipArgs
+	gather  gatherArgs
+	plane   int // bytes of a block of channels in the copy
+	from    int // of the first pixel that is copied, in a plane of the input
+	scratch int
+	rowsOf  int // rows of the output as they are tiled, their length and distance in the copy
+	rowLen  int
+	rowDown int
+	parts   int // pieces of the tiles
+	work    int
+	wide    bool
+	small   *smallBound // not nil: the sums are short
 }
 
 // neonTiles are the tiles of a number of pixels.
@@ -133,13 +140,25 @@ func (c *neonConv) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 	}
 	n := roundUp(s.M, qBlk)
 	from := packed[qHead+c.wordsLen():]
+	short := c.smallWords() > 0 && !b.wide
 	for i := 0; i < n; i += 4 {
-		b.scale = append(append(b.scale, from[i:i+4]...), from[n+i:n+i+4]...)
+		b.scale = append(b.scale, from[i:i+4]...)
+		for range 4 {
+			b.scale = append(b.scale, from[n+i:n+i+4]...)
+		}
 	}
 	if c.first {
 		b.bindWindows()
 	} else {
 		b.bindCopy()
+	}
+	if short {
+		off := b.plane // of the next block of channels
+		if c.first {
+			off = qBlk
+		}
+		b.small = b.bindSmall(out, from[:n], from[n:2*n], off)
+		b.small.h, b.small.w, b.small.down = b.rowsOf, b.rowLen, b.rowDown
 	}
 	b.args.deltas = &b.deltas[0]
 	b.parts = 1
@@ -176,10 +195,9 @@ func (b *neonConvBound) bindCopy() {
 	}
 	b.from = b.in.Pixel(-s.PadT, -s.PadL)
 	b.copy = flipArgs{n: int64(cols), rows: int64(rows), inRow: int64(step * b.in.Row()), outRow: int64(row), odd: int64(odd)}
-	b.copyRows = rows
 	h, w := b.out.H, b.out.W
 	if step*b.in.Row() == row && !b.apart { // one long row
-		b.copy.n, b.copy.rows, b.copyRows = int64(rows*cols), 1, 1
+		b.copy.n, b.copy.rows = int64(rows*cols), 1
 	}
 	b.plane = roundUp(rows*row, 64)
 	b.scratch = s.N*ceilDiv(s.C, qBlk)*b.plane + 64
@@ -211,6 +229,7 @@ func (b *neonConvBound) bindCopy() {
 	if down == w*across && b.out.Border() == none && (b.res == nil || b.res.Border() == none) {
 		h, w = 1, h*w
 	}
+	b.rowsOf, b.rowLen, b.rowDown = h, w, down
 	b.tile(h, w, func(y, x int) int { return y*down + x*across })
 }
 
@@ -246,6 +265,9 @@ func (b *neonConvBound) OnQ(buf QBuffers) Run {
 		buf.Scratch = cpu.Aligned[uint8](b.scratch)
 	}
 	r := &neonConvRun{b: b, buf: buf, scratch: bytesPtr(buf.Scratch), args: slices.Repeat([]qcArgs{b.args}, b.work), copies: slices.Repeat([]flipArgs{b.copy}, b.work), gathers: slices.Repeat([]gatherArgs{b.gather}, b.work)}
+	if b.small != nil {
+		r.smalls = slices.Repeat([]qsArgs{b.small.args}, b.work)
+	}
 	r.kerns = neonConvKerns(!b.first && b.args.ps == qBlk, b.wide)
 	return r
 }
@@ -271,6 +293,7 @@ type neonConvRun struct {
 	args    []qcArgs
 	copies  []flipArgs
 	gathers []gatherArgs
+	smalls  []qsArgs
 }
 
 func (r *neonConvRun) Stages() int {
@@ -287,6 +310,8 @@ func (r *neonConvRun) Pieces(stage int) int {
 		return b.s.N * b.out.H
 	case stage == 0:
 		return b.s.N * ceilDiv(b.s.C, qBlk)
+	case b.small != nil:
+		return b.s.N * b.smallPieces()
 	}
 	return b.s.N * ceilDiv(b.s.M, qBlk) * b.parts
 }
@@ -298,6 +323,8 @@ func (r *neonConvRun) Piece(stage, i, worker int) {
 		r.row(i, worker)
 	case stage == 0:
 		r.flip(i, worker)
+	case b.small != nil:
+		r.shortRows(i, worker)
 	default:
 		n := ceilDiv(b.s.M, qBlk)
 		img, j := i/(n*b.parts), i%(n*b.parts)
@@ -328,6 +355,10 @@ func (r *neonConvRun) row(i, worker int) {
 	k.src = unsafe.Add(bytesPtr(r.buf.In), img*b.in.Image()+b.in.Pixel(y*b.s.SH-b.s.PadT, -b.s.PadL))
 	k.dst = unsafe.Add(r.scratch, worker*b.plane)
 	gatherRows(k)
+	if b.small != nil {
+		b.small.run(&r.smalls[worker], k.dst, unsafe.Add(bytesPtr(r.buf.Out), img*b.out.Image()+b.out.Pixel(y, 0)), b.out.W)
+		return
+	}
 	for p := range ceilDiv(b.s.M, qBlk) {
 		r.panel(&r.args[worker], k.dst, img, y, p, 0, 1)
 	}
@@ -338,7 +369,7 @@ func (r *neonConvRun) panel(k *qcArgs, src unsafe.Pointer, img, y, p, part, of i
 	b := r.b
 	k.src = src
 	k.w = unsafe.Add(unsafe.Pointer(&b.packed[qHead]), p*4*len(b.steps)*4*qBlk)
-	k.scale = ptr(b.scale[2*p*qBlk:])
+	k.scale = ptr(b.scale[5*p*qBlk:])
 	k.dst = unsafe.Add(bytesPtr(r.buf.Out), img*b.out.Image()+p*b.out.Plane()+y*b.out.Row())
 	if b.res != nil {
 		k.res = unsafe.Add(bytesPtr(r.buf.Res), img*b.res.Image()+p*b.res.Plane()+y*b.res.Row())

@@ -9,114 +9,254 @@ import (
 
 // qdwArgs is what the 8-bit depthwise kernels read. The offsets are known to _asm/arm64gen/dw8.go; TestOffsetsNEON compares them.
 type qdwArgs struct {
-	src, w, dst, scale, bias unsafe.Pointer
-	taps                     *int64 // bytes from the first tap
-	pairs, singles           int64  // taps whose products meet in 16 bits two by two, and those that follow
-	nt, nr                   int64  // tiles a row, rows
-	inRow, outRow, ps        int64
-	lo, hi                   uint8
+	src, w, dst, table unsafe.Pointer // table: a factor and four times the addend of four channels in turn
+	deltas             *int64         // from the pixel to the first tap, then from one tap to the next
+	threes, twos, ones int64          // groups of taps whose products meet in 16 bits
+	nt, nr             int64          // tiles a row, rows
+	inRow, outRow, ps  int64
+	clip               int64 // not 0: lo and hi bound more than a byte does
+	lo, hi             uint8
 }
 
-// neonDW is the 8-bit depthwise convolution in blocks of 16 channels.
+// neonDW is the 8-bit depthwise convolution in blocks of 16 channels. Some rows at a time are copied with flipped top bits, for stride 2 with
+// even and odd columns apart; the copy stays in the first-level cache.
 type neonDW struct{ s Shape }
 
 func (d *neonDW) flips() bool { return true }
 
-func (d *neonDW) wordsLen() int { return ceilDiv(d.s.C, qBlk) * d.s.KH * d.s.KW * qBlk / 4 }
+// Words of the packed order of taps of a block (numbers of groups, then taps, 16 bits each), and of its weights.
+func (d *neonDW) orderLen() int  { return roundUp(4+d.s.KH*d.s.KW, 8) / 2 }
+func (d *neonDW) weightLen() int { return d.s.KH * d.s.KW * qBlk / 4 }
+func (d *neonDW) wordsLen() int  { return ceilDiv(d.s.C, qBlk) * (d.orderLen() + d.weightLen()) }
 
-// packWeights writes [16 channels][tap][16] bytes.
+// packWeights writes of each 16 channels the order of the taps and [tap][16] bytes.
 func (d *neonDW) packWeights(dst []float32, w []int8) {
 	taps := d.s.KH * d.s.KW
-	b := unsafe.Slice((*int8)(unsafe.Pointer(&dst[0])), 4*d.wordsLen())
-	for c := range d.s.C {
-		for t := range taps {
-			b[(c/qBlk*taps+t)*qBlk+c%qBlk] = w[c*taps+t]
+	size := d.orderLen() + d.weightLen()
+	for c0 := 0; c0 < d.s.C; c0 += qBlk {
+		at := dst[c0/qBlk*size:]
+		n := min(qBlk, d.s.C-c0)
+		groups := meeting(w[c0*taps:][:n*taps], taps)
+		order := unsafe.Slice((*uint16)(unsafe.Pointer(&at[0])), 2*d.orderLen())
+		b := unsafe.Slice((*int8)(unsafe.Pointer(&at[d.orderLen()])), 4*d.weightLen())
+		i := 0
+		for _, g := range groups {
+			order[3-len(g)]++
+			for _, t := range g {
+				order[4+i] = uint16(t)
+				for c := range n {
+					b[i*qBlk+c] = w[(c0+c)*taps+t]
+				}
+				i++
+			}
 		}
 	}
 }
 
-// neonDWCall is a run of tiles of a width over all rows.
+// meeting sorts the taps of some channels into groups of up to three, largest first, so that sums of products of each stay within 16 bits:
+// their weights' absolute values sum to at most 255 in every channel. It looks for few groups with a bounded effort.
+func meeting(w []int8, taps int) [][]int {
+	fits := func(g ...int) bool {
+		for c := 0; c < len(w); c += taps {
+			sum := 0
+			for _, t := range g {
+				sum += max(int(w[c+t]), -int(w[c+t]))
+			}
+			if sum > 255 {
+				return false
+			}
+		}
+		return true
+	}
+	left := make([]int, taps)
+	most := make([]int, taps) // the sum over channels: heavy taps are hard to place
+	for t := range left {
+		left[t] = t
+		for c := 0; c < len(w); c += taps {
+			most[t] += max(int(w[c+t]), -int(w[c+t]))
+		}
+	}
+	slices.SortStableFunc(left, func(a, b int) int { return most[b] - most[a] })
+	var best, now [][]int
+	tries := 3000
+	var place func(left []int)
+	place = func(left []int) {
+		if best != nil && len(now)+ceilDiv(len(left), 3) >= len(best) {
+			return
+		}
+		if len(left) == 0 {
+			best = slices.Clone(now)
+			return
+		}
+		tries--
+		with := func(rest []int, g ...int) {
+			if best == nil || tries > 0 {
+				now = append(now, g)
+				place(rest)
+				now = now[:len(now)-1]
+			}
+		}
+		first, rest := left[0], left[1:]
+		pair := -1
+		for i, a := range rest {
+			if !fits(first, a) {
+				continue
+			}
+			if pair < 0 {
+				pair = i
+			}
+			for j := i + 1; j < len(rest); j++ {
+				if fits(first, a, rest[j]) {
+					with(slices.Delete(slices.Delete(slices.Clone(rest), j, j+1), i, i+1), first, a, rest[j])
+				}
+			}
+		}
+		if pair >= 0 {
+			with(slices.Delete(slices.Clone(rest), pair, pair+1), first, rest[pair])
+		} else {
+			with(rest, first)
+		}
+	}
+	place(left)
+	slices.SortStableFunc(best, func(a, b []int) int { return len(b) - len(a) })
+	return best
+}
+
+// neonDWCall is a run of tiles of a width over some rows.
 type neonDWCall struct {
 	f        func(*qdwArgs)
 	src, dst int
 	nt       int64
 }
 
+// neonDWBlock is what kernels read of 16 channels.
+type neonDWBlock struct {
+	deltas             []int64
+	threes, twos, ones int64
+	w                  unsafe.Pointer
+	table              []float32
+}
+
 type neonDWBound struct {
 	*neonDW
 	packed  []float32
 	in, out cpu.Layout
-	taps    []int64
+	blocks  []neonDWBlock
 	calls   []neonDWCall
 	rows    int // of a call: about 100 us of a Cortex-A72
 	args    qdwArgs
+	copy    flipArgs // of rows rows
+	apart   bool     // even and odd columns
+	size    int      // bytes of the copy
 	work    int
 }
 
+// dwCopy bounds the copy of rows, so that it stays in a first-level cache of 32 KB.
+const dwCopy = 24 << 10
+
 func (d *neonDW) bindQ(packed []float32, in, out cpu.Layout, _ *cpu.Layout, workers int) QBound {
 	s := d.s
-	b := &neonDWBound{neonDW: d, packed: packed, in: in, out: out, work: workers}
-	for t := range s.KH * s.KW {
-		b.taps = append(b.taps, int64(t/s.KW*s.DH*in.Row()+t%s.KW*s.DW*qBlk))
+	b := &neonDWBound{neonDW: d, packed: packed, in: in, out: out, work: workers, apart: s.SW == 2}
+	cols := (out.W-1)*s.SW + (s.KW-1)*s.DW + 1
+	row, odd, ps := cols*qBlk, 0, s.SW*qBlk
+	if b.apart {
+		odd, ps = (cols+1)/2*qBlk, qBlk
+	}
+	window := (s.KH-1)*s.DH + 1
+	b.rows = min(out.H, max(4, (dwCopy/row-window)/s.SH+1))
+	b.rows = max(1, min(b.rows, callMults/max(1, 2*out.W*s.KH*s.KW)))
+	height := (b.rows-1)*s.SH + window
+	b.size = roundUp(height*row+4*qBlk, 64) // a tile of four pixels reads on behind the last tap
+	b.copy = flipArgs{n: int64(cols), inRow: int64(in.Row()), outRow: int64(row), odd: int64(odd)}
+	place := func(t int) int64 {
+		ky, kx := t/s.KW*s.DH, t%s.KW*s.DW
+		if b.apart {
+			return int64(ky*row + kx%2*odd + kx/2*qBlk)
+		}
+		return int64(ky*row + kx*qBlk)
+	}
+	size, scale := d.orderLen()+d.weightLen(), packed[qHead+d.wordsLen():]
+	for c := 0; c < s.C; c += qBlk {
+		at := packed[qHead+c/qBlk*size:]
+		order := unsafe.Slice((*uint16)(unsafe.Pointer(&at[0])), 4+s.KH*s.KW)
+		k := neonDWBlock{threes: int64(order[0]), twos: int64(order[1]), ones: int64(order[2]), w: unsafe.Pointer(&at[d.orderLen()])}
+		from := int64(0)
+		for _, t := range order[4:] {
+			to := place(min(int(t), s.KH*s.KW-1))
+			k.deltas, from = append(k.deltas, to-from), to
+		}
+		k.deltas = append(k.deltas, 0)
+		for i := c; i < c+qBlk; i += 4 {
+			k.table = append(k.table, scale[i:i+4]...)
+			for range 4 {
+				k.table = append(k.table, scale[roundUp(s.M, qBlk)+i:][:4]...)
+			}
+		}
+		b.blocks = append(b.blocks, k)
 	}
 	for x := 0; x < out.W; {
-		cols := 4
-		for cols > out.W-x {
-			cols /= 2
-		}
+		cols := min(4, out.W-x)
 		n := (out.W - x) / cols
-		b.calls = append(b.calls, neonDWCall{neonDWKern(cols, s.SW == 1), in.Pixel(-s.PadT, x*s.SW-s.PadL), out.Pixel(0, x), int64(n)})
+		b.calls = append(b.calls, neonDWCall{neonDWKern(cols, ps == qBlk), x * ps, out.Pixel(0, x), int64(n)})
 		x += cols * n
 	}
-	b.rows = max(1, callMults/max(1, 2*out.W*len(b.taps)))
-	b.args = qdwArgs{taps: &b.taps[0], singles: int64(len(b.taps)), inRow: int64(s.SH * in.Row()), outRow: int64(out.Row()), ps: int64(s.SW * qBlk), lo: uint8(packed[1]), hi: uint8(packed[2])}
-	if packed[3] == 0 { // no weight is -128
-		b.args.pairs, b.args.singles = b.args.singles/2, b.args.singles%2
+	b.args = qdwArgs{inRow: int64(s.SH * row), outRow: int64(out.Row()), ps: int64(ps), lo: uint8(packed[1]), hi: uint8(packed[2])}
+	if packed[1] > 0 || packed[2] < 255 {
+		b.args.clip = 1
 	}
 	return b
 }
 
 func neonDWKern(cols int, dense bool) func(*qdwArgs) {
-	k := map[int][2]func(*qdwArgs){4: {qdw4s1, qdw4any}, 2: {qdw2s1, qdw2any}, 1: {qdw1s1, qdw1any}}[cols]
+	k := [5][2]func(*qdwArgs){4: {qdw4s1, qdw4any}, 3: {qdw3s1, qdw3any}, 2: {qdw2s1, qdw2any}, 1: {qdw1s1, qdw1any}}[cols]
 	if dense {
 		return k[0]
 	}
 	return k[1]
 }
 
-func (b *neonDWBound) Scratch() int { return 0 }
+// Scratch is the bytes of a run's scratch.
+func (b *neonDWBound) Scratch() int { return b.size * b.work }
 
 func (b *neonDWBound) OnQ(buf QBuffers) Run {
 	hold(buf.In, buf.Out, nil, b.in, b.out, nil)
-	return &neonDWRun{b, bytesPtr(buf.In), bytesPtr(buf.Out), slices.Repeat([]qdwArgs{b.args}, b.work)}
+	if len(buf.Scratch) < b.Scratch() {
+		buf.Scratch = cpu.Aligned[uint8](b.Scratch())
+	}
+	return &neonDWRun{b, bytesPtr(buf.In), bytesPtr(buf.Out), bytesPtr(buf.Scratch), slices.Repeat([]qdwArgs{b.args}, b.work), slices.Repeat([]flipArgs{b.copy}, b.work)}
 }
 
 type neonDWRun struct {
-	b       *neonDWBound
-	in, out unsafe.Pointer
-	args    []qdwArgs // one a worker: arguments of kernels in tables escape
+	b                *neonDWBound
+	in, out, scratch unsafe.Pointer
+	args             []qdwArgs // one a worker: arguments of kernels in tables escape
+	copies           []flipArgs
 }
 
 func (r *neonDWRun) Stages() int    { return 1 }
-func (r *neonDWRun) Pieces(int) int { return r.b.s.N * ceilDiv(r.b.s.C, qBlk) }
+func (r *neonDWRun) Pieces(int) int { return r.b.s.N * len(r.b.blocks) }
 
-// Piece runs 16 channels of one picture.
+// Piece runs 16 channels of one picture, some rows at a time.
 func (r *neonDWRun) Piece(_, i, worker int) {
 	b := r.b
-	n := ceilDiv(b.s.C, qBlk)
-	img, c := i/n, i%n
-	k := &r.args[worker]
+	s := b.s
+	img, c := i/len(b.blocks), i%len(b.blocks)
+	k, f, block := &r.args[worker], &r.copies[worker], &b.blocks[c]
 	src := unsafe.Add(r.in, img*b.in.Image()+c*b.in.Plane())
 	dst := unsafe.Add(r.out, img*b.out.Image()+c*b.out.Plane())
-	k.w = unsafe.Add(unsafe.Pointer(&b.packed[qHead]), c*len(b.taps)*qBlk)
-	scale := qHead + b.wordsLen()
-	k.scale = ptr(b.packed[scale+c*qBlk:])
-	k.bias = ptr(b.packed[scale+roundUp(b.s.M, qBlk)+c*qBlk:])
+	f.dst = unsafe.Add(r.scratch, worker*b.size)
+	k.w, k.table, k.deltas, k.threes, k.twos, k.ones = block.w, ptr(block.table), &block.deltas[0], block.threes, block.twos, block.ones
 	for y := 0; y < b.out.H; y += b.rows {
 		k.nr = int64(min(b.rows, b.out.H-y))
+		f.src, f.rows = unsafe.Add(src, b.in.Pixel(y*s.SH-s.PadT, -s.PadL)), (k.nr-1)*int64(s.SH)+int64((s.KH-1)*s.DH+1)
+		if b.apart {
+			flipSplit(f)
+		} else {
+			flipRows(f)
+		}
 		for j := range b.calls {
 			call := &b.calls[j]
-			k.src, k.dst, k.nt = unsafe.Add(src, call.src+y*int(k.inRow)), unsafe.Add(dst, call.dst+y*int(k.outRow)), call.nt
+			k.src, k.dst, k.nt = unsafe.Add(f.dst, call.src), unsafe.Add(dst, call.dst+y*int(k.outRow)), call.nt
 			call.f(k)
 		}
 	}

@@ -188,10 +188,15 @@ func (g *gen) conv8(m int, dense, wide bool) {
 // store8 rounds sum*scale + bias + residual*rscale of four outputs of m pixels in V16... to the next 16 bytes of the stash.
 func (g *gen) store8(m int, dense bool) {
 	nores := g.NewLabel("nores")
-	g.LD1P(vr(20, 2), nSp, XZR) // factors and addends
+	g.LDRP(V[20], nSp, 16) // factors, and four times the addends
+	if m == 4 {
+		g.LD1P(vr(24, 4), nSp, XZR)
+	} else {
+		g.LD1(vr(24, m), nSp)
+		g.G("ADD $64, %v, %v", nSp, nSp)
+	}
 	for p := range m {
 		g.SCVTF(V[16+p].S4, V[16+p].S4)
-		g.MOV(V[24+p], V[21])
 	}
 	for p := range m {
 		g.FMLA(V[24+p].S4, V[16+p].S4, V[20].S4)

@@ -6,18 +6,23 @@ import (
 	. "fettle/kernels/_asm/arm64gen/asm"
 )
 
-// Depthwise convolution in 8 bit: 16 channels a call, cols pixels a tile, any taps. Inputs become signed by flipping their top bit. Two taps
-// meet in 16 bits (SMULL, SMLAL), then SADDW widens; where a weight is -128 the caller gives all taps as single ones.
+// Depthwise convolution in 8 bit: 16 channels a call, cols pixels a tile, any taps. Inputs are signed already (the driver copies rows with
+// flipped top bits, for stride 2 even and odd columns apart). As many taps meet in 16 bits as their weights allow: the packer sorts them into
+// triples, pairs and single ones (SMULL, SMLAL), then SADDW widens. The place moves from tap to tap by a table of distances.
 //
-// Registers: sums V0-V15, four a pixel; products V16-V23, two a pixel; pixels V24-V27; weights V28, V29; V31 flips.
+// Registers: sums V0-V15, four a pixel; products V16-V23, two a pixel; pixels V24-V27; weights V28-V30.
 const ( // general registers by role
-	bSrc, bW, bDst, bScale, bBias, bTaps, bPairs, bSingles X = 1, 2, 3, 4, 5, 6, 7, 8
-	bNT, bNR, bInRow, bOutRow, bPS, bSp, bDp, bLeft        X = 9, 10, 11, 12, 13, 14, 15, 16
-	bTp, bCount, bA, bB, bWp, bLo, bHi                     X = 17, 19, 20, 21, 22, 23, 24
+	bSrc, bW, bDst, bTable, bDeltas, bThrees, bTwos, bOnes X = 1, 2, 3, 4, 5, 6, 7, 8
+	bNT, bNR, bInRow, bOutRow, bPS, bClip                  X = 9, 10, 11, 12, 13, 14
+	bSp, bDp, bLeft, bTp, bCount, bP, bWp, bTmp, bPix      X = 15, 16, 17, 19, 20, 21, 22, 23, 24
+	bD1, bD2, bD3, bTab, bLo                               X = 25, 26, 4, 6, 7 // bD3 and the last two take registers that are read again
 )
 
+// Offsets in the argument of what is read again.
+const nDWTable, nDWThrees, nDWTwos, nDWLo, nDWHi = 24, 40, 48, 112, 113
+
 func dw8Kernels(g *gen) {
-	for _, cols := range []int{4, 2, 1} {
+	for _, cols := range []int{4, 3, 2, 1} {
 		g.dw8(cols, true)
 		g.dw8(cols, false)
 	}
@@ -36,107 +41,122 @@ func (g *gen) dw8(cols int, dense bool) {
 		how = "pixels side by side"
 	}
 	g.kernel(dw8Name(cols, dense), "qdwArgs", fmt.Sprintf("does a depthwise convolution of 16 channels in 8 bit, %d pixels a tile; %s.", cols, how))
-	for i, r := range []X{bSrc, bW, bDst, bScale, bBias, bTaps, bPairs, bSingles, bNT, bNR, bInRow, bOutRow, bPS} {
-		g.load(8*i, r)
+	for i, r := range []X{bSrc, bW, bDst, bTmp, bDeltas, bTmp, bTmp, bOnes, bNT, bNR, bInRow, bOutRow, bPS, bClip} {
+		if r != bTmp {
+			g.load(8*i, r)
+		}
 	}
-	g.G("ADD $104, R0, %v", bLo)
-	g.G("ADD $105, R0, %v", bHi)
-	row, tile, pair, single, odd, done := g.NewLabel("row"), g.NewLabel("tile"), g.NewLabel("pair"), g.NewLabel("single"), g.NewLabel("odd"), g.NewLabel("done")
-	pixels := func(at X) {
-		if dense {
-			g.LD1(vr(24, cols), at)
+	// taps loads the next n taps' weights and distances, multiplies them with cols pixels each, and adds them to the sums
+	taps := func(n int, first bool) {
+		d := []X{bD1, bD2, bD3}
+		if n == 1 {
+			g.G("MOVD.P 8(%v), %v", bTp, bD1)
 		} else {
+			g.G("LDP.P 16(%v), (%v, %v)", bTp, bD1, bD2)
+		}
+		if n == 3 {
+			g.G("MOVD.P 8(%v), %v", bTp, bD3)
+		}
+		g.LD1P(vr(28, n), bWp, XZR)
+		for t := range n {
+			if dense {
+				g.LD1P(vr(24, cols), bP, d[t])
+			} else {
+				g.G("MOVD %v, %v", bP, bPix)
+				for p := range cols {
+					g.LD1P(vr(24+p, 1), bPix, bPS)
+				}
+				g.G("ADD %v, %v, %v", d[t], bP, bP)
+			}
+			mul := g.SMULL
+			if t > 0 {
+				mul = g.SMLAL
+			}
 			for p := range cols {
-				g.LD1P(vr(24+p, 1), at, bPS)
+				mul(V[16+2*p].H8, V[24+p].B8, V[28+t].B8)
+				mul(V[17+2*p].H8, V[24+p].B16, V[28+t].B16)
 			}
 		}
-		for p := range cols {
-			g.EOR(V[24+p].B16, V[24+p].B16, V[31].B16)
-		}
-	}
-	widen := func() {
 		for p := range cols {
 			for h := range 2 {
-				g.SADDW(V[4*p+2*h].S4, V[4*p+2*h].S4, V[16+2*p+h].H4)
-				g.SADDW(V[4*p+2*h+1].S4, V[4*p+2*h+1].S4, V[16+2*p+h].H8)
+				lo, hi, x := V[4*p+2*h], V[4*p+2*h+1], V[16+2*p+h]
+				if first {
+					g.SXTL(lo.S4, x.H4)
+					g.SXTL(hi.S4, x.H8)
+				} else {
+					g.SADDW(lo.S4, lo.S4, x.H4)
+					g.SADDW(hi.S4, hi.S4, x.H8)
+				}
 			}
 		}
 	}
+	row, tile, done := g.NewLabel("row"), g.NewLabel("tile"), g.NewLabel("done")
 	g.Label(row)
 	g.G("MOVD %v, %v", bSrc, bSp)
 	g.G("MOVD %v, %v", bDst, bDp)
 	g.G("MOVD %v, %v", bNT, bLeft)
 	g.Label(tile)
-	g.G("MOVD $0x80, %v", bA)
-	g.DUPX(V[31].B16, bA)
-	g.G("MOVD %v, %v", bTaps, bTp)
+	g.G("MOVD %v, %v", bDeltas, bTp)
+	g.G("MOVD.P 8(%v), %v", bTp, bP)
+	g.G("ADD %v, %v, %v", bSp, bP, bP)
 	g.G("MOVD %v, %v", bW, bWp)
-	twoTaps := func() {
-		g.G("LDP.P 16(%v), (%v, %v)", bTp, bA, bB)
-		g.G("ADD %v, %v, %v", bSp, bA, bA)
-		g.G("ADD %v, %v, %v", bSp, bB, bB)
-		g.LD1P(vr(28, 2), bWp, XZR)
-		pixels(bA)
-		for p := range cols {
-			g.SMULL(V[16+2*p].H8, V[24+p].B8, V[28].B8)
-			g.SMULL(V[17+2*p].H8, V[24+p].B16, V[28].B16)
-		}
-		pixels(bB)
-		for p := range cols {
-			g.SMLAL(V[16+2*p].H8, V[24+p].B8, V[29].B8)
-			g.SMLAL(V[17+2*p].H8, V[24+p].B16, V[29].B16)
-		}
-	}
-	zero := g.NewLabel("zero")
-	g.G("CBZ %v, %s", bPairs, zero)
-	twoTaps() // the first two begin the sums
-	for p := range cols {
-		for h := range 2 {
-			g.SXTL(V[4*p+2*h].S4, V[16+2*p+h].H4)
-			g.SXTL(V[4*p+2*h+1].S4, V[16+2*p+h].H8)
-		}
-	}
-	g.G("SUBS $1, %v, %v", bPairs, bCount)
-	g.G("BEQ %s", odd)
-	g.Label(pair)
-	twoTaps()
-	widen()
+	threes, twos, pairs, ones, single := g.NewLabel("threes"), g.NewLabel("twos"), g.NewLabel("pairs"), g.NewLabel("ones"), g.NewLabel("single")
+	begin2, begin1 := g.NewLabel("begintwo"), g.NewLabel("beginone")
+	// the first group begins the sums
+	g.G("MOVD %d(R0), %v", nDWThrees, bCount)
+	g.G("CBZ %v, %s", bCount, begin2)
+	taps(3, true)
 	g.G("SUBS $1, %v, %v", bCount, bCount)
-	g.G("BNE %s", pair)
-	g.G("B %s", odd)
-	g.Label(zero)
-	for i := range 4 * cols {
-		g.ZERO(V[i])
-	}
-	g.Label(odd)
-	g.G("MOVD %v, %v", bSingles, bCount)
-	g.G("CBZ %v, %s", bCount, done)
+	g.G("BEQ %s", twos)
+	g.Label(threes)
+	taps(3, false)
+	g.G("SUBS $1, %v, %v", bCount, bCount)
+	g.G("BNE %s", threes)
+	g.Label(twos)
+	g.G("MOVD %d(R0), %v", nDWTwos, bCount)
+	g.G("CBZ %v, %s", bCount, ones)
+	g.Label(pairs)
+	taps(2, false)
+	g.G("SUBS $1, %v, %v", bCount, bCount)
+	g.G("BNE %s", pairs)
+	g.Label(ones)
+	g.G("CBZ %v, %s", bOnes, done)
+	g.G("MOVD %v, %v", bOnes, bCount)
 	g.Label(single)
-	g.G("MOVD.P 8(%v), %v", bTp, bA)
-	g.G("ADD %v, %v, %v", bSp, bA, bA)
-	g.LD1P(vr(28, 1), bWp, XZR)
-	pixels(bA)
-	for p := range cols {
-		g.SMULL(V[16+2*p].H8, V[24+p].B8, V[28].B8)
-		g.SMULL(V[17+2*p].H8, V[24+p].B16, V[28].B16)
-	}
-	widen()
+	taps(1, false)
 	g.G("SUBS $1, %v, %v", bCount, bCount)
 	g.G("BNE %s", single)
+	g.G("B %s", done)
+	g.Label(begin2)
+	g.G("MOVD %d(R0), %v", nDWTwos, bCount)
+	g.G("CBZ %v, %s", bCount, begin1)
+	taps(2, true)
+	g.G("SUBS $1, %v, %v", bCount, bCount)
+	g.G("BNE %s", pairs)
+	g.G("B %s", ones)
+	g.Label(begin1)
+	taps(1, true)
+	g.G("SUBS $1, %v, %v", bOnes, bCount)
+	g.G("BNE %s", single)
 	g.Label(done)
-	for i := range 4 { // round(sum*scale + bias)
-		g.LDR(V[30], bScale, 16*i)
-		g.LDR(V[29], bBias, 16*i)
+	// round(sum*scale + bias): the table has a factor and four times the addend of four channels in turn
+	g.G("MOVD %d(R0), %v", nDWTable, bTab)
+	for i := range 4 {
+		g.LDRP(V[28], bTab, 16)
+		g.LD1(vr(24, cols), bTab)
+		if i < 3 {
+			g.G("ADD $64, %v, %v", bTab, bTab)
+		}
 		for p := range cols {
-			v, t := V[4*p+i], V[20+p]
-			g.SCVTF(v.S4, v.S4)
-			g.MOV(t, V[29])
-			g.FMLA(t.S4, v.S4, V[30].S4)
-			g.FCVTNS(v.S4, t.S4)
+			g.SCVTF(V[4*p+i].S4, V[4*p+i].S4)
+		}
+		for p := range cols {
+			g.FMLA(V[24+p].S4, V[4*p+i].S4, V[28].S4)
+		}
+		for p := range cols {
+			g.FCVTNS(V[4*p+i].S4, V[24+p].S4)
 		}
 	}
-	g.LDnR(vr(28, 1), V[0].B16, bLo)
-	g.LDnR(vr(29, 1), V[0].B16, bHi)
 	for p := range cols {
 		a, b, o := V[20+p], V[24+p], V[16+p]
 		g.SQXTN(a.H4, V[4*p].S4)
@@ -145,11 +165,27 @@ func (g *gen) dw8(cols int, dense bool) {
 		g.SQXTN(b.H8, V[4*p+3].S4)
 		g.SQXTUN(o.B8, a.H8)
 		g.SQXTUN(o.B16, b.H8)
-		g.UMAX(o.B16, o.B16, V[28].B16)
-		g.UMIN(o.B16, o.B16, V[29].B16)
 	}
+	whole := g.NewLabel("whole")
+	g.G("CBZ %v, %s", bClip, whole)
+	g.G("ADD $%d, R0, %v", nDWLo, bLo)
+	g.LDnR(vr(28, 1), V[0].B16, bLo)
+	g.G("ADD $%d, R0, %v", nDWHi, bLo)
+	g.LDnR(vr(29, 1), V[0].B16, bLo)
+	for p := range cols {
+		g.UMAX(V[16+p].B16, V[16+p].B16, V[28].B16)
+		g.UMIN(V[16+p].B16, V[16+p].B16, V[29].B16)
+	}
+	g.Label(whole)
 	g.ST1P(vr(16, cols), bDp, XZR)
-	g.G("ADD %v<<%d, %v, %v", bPS, log2(cols), bSp, bSp)
+	switch {
+	case dense:
+		g.G("ADD $%d, %v, %v", 16*cols, bSp, bSp)
+	default:
+		for range cols {
+			g.G("ADD %v, %v, %v", bPS, bSp, bSp)
+		}
+	}
 	g.G("SUBS $1, %v, %v", bLeft, bLeft)
 	g.G("BNE %s", tile)
 	g.G("ADD %v, %v, %v", bInRow, bSrc, bSrc)

@@ -32,6 +32,7 @@ func sets() []set {
 		{"int8_neon", "conv", int8Kernels},
 		{"conv8_neon", "conv", conv8Kernels},
 		{"dw8_neon", "conv", dw8Kernels},
+		{"small8_neon", "conv", small8Kernels},
 		{"gemm_neon", "gemm", gemmKernels},
 		{"eltwise_neon", "eltwise", eltwiseKernels},
 		{"pool_neon", "pool", poolKernels},
