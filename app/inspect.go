@@ -64,7 +64,7 @@ func (a *App) InspectOn(ctx context.Context, path, target string, asks Asks) (*I
 	if err != nil {
 		return nil, err
 	}
-	f, err := a.TargetFacts(ctx, target, asks)
+	f, err := a.factsOf(ctx, target, asks)
 	if err != nil {
 		return nil, err
 	}

@@ -81,7 +81,7 @@ func parseGoal(s string) (limits, error) {
 			return l, fail.New(fail.Usage, "%q is no limit", part).Doing("search").Try("write for example ms<=30,size<=18MB,macs<=0.5,drop<=1")
 		}
 		switch v *= factor; strings.TrimSpace(key) {
-		case "ms", "p50":
+		case "ms", "p50", "p99":
 			l.ms = v
 		case "size":
 			l.bytes = v

@@ -13,7 +13,7 @@ import (
 
 type inspectCmd struct {
 	Model string `arg:"" help:"ONNX file."`
-	Board string `help:"Show each layer's floor on this target."`
+	Board string `help:"Show each layer's floor on this target, or on a built-in board: pi4."`
 	JSON  bool   `name:"json" help:"Print JSON."`
 	login
 }

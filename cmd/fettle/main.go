@@ -34,6 +34,7 @@ type cli struct {
 	Eval        evalCmd        `cmd:"" help:"Score a model on data."`
 	Target      targetCmd      `cmd:"" help:"Boards: discover, add, list, facts, doctor, lease, noise, trust, forget."`
 	Search      searchCmd      `cmd:"" help:"Try recipes against limits on time, size and score, and give those that nobody beats."`
+	Goal        goalCmd        `cmd:"" help:"Hold a goal against what a board can do at most, before anything is measured."`
 	Bench       benchCmd       `cmd:"" help:"Time the engine's kernels."`
 	Profile     profileCmd     `cmd:"" help:"Measure latency layer by layer, here or on a board."`
 	Compare     compareCmd     `cmd:"" help:"Compare two profiles, or measure two models in turns."`

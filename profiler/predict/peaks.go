@@ -18,8 +18,12 @@ func arm64Peaks() []corePeak {
 	return []corePeak{
 		{"Cortex-A53", 4, 8, "64-bit loads pair with the products"},
 		{"Cortex-A55", 4, 16, "one SDOT"},
+		{"Cortex-A57", 4, 8, "as the A72"},
 		{"Cortex-A72", 4, 8, "one multiply pipe: SMULL, SMLAL2, SADALP"},
 		{"Cortex-A76", 8, 32, "two FMLA or SDOT"},
+		{"Cortex-A78", 8, 32, "as the A76"},
+		{"Cortex-A78AE", 8, 32, "as the A76"},
+		{"Neoverse-N1", 8, 32, "as the A76"},
 	}
 }
 

@@ -6,6 +6,7 @@
 package predict
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -18,13 +19,21 @@ import (
 
 // Machine is what of a target the floor depends on.
 type Machine struct {
-	Parts     []string // names of its cores: "Cortex-A72"; several where they differ
-	Arch      string   // as Go names it
-	ISA       []string // flags as the kernel names them: "asimddp", "avx512f"
-	Cores     int      // 0: not known
-	Hz        int64    // highest clock; 0: not known
-	MemoryBps float64  // measured; 0: not known
-	CacheB    int64    // largest cache; 0: not known
+	Parts     []string  // names of its cores: "Cortex-A72"; several where they differ
+	Arch      string    // as Go names it
+	ISA       []string  // flags as the kernel names them: "asimddp", "avx512f"
+	Cores     int       // 0: not known
+	Hz        int64     // highest clock; 0: not known
+	MemoryBps float64   // measured; 0: not known
+	CacheB    int64     // largest cache; 0: not known
+	Each      []Cluster // its cores by kind where they are known; empty: all are taken for the fastest
+}
+
+// Cluster is some equal cores.
+type Cluster struct {
+	Part  string
+	Cores int
+	Hz    int64
 }
 
 // Target takes the facts that a trace carries. hz are clocks seen during the run, which the highest clock cannot be below.
@@ -51,6 +60,14 @@ func Board(f board.Facts) Machine {
 			m.Parts = append(m.Parts, c.Part)
 		}
 		m.Hz = max(m.Hz, c.MaxHz)
+		if i := slices.IndexFunc(m.Each, func(k Cluster) bool { return k.Part == c.Part && k.Hz == c.MaxHz }); i >= 0 {
+			m.Each[i].Cores++
+		} else {
+			m.Each = append(m.Each, Cluster{c.Part, 1, c.MaxHz})
+		}
+	}
+	if len(m.Each) < 2 || m.Arch != "arm64" || slices.ContainsFunc(m.Each, func(k Cluster) bool { return k.Hz == 0 }) {
+		m.Each = nil // one kind, or not known well enough
 	}
 	for _, v := range f.Hz {
 		m.Hz = max(m.Hz, v)
@@ -105,8 +122,35 @@ func products(m Machine, w Work) (*float64, string) {
 		return nil, "the number of cores is not known"
 	}
 	saved, by := algorithm(w)
+	if rate, words := mixed(m, w, cores); rate > 0 {
+		ns := float64(w.MACs) / saved / rate * 1e9
+		return &ns, fmt.Sprintf("%s MAC%s / (%s) = %s", count(float64(w.MACs)), by, words, ms(ns))
+	}
 	ns := float64(w.MACs) / saved / (float64(cores) * perCycle * float64(m.Hz)) * 1e9
 	return &ns, fmt.Sprintf("%s MAC%s / (%s × %g MAC a cycle × %s GHz) = %s", count(float64(w.MACs)), by, plural(cores, "core"), perCycle, three(float64(m.Hz)/1e9), ms(ns))
+}
+
+// mixed is how many products a second the fastest of differing cores make together, and the sum in words; 0 where they do not differ.
+func mixed(m Machine, w Work, cores int) (rate float64, words string) {
+	each := slices.Clone(m.Each)
+	speed := func(k Cluster) float64 {
+		v, _ := armPeak([]string{k.Part}, !float(w.DType))
+		return v * float64(k.Hz)
+	}
+	slices.SortStableFunc(each, func(a, b Cluster) int { return cmp.Compare(speed(b), speed(a)) })
+	var parts []string
+	for _, k := range each {
+		n := min(k.Cores, cores)
+		if cores -= n; n == 0 {
+			break
+		}
+		if speed(k) == 0 {
+			return 0, ""
+		}
+		rate += float64(n) * speed(k)
+		parts = append(parts, fmt.Sprintf("%d %s × %g MAC a cycle × %s GHz", n, k.Part, speed(k)/float64(k.Hz), three(float64(k.Hz)/1e9)))
+	}
+	return rate, strings.Join(parts, " + ")
 }
 
 // bytes bounds by memory. What a cache holds need not come from memory, so only layers larger than the largest cache count.
