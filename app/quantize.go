@@ -16,6 +16,12 @@ import (
 // Fidelity is how close a model's outputs are to those of the float model.
 type Fidelity = quantize.Fidelity
 
+// TypeDamage is one type for a layer.
+type TypeDamage = quantize.TypeDamage
+
+// Finding is one line of what a step did.
+type Finding = optimizer.Finding
+
 // QuantLayer is a layer with what each type costs it and how long it takes.
 type QuantLayer struct {
 	quantize.LayerDamage
