@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"fettle/internal/fail"
 	"fettle/internal/task"
@@ -57,7 +58,27 @@ func (a *App) connect(ctx context.Context, name string, asks Asks, p task.Progre
 	if err != nil {
 		return nil, err
 	}
-	return a.dial(ctx, *t, asks, p)
+	c, err := a.dial(ctx, *t, asks, p)
+	if err == nil {
+		a.used(*t)
+	}
+	return c, err
+}
+
+// used notes that a board was reached, for the order in which boards are proposed.
+func (a *App) used(t Target) {
+	now := time.Now().Unix()
+	if now-t.Used < 60 {
+		return // good enough, and the file stays as it is
+	}
+	_ = a.editTargets(func(list []Target) []Target { // only an order
+		for i := range list {
+			if list[i].Name == t.Name {
+				list[i].Used = now
+			}
+		}
+		return list
+	})
 }
 
 func (a *App) dial(ctx context.Context, t Target, asks Asks, p task.Progress) (*deploy.Conn, error) {
@@ -106,6 +127,7 @@ func (a *App) AddTarget(ctx context.Context, t Target, asks Asks) (*TargetFacts,
 	if err != nil {
 		return nil, err
 	}
+	t.Used = time.Now().Unix()
 	return f, a.keepTarget(t)
 }
 

@@ -1,9 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,10 +14,14 @@ import (
 	"fettle/remote/sshx"
 )
 
+// FromTargets is the source of a board that was added and that nothing else names.
+const FromTargets = "added before"
+
 // FoundBoard is a board that may be meant.
 type FoundBoard struct {
 	discover.Found
-	Added string `json:"added,omitempty"` // the name under which it was added already
+	Added string `json:"added,omitempty"`     // the name under which it was added already
+	Used  int64  `json:"used_unix,omitempty"` // when it was last reached
 }
 
 // Discover looks for boards: those of the user's SSH files, and for as long as listen says those that answer in the local
@@ -35,11 +41,17 @@ func (a *App) Discover(ctx context.Context, listen time.Duration) ([]FoundBoard,
 		b := FoundBoard{Found: f}
 		for _, t := range added {
 			if host := hostOf(t.Address); strings.EqualFold(host, f.Address) || strings.EqualFold(host, f.Detail) {
-				b.Added = t.Name
+				b.Added, b.Used = t.Name, t.Used
 			}
 		}
 		out = append(out, b)
 	}
+	for _, t := range added { // those that no file and no answer names
+		if !slices.ContainsFunc(out, func(b FoundBoard) bool { return b.Added == t.Name }) {
+			out = append(out, FoundBoard{Found: discover.Found{Address: hostOf(t.Address), Name: t.Name, Sources: []string{FromTargets}}, Added: t.Name, Used: t.Used})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b FoundBoard) int { return cmp.Compare(b.Used, a.Used) }) // last used first
 	return out, notes
 }
 

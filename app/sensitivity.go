@@ -3,26 +3,47 @@ package app
 import (
 	"context"
 
+	"fettle/internal/fail"
 	"fettle/internal/task"
 	"fettle/model"
-	"fettle/optimizer"
 	"fettle/optimizer/prune"
 )
 
-// Sensitivity gives, for every group of channels of m, what the layers behind lose as its channels go one by one; data is a folder or
-// file of typical inputs.
-func (a *App) Sensitivity(ctx context.Context, m *model.Model, data, preprocess string, samples int, progress task.Progress) ([]prune.Curve, error) {
-	pre, err := preprocessOf(m, preprocess, data)
+// SensitivityRequest says how a model is studied.
+type SensitivityRequest struct {
+	Data       string // typical inputs, no labels
+	Preprocess string
+	prune.StudyOptions
+	Seed     int64
+	Progress task.Progress
+}
+
+// Study is what a study found.
+type Study = prune.Study
+
+// NewSensitivityRequest has sensible options.
+func NewSensitivityRequest(data string) SensitivityRequest {
+	return SensitivityRequest{Data: data, StudyOptions: prune.NewStudyOptions(), Seed: 1}
+}
+
+// Sensitivity studies what the answers of m lose where channels go: from second moments alone, with one group cut at a time, with many.
+func (a *App) Sensitivity(ctx context.Context, m *model.Model, q SensitivityRequest) (*prune.Study, error) {
+	if q.Tier < 1 || q.Tier > 3 || q.Samples < 8 || q.Multiple < 1 || q.Test < 0 {
+		return nil, fail.New(fail.Usage, "tier %d, %d samples, multiple %d, %d tests", q.Tier, q.Samples, q.Multiple, q.Test).Doing("look at groups").
+			Try("tiers are 1, 2 and 3; give at least 8 samples")
+	}
+	pre, err := preprocessOf(m, q.Preprocess, q.Data)
 	if err != nil {
 		return nil, err
 	}
-	env := &optimizer.Env{Runner: engineRunner{a}, Progress: progress, Seed: 1}
-	if data != "" {
-		set, err := a.openData(data, m, pre)
+	env := a.passEnv(q.Progress)
+	env.Seed = q.Seed
+	if q.Data != "" {
+		set, err := a.openData(q.Data, m, pre)
 		if err != nil {
 			return nil, err
 		}
 		env.Data = set
 	}
-	return prune.Curves(ctx, env, m, samples)
+	return prune.Examine(ctx, &env, m, q.StudyOptions)
 }

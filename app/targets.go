@@ -19,6 +19,7 @@ type Target struct {
 	Address  string   `json:"address"` // ssh://user@host:port, or a Host of ~/.ssh/config
 	Identity []string `json:"identity,omitempty"`
 	Jump     string   `json:"jump,omitempty"`
+	Used     int64    `json:"used_unix,omitempty"` // when it was last reached
 }
 
 // targetsFile is the form of the file in the home folder.

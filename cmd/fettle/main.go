@@ -33,6 +33,7 @@ type cli struct {
 	Passes      passesCmd      `cmd:"" help:"List every pass with its options."`
 	Eval        evalCmd        `cmd:"" help:"Score a model on data."`
 	Target      targetCmd      `cmd:"" help:"Boards: discover, add, list, facts, doctor, lease, noise, trust, forget."`
+	Sensitivity sensitivityCmd `cmd:"" help:"Say what a model loses where channels go, and choose which go within a limit."`
 	Search      searchCmd      `cmd:"" help:"Try recipes against limits on time, size and score, and give those that nobody beats."`
 	Goal        goalCmd        `cmd:"" help:"Hold a goal against what a board can do at most, before anything is measured."`
 	Bench       benchCmd       `cmd:"" help:"Time the engine's kernels."`

@@ -111,8 +111,6 @@ type targetAddCmd struct {
 	FirstProfile  bool     `help:"Measure the built-in sample at once and say how long everything took."`
 	JSON          bool     `name:"json" help:"Print JSON."`
 	login
-
-	typed string
 }
 
 // Help gives an example that works.
@@ -122,45 +120,26 @@ func (targetAddCmd) Help() string {
 
 // Run adds the board.
 func (c targetAddCmd) Run(e *env) error {
-	start := time.Now()
-	asks := c.asks(e, c.AcceptHostKey)
-	if ask := asks.Password; ask != nil { // typed once, used for everything that follows
-		asks.Password = func(ctx context.Context, user, host string) (string, error) {
-			if c.typed == "" {
-				var err error
-				if c.typed, err = ask(ctx, user, host); err != nil {
-					return "", err
-				}
-			}
-			return c.typed, nil
-		}
-	}
-	f, err := e.app.AddTarget(e.ctx, app.Target{Name: c.Name, Address: c.Address, Identity: c.Identity, Jump: c.Jump}, asks)
+	f, err := e.app.AddBoard(e.ctx, app.Target{Name: c.Name, Address: c.Address, Identity: c.Identity, Jump: c.Jump},
+		app.FirstOptions{InstallKey: c.InstallKey, Profile: c.FirstProfile, Progress: e.progress}, c.asks(e, c.AcceptHostKey))
 	if err != nil {
 		return err
 	}
-	added := time.Since(start)
-	if c.InstallKey {
-		file, err := e.app.InstallKey(e.ctx, c.Name, asks)
-		if err != nil {
-			return err
-		}
-		e.note("the board takes %s from now on", file)
+	if f.Key != "" {
+		e.note("the board takes %s from now on", f.Key)
 	}
+	s := func(ns int64) float64 { return float64(ns) / 1e9 }
+	var v any = f.Facts
 	if c.FirstProfile {
-		m, err := e.app.Sample("")
-		if err != nil {
-			return err
-		}
-		p, err := e.app.Profile(e.ctx, app.ProfileRequest{Model: m, Name: "sample", Target: c.Name, Threads: 1, Runs: 20, Launches: 3, Progress: e.progress, Asks: asks})
-		if err != nil {
-			return err
-		}
-		e.note("from nothing to the first profile: %.1f s, of which adding the board took %.1f s; p50 %s", time.Since(start).Seconds(), added.Seconds(), ms(*p.Clean.P50Ns))
+		e.note("from nothing to the first profile: %.1f s (login, agent and facts %.1f, key %.1f, profile %.1f); p50 %s", s(f.TotalNs), s(f.AddNs), s(f.KeyNs), s(f.ProfileNs), ms(*f.P50Ns))
+		v = f
 	}
-	return e.print(c.JSON, f, func(w io.Writer) {
-		fmt.Fprintf(w, "added %s in %.1f s\n", c.Name, added.Seconds())
-		printFacts(w, f)
+	return e.print(c.JSON, v, func(w io.Writer) {
+		fmt.Fprintf(w, "added %s in %.1f s\n", c.Name, s(f.AddNs))
+		if c.FirstProfile {
+			fmt.Fprintf(w, "first profile after %.1f s: p50 %s\n", s(f.TotalNs), ms(*f.P50Ns))
+		}
+		printFacts(w, f.Facts)
 	})
 }
 

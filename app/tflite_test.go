@@ -1,0 +1,173 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"fettle/engine"
+	"fettle/kernels/cpu"
+	"fettle/model"
+	"fettle/model/tflite"
+	"fettle/ops"
+	"fettle/optimizer"
+	"fettle/optimizer/catalog"
+	"fettle/sample"
+)
+
+// peer runs a file in TensorFlow Lite with its XNNPACK delegate; the test is skipped where that cannot be had.
+func peer(t *testing.T) func(t *testing.T, file []byte, input []byte) []byte {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("TensorFlow Lite is not run with -short")
+	}
+	if _, err := exec.LookPath("gcc"); err != nil {
+		t.Skip("gcc is not installed: exported files are not run in TensorFlow Lite")
+	}
+	if out, err := exec.Command("../scripts/tflite/install.sh").CombinedOutput(); err != nil {
+		t.Skipf("TensorFlow Lite cannot be installed: %s", out)
+	}
+	return func(t *testing.T, file, input []byte) []byte {
+		t.Helper()
+		dir := t.TempDir()
+		for name, b := range map[string][]byte{"net.tflite": file, "in": input} {
+			if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		program, _ := filepath.Abs("../.cache/tflite/peer")
+		c := exec.Command(program, "net.tflite", "1", "-run", "in", "out")
+		c.Dir = dir
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("TensorFlow Lite: %v: %s", err, out)
+		}
+		b, err := os.ReadFile(filepath.Join(dir, "out"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+}
+
+// compute runs m on our engine and gives its outputs in order.
+func compute(t *testing.T, m *model.Model, in map[string]*model.Tensor) []*model.Tensor {
+	t.Helper()
+	p, err := engine.Compile(context.Background(), m, engine.Options{Threads: 1, Features: cpu.Detect()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	out, err := s.Run(context.Background(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// channelsLast is a picture as the files of TensorFlow Lite want it.
+func channelsLast(x *model.Tensor) *model.Tensor {
+	d := x.Shape
+	out := model.NewTensor(x.DType, d[0], d[2], d[3], d[1])
+	for c := range d[1] {
+		for i := range d[2] * d[3] {
+			out.SetFloat64(i*d[1]+c, x.Float64At(c*d[2]*d[3]+i))
+		}
+	}
+	return out
+}
+
+func floats(t *testing.T, b []byte) []float32 {
+	t.Helper()
+	return model.Data[float32](&model.Tensor{DType: model.Float32, Shape: []int{len(b) / 4}, Raw: b})
+}
+
+// distance is the largest difference and the largest number, and how many numbers differ by more than one step of 255 in the range.
+func distance(a, b []float32) (diff, top float64, off int) {
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, v := range a {
+		lo, hi = min(lo, float64(v)), max(hi, float64(v))
+	}
+	for i := range a {
+		d := math.Abs(float64(a[i]) - float64(b[i]))
+		if diff = max(diff, d); d > (hi-lo)/255 || d != d {
+			off++
+		}
+	}
+	return diff, max(math.Abs(lo), math.Abs(hi)), off
+}
+
+type oneInput []map[string]*model.Tensor
+
+func (c oneInput) Len() int     { return len(c) }
+func (c oneInput) Hash() string { return "random" }
+func (c oneInput) Each(_ context.Context, limit int, visit func(int, map[string]*model.Tensor) error) error {
+	for i, x := range c[:min(limit, len(c))] {
+		if err := visit(i, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func derived(t *testing.T, m *model.Model, data optimizer.Data, steps ...optimizer.RecipeStep) *model.Model {
+	t.Helper()
+	a, err := Open(Options{Home: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	l, err := optimizer.Run(context.Background(), m, &optimizer.Recipe{Schema: 1, Seed: 1, Steps: steps}, optimizer.Env{Passes: catalog.Passes(), Data: data, Runner: engineRunner{a}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l[len(l)-1].Model
+}
+
+// TestTFLite: what is written computes in TensorFlow Lite, and read again in our engine, what the model computes.
+func TestTFLite(t *testing.T) {
+	run := peer(t)
+	for _, name := range []string{"resnet20", "mobilenetv2", "squeezenet11", "efficientnet-lite0", "efficientnet-b0", "resnet50"} {
+		m, err := sample.Build(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := optimizer.RandomInputs(m, 2, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		quantized := derived(t, m, oneInput(in), optimizer.RecipeStep{Pass: "fold-batchnorm"},
+			optimizer.RecipeStep{Pass: "quantize", Options: map[string]any{"calibration": "minmax", "correct_bias": false}})
+		for kind, m := range map[string]*model.Model{"float32": m, "standard": derived(t, m, nil, catalog.Standard().Steps...), "int8": quantized} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				b, notes, err := encodeTFLite(context.Background(), m)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := compute(t, m, in[0])
+				x := channelsLast(in[0]["input"])
+				got := floats(t, run(t, b, x.Raw))
+				diff, top, off := distance(model.Data[float32](want[0]), got)
+				again, err := tflite.Read(b, tflite.DefaultBudget())
+				if err != nil {
+					t.Fatal(err)
+				}
+				ours := compute(t, again, map[string]*model.Tensor{"input": x})
+				back, _, backOff := distance(model.Data[float32](want[0]), model.Data[float32](ours[0]))
+				t.Logf("%.2g of %.3g (%d of %d off) in TensorFlow Lite, %.2g (%d off) read again; %d notes %v", diff, top, off, len(got), back, backOff, len(notes), notes)
+			})
+		}
+	}
+}
+
+var _ = bytes.Equal
+var _ = fmt.Sprint
+var _ = ops.Infer
