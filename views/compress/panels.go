@@ -26,7 +26,7 @@ func (s *screen) columns() []plot.Column {
 		{Title: u.T("as int8"), Width: 56, Grow: .4, Measured: true},
 		{ID: columnMs, Title: u.T("float"), Width: 66, Align: plot.Right},
 		{Title: "int8", Width: 66, Align: plot.Right},
-		{ID: columnGain, Title: "Δ", Width: 62, Align: plot.Right},
+		{ID: columnGain, Title: "Δ", Width: 76, Align: plot.Right},
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
 	"fettle/app"
 	"fettle/views/kit"
@@ -197,7 +199,7 @@ func trials(p *app.QuantPlan) []trial {
 			r.mark, r.token = "reverted", "warning"
 		}
 		if m := distances.FindAllString(t.Reason, 3); len(m) == 2 { // of a pass that tried it itself
-			r.text = m[0] + " → " + m[1]
+			r.text = short(m[0]) + " → " + short(m[1])
 			if !t.Kept {
 				r.mark, r.token = "reverted", "warning"
 			}
@@ -212,6 +214,15 @@ func trials(p *app.QuantPlan) []trial {
 
 // distances are those in the words of a pass.
 var distances = regexp.MustCompile(`KL [0-9.e+-]+[0-9]`)
+
+// short writes such a distance in two digits.
+func short(s string) string {
+	v, err := strconv.ParseFloat(strings.TrimPrefix(s, "KL "), 64)
+	if err != nil {
+		return s
+	}
+	return "KL " + sci(v)
+}
 
 // fidelity is a distance in few characters: by the divergence where there are classes.
 func fidelity(f app.Fidelity) string {

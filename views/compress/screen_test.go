@@ -125,7 +125,7 @@ func TestRows(t *testing.T) {
 	if len(sum) != 2 || sum[0].token != "gain" || sum[1].after == sum[1].before {
 		t.Errorf("%+v", sum)
 	}
-	if got := trials(d.Quant.Plan)[1].text; got != "KL 0.0002 → KL 9.6e-05" {
+	if got := trials(d.Quant.Plan)[1].text; got != "KL 2.0e−4 → KL 9.6e−5" {
 		t.Errorf("bias correction: %q", got)
 	}
 	marks := ""
