@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 
 	. "fettle/kernels/_asm/arm64gen/asm"
 )
@@ -79,6 +80,7 @@ func (g *gen) expVecs(z, e, n []VReg) {
 func (g *gen) actSpan() {
 	g.data("expConst", expConsts())
 	g.data("sigConst", sigConsts())
+	g.data("sigSteps", sigSteps())
 	g.kernel("actSpan", "dwArgs", "applies the activation act to nt lines of 4 floats at dst, in place.")
 	g.load(8, sDst)
 	g.load(48, sN)
@@ -159,6 +161,15 @@ func (g *gen) times(x, y []VReg) {
 	}
 }
 
+// sigSteps are the constants that sums of sigmoid begin with, each for four vectors: one load takes the place of four copies.
+func sigSteps() []float32 {
+	var l []float32
+	for _, i := range []int{4, 5, 6, 7} {
+		l = append(l, slices.Repeat(sigConsts()[i:i+1], 16)...)
+	}
+	return append(l, slices.Repeat([]float32{1}, 16)...)
+}
+
 // sigConsts are the constants of sigmoid, broadcast to V16-V22 and V27: -log2 e, the bounds of the exponent, the coefficients of 2^f for f in
 // -0.5..0.5, the fifth to the first; the constant one is 1. Source: interpolation of (2^f-1)/f at Chebyshev nodes; relative error 2e-7.
 func sigConsts() []float32 {
@@ -166,7 +177,7 @@ func sigConsts() []float32 {
 }
 
 // sigmoid is y = num / (1 + 2^(-x log2 e)); num nil means 1. The exponent is exact to 6e-8 of itself, which is much only where the
-// result is almost 0 or x. V23 and V29-V31 are temporaries. Its constants are loaded by sigHead.
+// result is almost 0 or x. V20-V23 are temporaries. Its other constants are loaded by sigHead.
 func (g *gen) sigmoid(x, y, num []VReg) {
 	z, n := vr(8, len(x)), vr(12, len(x))
 	each := func(f func(i int)) {
@@ -181,16 +192,26 @@ func (g *gen) sigmoid(x, y, num []VReg) {
 	each(func(i int) { g.FSUB(z[i].S4, z[i].S4, n[i].S4) })
 	each(func(i int) { g.FCVTNS(n[i].S4, n[i].S4) })
 	each(func(i int) { g.SHL(n[i].S4, n[i].S4, 23) })
-	// Horner: FMLA adds to the coefficient, so the running value changes between two registers
-	t := []VReg{V[23], V[29], V[30], V[31]}
-	each(func(i int) { g.MOV(t[i], V[20]) })
+	// Horner: FMLA adds to the coefficient, so the running value changes between two registers, which the coefficients are loaded into
+	t := vr(20, len(x))
+	g.G("MOVD $sigSteps<>(SB), %v", eTmp)
+	begin := func(k int, d []VReg) {
+		if len(d) == 4 {
+			g.LD1P(d, eTmp, XZR)
+			return
+		}
+		for i := range d {
+			g.LDR(d[i], eTmp, 64*k+16*i)
+		}
+	}
+	begin(0, t)
 	each(func(i int) { g.FMLA(t[i].S4, z[i].S4, V[19].S4) })
-	for k, c := range []VReg{V[21], V[22], V[27], V[28]} {
+	for k := range 4 {
 		from, to := t, y
 		if k%2 == 1 {
 			from, to = y, t
 		}
-		each(func(i int) { g.MOV(to[i], c) })
+		begin(k+1, to)
 		each(func(i int) { g.FMLA(to[i].S4, from[i].S4, z[i].S4) })
 	}
 	each(func(i int) { g.ADD(y[i].S4, t[i].S4, n[i].S4) }) // times 2^n: t lies in 0.7..1.5, so adding to the exponent cannot overflow

@@ -39,6 +39,7 @@ func eltwiseKernels(g *gen) {
 	g.data("expConst", expConsts())
 	g.data("eltConst", eltConsts())
 	g.data("sigConst", sigConsts())
+	g.data("sigSteps", sigSteps())
 	ops := []struct {
 		name string
 		f    func(d, n, m Arr)

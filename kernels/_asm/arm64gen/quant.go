@@ -204,13 +204,12 @@ func (g *gen) scale16() {
 	g.quantHead("scale16", "is round(src*factor + addend), between lo and hi, a factor and an addend for each of 16 channels.")
 	g.bounds8()
 	g.LD1P(vr(16, 4), qScales, XZR)
-	g.LD1(vr(20, 4), qScales)
 	g.lines(func() {
 		g.LD1P(vr(8, 1), qSrc, XZR)
 		g.widen(4, V[8], false)
+		g.LD1(vr(12, 4), qScales) // the addends
 		for i := range 4 {
 			g.SCVTF(V[4+i].S4, V[4+i].S4)
-			g.MOV(V[12+i], V[20+i])
 			g.FMLA(V[12+i].S4, V[4+i].S4, V[16+i].S4)
 		}
 		g.round16(12, false, nil, &V[26], &V[27])
@@ -253,14 +252,37 @@ func (g *gen) lookup() {
 		g.LD1P(vr(16+4*i, 4), qScales, XZR)
 	}
 	g.G("MOVD $64, %v", qTmp)
-	g.DUPX(V[7].B16, qTmp)
+	g.DUPX(V[8].B16, qTmp)
+	find := func(n int) {
+		for i := range n {
+			g.TBL(V[4+i].B16, vr(16, 4), V[i].B16)
+		}
+		for t := 1; t < 4; t++ {
+			for i := range n {
+				g.SUB(V[i].B16, V[i].B16, V[8].B16)
+			}
+			for i := range n {
+				g.TBX(V[4+i].B16, vr(16+4*t, 4), V[i].B16)
+			}
+		}
+	}
+	rest, four, done := g.NewLabel("rest"), g.NewLabel("four"), g.NewLabel("done")
+	g.G("SUBS $4, %v, %v", qN, qN)
+	g.G("BLT %s", rest)
+	g.Label(four)
+	g.LD1P(vr(0, 4), qSrc, XZR)
+	find(4)
+	g.ST1P(vr(4, 4), qDst, XZR)
+	g.G("SUBS $4, %v, %v", qN, qN)
+	g.G("BGE %s", four)
+	g.Label(rest)
+	g.G("ADDS $4, %v, %v", qN, qN)
+	g.G("BEQ %s", done)
 	g.lines(func() {
 		g.LD1P(vr(0, 1), qSrc, XZR)
-		g.TBL(V[1].B16, vr(16, 4), V[0].B16)
-		for i := 1; i < 4; i++ {
-			g.SUB(V[0].B16, V[0].B16, V[7].B16)
-			g.TBX(V[1].B16, vr(16+4*i, 4), V[0].B16)
-		}
-		g.ST1P(vr(1, 1), qDst, XZR)
+		find(1)
+		g.ST1P(vr(4, 1), qDst, XZR)
 	})
+	g.Label(done)
+	g.G("RET")
 }
