@@ -12,6 +12,9 @@ func archRows(s Shape, f cpu.Features) []*row {
 		if f.Has(cpu.AVX512VNNI) {
 			l = append(l, &row{isa: cpu.AVX512VNNI, mr: 14, nr: 32, bits: true, f: list(qemmZ())})
 		}
+		if f.Has(cpu.AVX2) {
+			l = append(l, &row{isa: cpu.AVX2, mr: 2, nr: 16, f: list(qemmY())})
+		}
 		return l
 	}
 	var halves []*row

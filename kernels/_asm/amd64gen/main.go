@@ -36,6 +36,7 @@ func sets() []set {
 		{"dw_avx512", "conv", "dwArgs", func() { dwKernels(avx512) }},
 		{"gemm_avx512", "gemm", "gargs", func() { gemmKernels(avx512) }},
 		{"gemm_avx2", "gemm", "gargs", func() { gemmKernels(avx2) }},
+		{"gemm8_avx2", "gemm", "gargs", gemm8AVX2Kernels},
 		{"gemm_vnni", "gemm", "gargs", gemm8Kernels},
 		{"int8_vnni", "conv", "kargs", vnniKernels},
 		{"int8_avx2", "conv", "kargs", int8AVX2Kernels},
