@@ -1,20 +1,19 @@
 package app
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"fettle/engine"
 	"fettle/kernels/cpu"
 	"fettle/model"
 	"fettle/model/tflite"
-	"fettle/ops"
 	"fettle/optimizer"
 	"fettle/optimizer/catalog"
 	"fettle/sample"
@@ -90,19 +89,15 @@ func floats(t *testing.T, b []byte) []float32 {
 	return model.Data[float32](&model.Tensor{DType: model.Float32, Shape: []int{len(b) / 4}, Raw: b})
 }
 
-// distance is the largest difference and the largest number, and how many numbers differ by more than one step of 255 in the range.
-func distance(a, b []float32) (diff, top float64, off int) {
-	lo, hi := math.Inf(1), math.Inf(-1)
-	for _, v := range a {
-		lo, hi = min(lo, float64(v)), max(hi, float64(v))
-	}
+// distance is the largest difference, and how many numbers differ by more than step.
+func distance(a, b []float32, step float64) (diff float64, off int) {
 	for i := range a {
 		d := math.Abs(float64(a[i]) - float64(b[i]))
-		if diff = max(diff, d); d > (hi-lo)/255 || d != d {
+		if diff = max(diff, d); d > step || d != d {
 			off++
 		}
 	}
-	return diff, max(math.Abs(lo), math.Abs(hi)), off
+	return diff, off
 }
 
 type oneInput []map[string]*model.Tensor
@@ -135,7 +130,11 @@ func derived(t *testing.T, m *model.Model, data optimizer.Data, steps ...optimiz
 // TestTFLite: what is written computes in TensorFlow Lite, and read again in our engine, what the model computes.
 func TestTFLite(t *testing.T) {
 	run := peer(t)
-	for _, name := range []string{"resnet20", "mobilenetv2", "squeezenet11", "efficientnet-lite0", "efficientnet-b0", "resnet50"} {
+	networks := []string{"resnet20", "mobilenetv2", "squeezenet11", "efficientnet-lite0", "efficientnet-b0"}
+	if os.Getenv("FETTLE_TFLITE") == "all" {
+		networks = append(networks, "resnet50", "resnet18", "mobilenetv1") // minutes on a busy machine
+	}
+	for _, name := range networks {
 		m, err := sample.Build(name)
 		if err != nil {
 			t.Fatal(err)
@@ -144,30 +143,53 @@ func TestTFLite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		quantized := derived(t, m, oneInput(in), optimizer.RecipeStep{Pass: "fold-batchnorm"},
+		kinds := map[string]*model.Model{"float32": m}
+		kinds["int8"] = derived(t, m, oneInput(in), optimizer.RecipeStep{Pass: "fold-batchnorm"},
 			optimizer.RecipeStep{Pass: "quantize", Options: map[string]any{"calibration": "minmax", "correct_bias": false}})
-		for kind, m := range map[string]*model.Model{"float32": m, "standard": derived(t, m, nil, catalog.Standard().Steps...), "int8": quantized} {
-			t.Run(name+"/"+kind, func(t *testing.T) {
-				b, notes, err := encodeTFLite(context.Background(), m)
-				if err != nil {
-					t.Fatal(err)
-				}
-				want := compute(t, m, in[0])
-				x := channelsLast(in[0]["input"])
-				got := floats(t, run(t, b, x.Raw))
-				diff, top, off := distance(model.Data[float32](want[0]), got)
-				again, err := tflite.Read(b, tflite.DefaultBudget())
-				if err != nil {
-					t.Fatal(err)
-				}
-				ours := compute(t, again, map[string]*model.Tensor{"input": x})
-				back, _, backOff := distance(model.Data[float32](want[0]), model.Data[float32](ours[0]))
-				t.Logf("%.2g of %.3g (%d of %d off) in TensorFlow Lite, %.2g (%d off) read again; %d notes %v", diff, top, off, len(got), back, backOff, len(notes), notes)
-			})
+		if name == "resnet20" || name == "efficientnet-b0" { // fused sums and clamps, fused SiLU
+			kinds["standard"] = derived(t, m, nil, catalog.Standard().Steps...)
+		}
+		for kind, m := range kinds {
+			t.Run(name+"/"+kind, func(t *testing.T) { compare(t, run, name, kind == "int8", m, in[0]) })
 		}
 	}
 }
 
-var _ = bytes.Equal
-var _ = fmt.Sprint
-var _ = ops.Infer
+func compare(t *testing.T, run func(*testing.T, []byte, []byte) []byte, name string, int8 bool, m *model.Model, in map[string]*model.Tensor) {
+	b, notes, err := encodeTFLite(context.Background(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range notes {
+		if strings.Contains(n, "transposed") {
+			t.Errorf("a network of convolutions needs no transposition: %s", n)
+		}
+	}
+	want := model.Data[float32](compute(t, m, in)[0])
+	x := channelsLast(in["input"])
+	got := floats(t, run(t, b, x.Raw))
+	again, err := tflite.Read(b, tflite.DefaultBudget())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := model.Data[float32](compute(t, again, map[string]*model.Tensor{"input": x})[0])
+	if len(got) != len(want) || len(ours) != len(want) {
+		t.Fatalf("%d and %d outputs, want %d", len(got), len(ours), len(want))
+	}
+	step, most := 1e-4, 0
+	if int8 {
+		// One step of 255. Each layer is within it, but for one element in ten thousand within half of it; 53 layers of random weights make more out of
+		// such an element, so that MobileNetV2's answers get two.
+		lo, hi := min(slices.Min(want), 0), max(slices.Max(want), 0)
+		step, most = float64(hi-lo)/255*1.01, len(want)/100
+		if name == "mobilenetv2" {
+			step *= 2
+		}
+	}
+	diff, off := distance(want, got, step)
+	back, backOff := distance(want, ours, min(step, 1))
+	t.Logf("differs by at most %.2g in TensorFlow Lite, %.2g read again; a step is %.2g", diff, back, step)
+	if off > most || backOff > most {
+		t.Errorf("%d of %d outputs are more than %.3g off in TensorFlow Lite (%.3g at most), %d read again (%.3g at most)", off, len(want), step, diff, backOff, back)
+	}
+}

@@ -34,6 +34,7 @@ func main() {
 	int8 := flag.Bool("int8", false, "quantize it, calibrated on random inputs")
 	threads := flag.Int("threads", 1, "workers")
 	write := flag.String("write", "", "file for the other engine")
+	lite := flag.String("tflite", "", "the same network as a TensorFlow Lite file, where that format has its operators")
 	limit := flag.String("isa", "", "poorer instruction set")
 	fast := flag.Bool("fast", false, "products of bf16 parts where the processor has them")
 	steps := flag.Bool("steps", false, "print the steps with their times instead of waiting for numbers")
@@ -43,7 +44,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := bench(ctx, options{*name, *int8, *threads, *write, *limit, *fast, *steps, *file, *ready, *events})
+	err := bench(ctx, options{*name, *int8, *threads, *write, *limit, *fast, *steps, *file, *ready, *events, *lite})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "fettle-bench:", err)
 		os.Exit(1)
@@ -61,12 +62,18 @@ type options struct {
 	file    string
 	ready   string
 	events  string
+	lite    string
 }
 
 func bench(ctx context.Context, o options) error {
 	m, ours, err := models(ctx, o)
 	if err != nil {
 		return err
+	}
+	if o.lite != "" {
+		if err := writeLite(ctx, o.lite, m); err != nil {
+			fmt.Fprintln(os.Stderr, "fettle-bench:", err)
+		}
 	}
 	if o.ready != "" {
 		return onnx.WriteFile(o.ready, ours)
@@ -136,7 +143,7 @@ func models(ctx context.Context, o options) (theirs, ours *model.Model, err erro
 	env.Data = calibration{random(m.Graph.Free(), 1), random(m.Graph.Free(), 2)}
 	env.Runner = runner{}
 	quantize := optimizer.RecipeStep{Pass: "quantize", Options: map[string]any{"calibration": "minmax", "activations": "uint8"}}
-	if ours, err = derive(append(standard, quantize)...); err != nil || o.write == "" {
+	if ours, err = derive(append(standard, quantize)...); err != nil || o.write == "" && o.lite == "" {
 		return ours, ours, err
 	}
 	theirs, err = derive(optimizer.RecipeStep{Pass: "fold-batchnorm"}, quantize)

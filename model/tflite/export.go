@@ -375,10 +375,10 @@ func axis(a int, last bool) int32 {
 // summary adds what is told in one line to the notes.
 func (e *exporter) summary() []string {
 	if len(e.floats) > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%d layers between integers run in floats: %s", len(e.floats), some(e.floats)))
+		e.notes = append(e.notes, fmt.Sprintf("in floats between integers: %s (%d)", some(e.floats), len(e.floats)))
 	}
 	if len(e.moves) > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%d values are transposed: %s", len(e.moves), some(e.moves)))
+		e.notes = append(e.notes, fmt.Sprintf("transposed values: %s (%d)", some(e.moves), len(e.moves)))
 	}
 	return e.notes
 }
