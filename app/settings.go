@@ -55,6 +55,20 @@ func atomicWrite(path string, b []byte) error { return writeFile(path, b, 0o600)
 func exportFile(path string, b []byte) error { return writeFile(path, b, 0o644) }
 
 func writeFile(path string, b []byte, mode os.FileMode) error {
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() && !st.IsDir() {
+		// a device or a pipe: a rename would put a file in its place
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.Write(b)
+			if cerr := f.Close(); err == nil {
+				err = cerr
+			}
+		}
+		if err != nil {
+			return fail.New(fail.Denied, "cannot write %s: %v", path, err).Try("choose another file")
+		}
+		return nil
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
 	if err != nil {
 		return fail.New(fail.Denied, "cannot write beside %s: %v", path, err).Try("check the folder's permissions and free space")

@@ -19,7 +19,12 @@ const maxMessage = 1<<31 - 1
 
 // WriteFile saves m at path: into a temporary file beside it, flushed, then renamed, so that a crash leaves the old file or
 // the new one. A model of more than 2 GB is refused: its weights would need a file of their own.
+//
+// A device or a pipe is written to as it is: renaming would put a file in its place.
 func WriteFile(path string, m *model.Model) error {
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() && !st.IsDir() {
+		return writeThrough(path, m)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".fettle-*")
 	if err != nil {
 		return fail.New(fail.Denied, "cannot write in %s: %v", filepath.Dir(path), err).Try("choose another folder")
@@ -44,6 +49,21 @@ func WriteFile(path string, m *model.Model) error {
 	}
 	if err != nil && fail.Is(err, fail.Internal) {
 		err = fail.New(fail.Denied, "cannot write %s: %v", path, err).Try("check the free space")
+	}
+	return err
+}
+
+func writeThrough(path string, m *model.Model) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fail.New(fail.Denied, "cannot write %s: %v", path, err).Try("choose another file")
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err = Write(w, m); err == nil {
+		err = w.Flush()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
 	}
 	return err
 }
