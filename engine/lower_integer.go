@@ -265,8 +265,12 @@ func lowerAverage8(l *lowering, isl *island) error {
 			return []team.Task{pieces{dl.N * dl.Blocks(), func(p, _ int) {
 				var sum [quant.Wide]int32
 				in := v[p/vl.Blocks()*vl.Image()+p%vl.Blocks()*vl.Plane():]
-				for y := range vl.H {
-					lines.AddLines(&sum, in[vl.Pixel(y, 0):][:vl.W*vl.Block])
+				rows, row := vl.H, vl.W*vl.Block
+				if vl.Row() == row { // without a border the picture is one run
+					rows, row = 1, vl.H*row
+				}
+				for y := range rows {
+					lines.AddLines(&sum, in[vl.Pixel(y, 0):][:row])
 				}
 				line := d[p/dl.Blocks()*dl.Image()+p%dl.Blocks()*dl.Plane()+dl.Pixel(0, 0):][:dl.Block]
 				for c := range line {

@@ -147,12 +147,8 @@ func lowerGlobalAverage(l *lowering, n *model.Node) (bool, error) {
 				full := len(r) &^ 15
 				var lines [16]float32
 				el.SumLines(&lines, r[:full])
-				for c, e := range lines {
-					sum[c%vl.Block] += e
-				}
-				for c, e := range r[full:] {
-					sum[c%vl.Block] += e
-				}
+				fold(sum, lines[:])
+				fold(sum, r[full:])
 			}
 			var o []float32
 			if keep {
@@ -168,6 +164,15 @@ func lowerGlobalAverage(l *lowering, n *model.Node) (bool, error) {
 	}
 	l.add(s, n)
 	return true, nil
+}
+
+// fold adds pixels to the sum of each channel.
+func fold(sum, pixels []float32) {
+	for ; len(pixels) > 0; pixels = pixels[len(sum):] {
+		for c, e := range pixels[:len(sum)] {
+			sum[c] += e
+		}
+	}
 }
 
 // overPicture reports whether a reduction runs over exactly the two last of four dimensions.

@@ -180,6 +180,10 @@ func (k Kernels) MaxOf(a []float32) float32 {
 // 64 long, then sums of these are added, so that the error stays that of a tree.
 func (k Kernels) SumLines(l *[line]float32, a []float32) {
 	*l = [line]float32{}
+	if n := len(a); n > 0 && n <= 64*line {
+		k.reduce(sum, &eargs{dst: unsafe.Pointer(l), a: at(a, 0), b: at(a, 0), n: int64(n / line)})
+		return
+	}
 	var part [line]float32
 	for len(a) > 0 {
 		n := min(len(a), 64*line)
