@@ -4,7 +4,8 @@
 #   scripts/bench-arm.sh -layers NETWORK [int8]    every step of one: instructions, what LDP and STP instead of LD1 and ST1 of several
 #                                                  registers would add, vector multiplies, multiply-accumulates
 # One thread, batch 1, the whole network as the engine runs it. CPU=cortex-a76 (or max) counts the rows of other processors.
-# The other engine's figures are of TFLite 2.9 with XNNPACK (npm tfjs-tflite-node 0.0.2), counted once in the same emulator.
+# The peer is TensorFlow Lite with XNNPACK, counted in the same run of this script from a file of the same network (scripts/tflite/install.sh arm64);
+# its columns stay empty where it cannot be installed. The goals are those that were set for this engine.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 command -v qemu-aarch64 >/dev/null && command -v gcc >/dev/null || { echo "bench-arm: qemu-aarch64 (the dynamic one, Debian: qemu-user) and gcc are needed" >&2; exit 1; }
@@ -14,25 +15,43 @@ gcc -O2 -shared -fPIC "$root/scripts/arm/count.c" -o "$work/count.so"
 (cd "$root" && CGO_ENABLED=0 "${GO:-go}" build -o "$work/host" ./cmd/fettle-bench && CGO_ENABLED=0 GOARCH=arm64 "${GO:-go}" build -o "$work/arm" ./cmd/fettle-bench)
 
 count() { # NETWORK [int8]: the steps and the sum
-	"$work/host" -network "$1" ${2:+-$2} -ready "$work/net.onnx"
+	rm -f "$work/net.tflite"
+	"$work/host" -network "$1" ${2:+-$2} -ready "$work/net.onnx" -tflite "$work/net.tflite" 2>/dev/null
 	# without a collector and other threads nothing but the network is counted
 	GOMAXPROCS=1 GOGC=off GODEBUG=asyncpreemptoff=1 qemu-aarch64 -cpu "${CPU:-cortex-a72}" -plugin "$work/count.so,out=$work/total,events=$work/events" \
 		"$work/arm" -model "$work/net.onnx" -count "$work/events" 2>/dev/null
+}
+
+lite=$root/.cache/tflite/peer-arm64
+# shared libraries of the emulated processor: Debian's cross packages, or a root of an arm64 system
+sysroot=${SYSROOT:-/usr/aarch64-linux-gnu}
+if ! "$root/scripts/tflite/install.sh" arm64 >&2 || [[ ! -e $sysroot/lib/ld-linux-aarch64.so.1 ]]; then
+	echo "bench-arm: the peer is not counted (Debian: gcc-aarch64-linux-gnu libc6-dev-arm64-cross libstdc++6-arm64-cross)" >&2
+	lite=
+fi
+
+peer() { # M instructions of one inference of the peer, after count has left its file
+	[[ -n $lite && -f $work/net.tflite ]] || return 0
+	if qemu-aarch64 -L "$sysroot" -cpu "${CPU:-cortex-a72}" -plugin "$work/count.so,out=$work/total,events=$work/events" "$lite" "$work/net.tflite" 1 -count >/dev/null 2>"$work/peer.log"; then
+		awk 'NR == 1 {first = $2} {last = $2} END {printf "%.1f", (last - first) / 1e6}' "$work/events"
+	else
+		echo "bench-arm: the peer: $(tail -n1 "$work/peer.log")" >&2
+	fi
 }
 
 if [[ ${1:-} == -layers ]]; then
 	count "${2:?which network}" "${3:-}"
 	exit
 fi
-peer() { # M instructions of the other engine and the goal
+goal() {
 	case $1 in
-	mobilenetv2) echo "124.2 90" ;; mobilenetv2-int8) echo "117.0 73" ;;
-	resnet50) echo "1371 860" ;; resnet50-int8) echo "1149 870" ;;
-	efficientnet-b0) echo "246.5 145" ;; efficientnet-b0-int8) echo "189.4 100" ;;
-	efficientnet-lite0) echo "160.3 115" ;; efficientnet-lite0-int8) echo "143.9 90" ;;
-	squeezenet11) echo "127.2 75" ;; squeezenet11-int8) echo "118.8 80" ;;
-	resnet20) echo "14.5 7" ;; resnet20-int8) echo "12.7 9" ;;
-	*) echo "- -" ;;
+	mobilenetv2) echo 90 ;; mobilenetv2-int8) echo 73 ;;
+	resnet50) echo 860 ;; resnet50-int8) echo 870 ;;
+	efficientnet-b0) echo 145 ;; efficientnet-b0-int8) echo 100 ;;
+	efficientnet-lite0) echo 115 ;; efficientnet-lite0-int8) echo 90 ;;
+	squeezenet11) echo 75 ;; squeezenet11-int8) echo 80 ;;
+	resnet20) echo 7 ;; resnet20-int8) echo 9 ;;
+	*) echo - ;;
 	esac
 }
 echo "| network | M instructions | with LDP and STP | vector multiplies, M | TFLite 2.9 + XNNPACK | ratio | goal |"
@@ -40,9 +59,10 @@ echo "|---|---|---|---|---|---|---|"
 for net in "${@:-resnet20 squeezenet11 mobilenetv2 efficientnet-lite0 efficientnet-b0 resnet50}"; do
 	for n in $net; do
 		for kind in "" int8; do
-			read -r theirs goal < <(peer "$n${kind:+-$kind}")
-			count "$n" "$kind" | awk -v n="$n ${kind:-fp32}" -v t="$theirs" -v g="$goal" '/in all/ {
-				printf "| %s | %.1f | %.1f | %.1f | %s | %s | %s |\n", n, $1/1e6, ($1+$2)/1e6, $3/1e6, t, t == "-" ? "-" : sprintf("%.2f", t/$1*1e6), g }'
+			ours=$(count "$n" "$kind" | grep "in all")
+			theirs=$(peer)
+			awk -v n="$n ${kind:-fp32}" -v t="${theirs:--}" -v g="$(goal "$n${kind:+-$kind}")" '{
+				printf "| %s | %.1f | %.1f | %.1f | %s | %s | %s |\n", n, $1/1e6, ($1+$2)/1e6, $3/1e6, t, t == "-" ? "-" : sprintf("%.2f", t/$1*1e6), g }' <<<"$ours"
 		done
 	done
 done
