@@ -29,6 +29,7 @@ type dwRows struct {
 	any            [9]func(*dwArgs) // 8, 4, 2, 1 columns
 	vecBytes       int              // of a line that one call of any covers
 	span           dwKern           // activation in place
+	late           bool             // the kernels know no activations beyond Clamp: span applies them
 }
 
 // depthwise is a convolution with one input and one output channel a group.
@@ -123,7 +124,10 @@ func (d *depthwise) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 		}
 		return b
 	}
-	b.bands = []dwBand{{y1: out.H}}
+	rows := out.H
+	if d.r.late && s.Act.Kind > cpu.Clamp {
+		rows = max(2, dwBytes/(4*(in.Row()*s.SH+out.Row()))&^1)
+	}
 	seg := segments(out.W, 7)
 	band := func(y, n, per int, table *[8]func(*dwArgs)) {
 		for x, i := 0, 0; n > 0 && i < len(seg); {
@@ -136,11 +140,15 @@ func (d *depthwise) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 			i = j
 		}
 	}
-	if s.SH == 1 {
-		band(0, out.H&^1, 2, &d.r.s1pair)
-		band(out.H&^1, out.H&1, 1, &d.r.s1)
-	} else {
-		band(0, out.H, 1, &d.r.s2)
+	for y := 0; y < out.H; y += rows {
+		n := min(rows, out.H-y)
+		b.bands = append(b.bands, dwBand{y0: y, y1: y + n})
+		if s.SH == 1 {
+			band(y, n&^1, 2, &d.r.s1pair)
+			band(y+n&^1, n&1, 1, &d.r.s1)
+		} else {
+			band(y, n, 1, &d.r.s2)
+		}
 	}
 	return b
 }
@@ -180,7 +188,8 @@ func (r *dwRun) Piece(_, i, worker int) {
 	}
 }
 
-// band makes some rows of one channel block: the calls, and activations that the kernels leave to span because they see half a line.
+// band makes some rows of one channel block: the calls, and activations that the kernels leave to span because they see half a line or know
+// none.
 func (r *dwRun) band(bd *dwBand, k *dwArgs, in, out, w, bias unsafe.Pointer, res int) {
 	b := r.b
 	for j := range bd.calls {
@@ -198,13 +207,14 @@ func (r *dwRun) band(bd *dwBand, k *dwArgs, in, out, w, bias unsafe.Pointer, res
 			}
 		}
 	}
-	if b.r.vecBytes == line || b.s.Act.Kind <= cpu.Clamp {
+	if b.r.vecBytes == line && !b.r.late || b.s.Act.Kind <= cpu.Clamp {
 		return
 	}
 	rows, lines := bd.y1-bd.y0, b.out.W
 	if b.out.Row() == lines*blk {
 		rows, lines = 1, rows*lines
 	}
+	k.act, k.lo, k.hi = int64(b.s.Act.Kind), b.s.Act.A, b.s.Act.B // kernels may have changed them
 	for y := range rows {
 		k.dst, k.nt = unsafe.Add(out, 4*b.out.Pixel(bd.y0+y, 0)), int64(lines)
 		b.r.span(k)

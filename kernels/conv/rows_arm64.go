@@ -73,56 +73,37 @@ func dwFamilies(f cpu.Features) []*dwRows {
 	if !f.Has(cpu.NEON) {
 		return nil
 	}
-	r := &dwRows{isa: cpu.NEON, vecBytes: line, span: actSpan}
+	r := &dwRows{isa: cpu.NEON, vecBytes: line, span: actSpan, late: true}
 	for c := 1; c <= 7; c++ { // one kernel serves all widths: it cuts rows of nt*cols itself
 		r.s1pair[c], r.s1[c], r.s2[c] = dwPairs, dwRowsOne, dwStride2
 	}
-	r.any[1], r.any[2], r.any[4], r.any[8] = dwAnyActs(dwAny1, dw5s1x1, dw5s2x1, 1), dwAnyActs(dwAny2, dw5s1x2, dw5s2x2, 2), dwAnyActs(dwAny4, dw5s1x4, dw5s2x4, 4), dwAnyActs(dwAny8, dw5s1x8, dw5twice, 8)
+	r.any[1], r.any[2], r.any[4], r.any[8] = dwAnyActs(dwAny1, dw5s1x1, dw5s2x1), dwAnyActs(dwAny2, dw5s1x2, dw5s2x2), dwAnyActs(dwAny4, dw5s1x4, dw5s2x4), dwAnyActs(dwAny8, dw5s1x8, dw5twice)
 	return []*dwRows{r}
 }
 
-// dwBounds replaces the parameters of an activation by the bounds that the kernels always apply; the activation itself is returned
-// where it is more than that.
-func dwBounds(k *dwArgs) (cpu.Act, bool) {
-	a := cpu.Act{Kind: cpu.ActKind(k.act), A: k.lo, B: k.hi}
-	switch a.Kind {
+// dwBounds replaces the parameters of an activation by the bounds that the kernels always apply; span does what is more than that.
+func dwBounds(k *dwArgs) {
+	switch cpu.ActKind(k.act) {
 	case cpu.Clamp:
-		return a, false
 	case cpu.ReLU:
 		k.lo, k.hi = 0, float32(math.Inf(1))
-		return a, false
-	}
-	k.lo, k.hi = float32(math.Inf(-1)), float32(math.Inf(1))
-	return a, a.Kind != cpu.None
-}
-
-// dwSpan applies an activation to nr rows of n pixels.
-func dwSpan(k *dwArgs, a cpu.Act, n, nr int64) {
-	d := dwArgs{act: int64(a.Kind), lo: a.A, hi: a.B, nt: n}
-	for y := range nr {
-		d.dst = unsafe.Add(k.dst, y*k.orow)
-		actSpan(&d)
+	default:
+		k.lo, k.hi = float32(math.Inf(-1)), float32(math.Inf(1))
 	}
 }
 
 func dwPairs(k *dwArgs) {
-	a, more := dwBounds(k)
+	dwBounds(k)
 	dw3s1r2(k)
-	if more {
-		dwSpan(k, a, k.nt*k.cols, 2*k.nr)
-	}
 }
 
 func dwRowsOne(k *dwArgs) {
-	a, more := dwBounds(k)
+	dwBounds(k)
 	dw3s1r1(k)
-	if more {
-		dwSpan(k, a, k.nt*k.cols, k.nr)
-	}
 }
 
 func dwStride2(k *dwArgs) {
-	a, more := dwBounds(k)
+	dwBounds(k)
 	all := *k
 	if k.nr = all.nr / 2; k.nr > 0 {
 		dw3s2r2(k)
@@ -131,13 +112,10 @@ func dwStride2(k *dwArgs) {
 		k.src, k.dst, k.nr = unsafe.Add(all.src, 2*(all.nr-1)*all.irow), unsafe.Add(all.dst, (all.nr-1)*all.orow), 1
 		dw3s2r1(k)
 	}
-	if more {
-		dwSpan(&all, a, all.nt*all.cols, all.nr)
-	}
 }
 
 // dwAnyActs picks the kernel of 5x5 taps side by side of stride 1 or 2, or that of any taps.
-func dwAnyActs(any, five1, five2 func(*dwArgs), cols int64) func(*dwArgs) {
+func dwAnyActs(any, five1, five2 func(*dwArgs)) func(*dwArgs) {
 	return func(k *dwArgs) {
 		f := any
 		if k.nk == 25 {
@@ -150,11 +128,8 @@ func dwAnyActs(any, five1, five2 func(*dwArgs), cols int64) func(*dwArgs) {
 				f = five2
 			}
 		}
-		a, more := dwBounds(k)
+		dwBounds(k)
 		f(k)
-		if more {
-			dwSpan(k, a, k.nt*cols, k.nr)
-		}
 	}
 }
 
