@@ -245,3 +245,16 @@ func (o *operator) label() string {
 	}
 	return "operator " + itoa(int(o.code))
 }
+
+// Operators lists the operators of a file in order, as the schema spells them; nil where the file cannot be read.
+func Operators(b []byte) []string {
+	f, err := decode(b, DefaultBudget())
+	if err != nil {
+		return nil
+	}
+	out := make([]string, len(f.ops))
+	for i := range f.ops {
+		out[i] = f.ops[i].label()
+	}
+	return out
+}
