@@ -14,7 +14,7 @@ type sensitivityCmd struct {
 	Data       string  `required:"" help:"Typical inputs, no labels: a folder or file; sample:calibrate for the sample's own."`
 	Preprocess string  `help:"File with the block that says how a picture becomes a tensor."`
 	Tier       int     `default:"3" help:"1: second moments alone; 2: runs with one group cut at a time; 3: and with many."`
-	Samples    int     `default:"128" help:"Items for moments; an eighth of them judges."`
+	Samples    int     `default:"256" help:"Items for moments; an eighth of them judges."`
 	Multiple   int     `default:"1" help:"Channels that stay are a multiple of this: the tile of the board's kernels."`
 	Test       int     `default:"0" help:"Joint cuts to test the prediction on, beside those that it is fitted to."`
 	Time       bool    `help:"Time each cut on this computer: the staircase."`
