@@ -38,7 +38,7 @@ type part struct {
 
 // NewSession allocates the arena and starts the workers. Close gives both back.
 func (p *Plan) NewSession() (*Session, error) {
-	crew := team.New(p.Options.Threads)
+	crew := newCrew(p.Options)
 	s, err := p.newSession(crew)
 	if err != nil {
 		crew.Close()
@@ -46,6 +46,17 @@ func (p *Plan) NewSession() (*Session, error) {
 	}
 	s.owns = true
 	return s, nil
+}
+
+// newCrew starts the workers, on Arm each on a processor of its own where clusters are unlike: a worker that the operating system moves to a
+// slow core holds all others up.
+func newCrew(opt Options) *team.Team {
+	if opt.Features.Arch == "arm64" && opt.Threads > 1 {
+		if seats := cpu.Seats(cpu.MachineClusters(), opt.Threads, team.Allowed()); seats != nil {
+			return team.NewOn(seats)
+		}
+	}
+	return team.New(opt.Threads)
 }
 
 // newSession is NewSession with the workers of another session, which waits for this one.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Cluster is a group of equal cores.
@@ -92,6 +93,11 @@ func Clusters(root string) []Cluster {
 	slices.SortStableFunc(l, func(a, b Cluster) int { return cmp.Compare(b.Speed, a.Speed) })
 	return l
 }
+
+// MachineClusters are the clusters of this machine, read once.
+func MachineClusters() []Cluster { return machineClusters() }
+
+var machineClusters = sync.OnceValue(func() []Cluster { return Clusters("/") })
 
 // Seat is a place for a worker: a processor and its relative speed.
 type Seat struct{ CPU, Speed int }

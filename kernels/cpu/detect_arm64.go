@@ -6,7 +6,7 @@ func detect(f *Features) {
 	a := &cpu.ARM64
 	f.NEON, f.DotProd, f.I8MM = a.HasASIMD, a.HasASIMDDP, a.HasI8MM
 	f.FP16 = a.HasFPHP && a.HasASIMDHP
-	l := Clusters("/")
+	l := MachineClusters()
 	if len(l) == 0 || l[0].Part == 0 {
 		return
 	}

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"fettle/kernels/cpu"
 )
 
 // Task is work in stages. Pieces of a stage are independent of each other; a stage begins when the one before is complete.
@@ -29,6 +31,7 @@ type Team struct {
 	arrived atomic.Int32
 	_       [56]byte
 	claims  []claim       // by run of pieces
+	until   []int         // ends of the runs in parts of until's last; nil: equal runs
 	phase   atomic.Uint32 // counts barriers in steps of 2; bit 0: the job has been stopped
 	parked  atomic.Int32
 
@@ -76,6 +79,41 @@ func New(n int) *Team {
 		go t.worker(w)
 	}
 	return t
+}
+
+// NewOn is New with a processor for each worker, for machines whose cores are unlike: worker w but the first stays on seats[w].CPU, and
+// begins with a share of the pieces that goes by its speed. The first worker is the caller, who is not moved; a seat that the operating system refuses
+// counts for the share only.
+func NewOn(seats []cpu.Seat) *Team {
+	t := &Team{n: int32(len(seats)), wait: patience, claims: make([]claim, len(seats))}
+	t.cond = sync.NewCond(&t.mu)
+	sum := 0
+	for _, s := range seats {
+		sum += max(1, s.Speed)
+		t.until = append(t.until, sum)
+	}
+	for w := 1; w < len(seats); w++ {
+		t.done.Add(1)
+		go func() {
+			runtime.LockOSThread() // as worker does: the thread ends with it, so nobody else runs there
+			pin(seats[w].CPU)
+			t.worker(w)
+		}()
+	}
+	return t
+}
+
+// run is the first piece of a run of n pieces and the one behind its last.
+func (t *Team) run(run, n int) (from, to int) {
+	if t.until == nil {
+		k := len(t.claims)
+		return n * run / k, n * (run + 1) / k
+	}
+	sum := t.until[len(t.until)-1]
+	if run > 0 {
+		from = n * t.until[run-1] / sum
+	}
+	return from, n * t.until[run] / sum
 }
 
 // Size is the number of workers.
@@ -176,7 +214,7 @@ func (t *Team) stage(i int, task Task, s, w int) {
 	k := len(t.claims)
 	for i := range k {
 		run := (w + i) % k
-		from, to := n*run/k, n*(run+1)/k
+		from, to := t.run(run, n)
 		for {
 			p := from + int(t.claims[run].n.Add(1)) - 1
 			if p >= to {

@@ -3,10 +3,13 @@ package team
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"fettle/kernels/cpu"
 )
 
 // ladder checks that a stage starts only after the one before is complete, and that every piece runs once.
@@ -101,3 +104,79 @@ func TestRunAllocatesNothing(t *testing.T) {
 		t.Error(a, "allocations a run")
 	}
 }
+
+// spin is work of a known length: additions that depend on each other.
+type spin struct{ pieces, adds int }
+
+func (s spin) Stages() int    { return 1 }
+func (s spin) Pieces(int) int { return s.pieces }
+func (s spin) Piece(_, _, w int) {
+	x := uint64(w)
+	for range s.adds / s.pieces {
+		x = x*3 + 1
+	}
+	sink[w%len(sink)].Store(x)
+}
+
+var sink [8]atomic.Uint64
+
+// BenchmarkBarrier shows from what length of work two workers are faster than one: 64 steps of it, done by one worker and shared by two.
+// The bounds of engine/alone.go follow from it.
+func BenchmarkBarrier(b *testing.B) {
+	for _, adds := range []int{250, 500, 1000, 2000, 4000, 8000} {
+		for workers := 1; workers <= 2; workers++ {
+			b.Run(fmt.Sprintf("adds=%d/workers=%d", adds, workers), func(b *testing.B) {
+				tasks := make([]Task, 64)
+				for i := range tasks {
+					tasks[i] = spin{pieces: 2 * workers, adds: adds}
+				}
+				crew := New(workers)
+				defer crew.Close()
+				best := time.Hour // the best run: the machine may be shared
+				for b.Loop() {
+					begin := time.Now()
+					if err := crew.Run(context.Background(), tasks...); err != nil {
+						b.Fatal(err)
+					}
+					best = min(best, time.Since(begin))
+				}
+				b.ReportMetric(float64(best.Nanoseconds())/64, "best-ns/step")
+			})
+		}
+	}
+}
+
+// TestSeats: every piece is done once whatever the speeds are, and each worker's own run goes by its speed.
+func TestSeats(t *testing.T) {
+	seats := []cpu.Seat{{CPU: 0, Speed: 6}, {CPU: 1, Speed: 3}, {CPU: 100000, Speed: 1}} // the last does not exist
+	crew := NewOn(seats)
+	defer crew.Close()
+	for _, n := range []int{0, 1, 2, 10, 1000} {
+		end := 0
+		for w, want := range []int{n * 6 / 10, n * 9 / 10, n} {
+			from, to := crew.run(w, n)
+			if from != end || to != want {
+				t.Errorf("%d pieces, worker %d: %d to %d, want %d to %d", n, w, from, to, end, want)
+			}
+			end = to
+		}
+		done := make([]atomic.Int32, n)
+		if err := crew.Run(context.Background(), each{n, func(p int) { done[p].Add(1) }}); err != nil {
+			t.Fatal(err)
+		}
+		for p := range done {
+			if done[p].Load() != 1 {
+				t.Fatalf("%d pieces: piece %d was done %d times", n, p, done[p].Load())
+			}
+		}
+	}
+}
+
+type each struct {
+	n int
+	f func(int)
+}
+
+func (e each) Stages() int       { return 1 }
+func (e each) Pieces(int) int    { return e.n }
+func (e each) Piece(_, p, _ int) { e.f(p) }
