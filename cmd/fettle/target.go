@@ -21,6 +21,7 @@ type targetCmd struct {
 	List     targetListCmd     `cmd:"" help:"List the targets."`
 	Facts    targetFactsCmd    `cmd:"" help:"Show what a target is and how it is now."`
 	Doctor   targetDoctorCmd   `cmd:"" help:"Say what of a target spoils measurements, and what to do."`
+	Fix      targetFixCmd      `cmd:"" help:"Mend what spoils measurements: pin the clock, restore it, cool down, free space. Reversible, and written down."`
 	Lease    targetLeaseCmd    `cmd:"" help:"Say who measures on a target and since when; --ask lets them know that you wait."`
 	Noise    targetNoiseCmd    `cmd:"" help:"Compare a model with itself: the change that means nothing on this target."`
 	Trust    targetTrustCmd    `cmd:"" help:"List the signing keys whose deployments a target takes; with a key, take those too."`
@@ -162,14 +163,19 @@ func (c targetListCmd) Run(e *env) error {
 }
 
 type targetFactsCmd struct {
-	Name string `arg:"" default:"local" help:"Target."`
-	JSON bool   `name:"json" help:"Print JSON."`
+	Name    string `arg:"" default:"local" help:"Target."`
+	Storage bool   `help:"Also measure the board's storage: 8 MB are written, flushed and read."`
+	JSON    bool   `name:"json" help:"Print JSON."`
 	login
 }
 
 // Run shows the facts.
 func (c targetFactsCmd) Run(e *env) error {
-	f, err := e.app.TargetFacts(e.ctx, c.Name, c.asks(e, ""))
+	ask := e.app.TargetFacts
+	if c.Storage {
+		ask = e.app.TargetFactsAndStorage
+	}
+	f, err := ask(e.ctx, c.Name, c.asks(e, ""))
 	if err != nil {
 		return err
 	}
@@ -209,6 +215,25 @@ func printFacts(w io.Writer, f *app.TargetFacts) {
 			fmt.Fprintf(w, "  runtime %s %s %s\n", r.Name, r.Version, r.Path)
 		}
 	}
+	for _, l := range f.Libraries {
+		fmt.Fprintf(w, "  library %s %s (%s) %s\n", l.Name, l.Version, l.Soname, l.Path)
+	}
+	for _, c := range f.Caches {
+		fmt.Fprintf(w, "  cache L%d %s %d KiB\n", c.Level, strings.ToLower(c.Kind), c.Bytes>>10)
+	}
+	for _, s := range f.Sensors {
+		fmt.Fprintf(w, "  power %s %s", s.Chip, s.Name)
+		if s.Kind != "energy" {
+			fmt.Fprintf(w, " %.3g W", s.Watts)
+		}
+		fmt.Fprintf(w, " (%s)\n", s.Kind)
+	}
+	if s := f.Storage; s != nil {
+		fmt.Fprintf(w, "  storage writes %.3g MB/s, reads %.3g MB/s, flush %.3g ms\n", s.WriteBps/1e6, s.ReadBps/1e6, float64(s.FlushNs)/1e6)
+	}
+	if f.Clock != nil {
+		fmt.Fprintf(w, "  clock ahead by %.3g s, within %.3g s\n", float64(f.Clock.AheadNs)/1e9, float64(f.Clock.WithinNs)/1e9)
+	}
 	if len(f.Agent.Guards) > 0 {
 		fmt.Fprintf(w, "  agent %s, guarded by %s\n", f.Agent.Version, strings.Join(f.Agent.Guards, ", "))
 	}
@@ -242,8 +267,51 @@ func printRows(w io.Writer, rows []app.TargetFinding) {
 		if r.Fix != "" {
 			fmt.Fprintf(w, "; %s", r.Fix)
 		}
+		if r.Do != "" {
+			fmt.Fprintf(w, "; fettle target fix TARGET %s", r.Do)
+		}
 		fmt.Fprintln(w)
 	}
+}
+
+type targetFixCmd struct {
+	Name string `arg:"" help:"Target."`
+	Fix  string `arg:"" optional:"" help:"pin-clock, restore-clock, cool-down or free-space; without one the log of what was changed."`
+	JSON bool   `name:"json" help:"Print JSON."`
+	login
+}
+
+// Help gives an example that works.
+func (targetFixCmd) Help() string {
+	return "Example:\n  fettle target fix local free-space\n\nA password, where sudo on the board wants one, is asked for or read with --password-stdin."
+}
+
+// Run mends.
+func (c targetFixCmd) Run(e *env) error {
+	if c.Fix == "" {
+		log, err := e.app.FixLog(c.Name)
+		if err != nil {
+			return err
+		}
+		return e.print(c.JSON, log, func(w io.Writer) {
+			for _, r := range log {
+				fmt.Fprintf(w, "%s  %s: %s -> %s %s\n", time.Unix(r.Unix, 0).Format(time.DateTime), r.Fix, r.Before, r.After, r.Failed)
+			}
+		})
+	}
+	r, err := e.app.FixTarget(e.ctx, c.Name, c.Fix, e.progress, c.asks(e, ""))
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, r, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %s, before %s\n", r.Fix, r.After, r.Before)
+		if r.Note != "" {
+			fmt.Fprintln(w, " ", r.Note)
+		}
+		if r.Undo != "" {
+			fmt.Fprintf(w, "  to undo: fettle target fix %s %s\n", c.Name, r.Undo)
+		}
+	})
 }
 
 type targetForgetCmd struct {

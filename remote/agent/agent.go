@@ -280,7 +280,11 @@ func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
 		}
 		return h, nil
 	case wire.VerbFacts:
-		return a.facts(ctx), nil
+		var q wire.FactsAsk
+		if r.Head(&q) != nil {
+			q = wire.FactsAsk{} // a desk that asks for nothing special
+		}
+		return a.facts(ctx, q), nil
 	case wire.VerbHave:
 		return a.have(r)
 	case wire.VerbPut:
@@ -328,6 +332,8 @@ func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
 			return nil, err
 		}
 		return a.store.Remove(n.Name)
+	case wire.VerbTidy:
+		return a.store.Tidy()
 	case wire.VerbRemoveAll:
 		a.stopJobs(ctx)
 		a.stopServices(ctx)
@@ -354,7 +360,7 @@ type rawJSON []byte
 // UnmarshalJSON keeps b.
 func (r *rawJSON) UnmarshalJSON(b []byte) error { *r = append((*r)[:0], b...); return nil }
 
-func (a *Agent) facts(ctx context.Context) board.Facts {
+func (a *Agent) facts(ctx context.Context, q wire.FactsAsk) board.Facts {
 	f := board.Read(a.cfg.Root)
 	f.Agent = board.Agent{Version: a.cfg.Version, SHA256: a.sha256, Guards: a.guards.Have}
 	for _, why := range a.guards.Absent {
@@ -366,10 +372,25 @@ func (a *Agent) facts(ctx context.Context) board.Facts {
 	if l, err := a.leases.look(); err == nil && l.Held && !a.leases.mine(l.Epoch) {
 		f.Lease = &board.Lease{Holder: l.Holder, ForS: l.ForS}
 	}
+	home, _ := os.UserHomeDir() // "" is none
+	if _, err := os.Stat(filepath.Join(a.dir, "governor.before")); err == nil {
+		f.Pinned = true
+	}
+	var why string
+	if f.Libraries, why = board.Libraries(a.cfg.Root, home); why != "" {
+		f.Absent = append(f.Absent, why)
+	}
+	if q.Storage {
+		s, err := board.MeasureStorage(a.dir, f.StorageFree)
+		if f.Storage = s; err != nil {
+			f.Absent = append(f.Absent, "storage speed: "+err.Error())
+		}
+	}
 	for _, rt := range a.cfg.Runtimes {
 		p := rt.Probe(ctx)
 		f.Runtimes = append(f.Runtimes, board.Runtime{Name: p.Name, Version: p.Version, Path: p.Path, Present: p.Present, Why: p.Why})
 	}
+	f.NowNs = time.Now().UnixNano()
 	return f
 }
 

@@ -432,6 +432,17 @@ func (s *Store) Remove(name string) (wire.Freed, error) {
 	return wire.Freed{Bytes: n + s.dropPlans()}, err
 }
 
+// Tidy removes what can be had again: chunks that no deployment names, and prepared plans.
+func (s *Store) Tidy() (wire.Freed, error) {
+	unlock, err := s.lock(lockDeployments)
+	if err != nil {
+		return wire.Freed{}, err
+	}
+	defer unlock()
+	n, err := s.gc(nil, busyAge)
+	return wire.Freed{Bytes: n + s.dropPlans()}, err
+}
+
 // dropPlans removes all prepared plans: they are made again when they are needed. A child that has one mapped keeps it.
 func (s *Store) dropPlans() int64 {
 	var n int64

@@ -28,7 +28,14 @@ type Facts struct {
 	Conditions
 	StorageFree int64     `json:"storage_free_bytes"` // of the disk of the agent's store, -1: not known
 	Runtimes    []Runtime `json:"runtimes"`
+	Caches      []Cache   `json:"caches,omitempty"`
+	Sensors     []Sensor  `json:"sensors,omitempty"`   // of power
+	Libraries   []Library `json:"libraries,omitempty"` // engines that lie there as shared libraries
+	Storage     *Storage  `json:"storage,omitempty"`   // measured where it was asked for
+	NowNs       int64     `json:"now_ns,omitempty"`    // the board's clock when it answered
+	Clock       *Clock    `json:"clock,omitempty"`     // set by the desk, which has another clock
 	Agent       Agent     `json:"agent"`
+	Pinned      bool      `json:"pinned,omitempty"` // the clock was pinned from a desk, and what was before is kept
 	Lease       *Lease    `json:"lease,omitempty"`  // who measures now, nil: nobody
 	Absent      []string  `json:"absent,omitempty"` // what could not be read, with the reason
 }
@@ -46,6 +53,12 @@ type Runtime struct {
 	Path    string `json:"path,omitempty"`
 	Present bool   `json:"present"`
 	Why     string `json:"why,omitempty"`
+}
+
+// Clock is how far the board's clock is from the desk's.
+type Clock struct {
+	AheadNs  int64 `json:"ahead_ns"`
+	WithinNs int64 `json:"within_ns"` // not better known than this: the time that the question took
 }
 
 // Lease says who measures on the board.
@@ -133,6 +146,13 @@ func Read(dir string) Facts {
 	} else {
 		f.Absent = append(f.Absent, "memory: /proc/meminfo does not say")
 	}
+	var why string
+	if f.Caches, why = caches(r); why != "" {
+		f.Absent = append(f.Absent, why)
+	}
+	if f.Sensors, why = power(r); why != "" {
+		f.Absent = append(f.Absent, why)
+	}
 	if s, err := r.read("etc/os-release"); err == nil {
 		f.OS = osName(s)
 	}
@@ -144,6 +164,9 @@ func Read(dir string) Facts {
 	}
 	if f.TemperatureC == nil {
 		f.Absent = append(f.Absent, "temperature: no thermal zone in /sys")
+	}
+	if f.Undervoltage == nil {
+		f.Absent = append(f.Absent, "supply voltage: no firmware flags in /sys")
 	}
 	if f.Throttled == nil {
 		f.Absent = append(f.Absent, "throttling: neither firmware flags nor a cooling device of the processor in /sys")
@@ -397,6 +420,18 @@ func (f *Facts) Clean() {
 	}
 	for i := range f.Cores {
 		f.Cores[i].Part = clean(f.Cores[i].Part)
+	}
+	f.Caches, f.Sensors, f.Libraries = f.Caches[:min(len(f.Caches), 16)], f.Sensors[:min(len(f.Sensors), 64)], f.Libraries[:min(len(f.Libraries), 64)]
+	for i := range f.Caches {
+		f.Caches[i].Kind = clean(f.Caches[i].Kind)
+	}
+	for i := range f.Sensors {
+		s := &f.Sensors[i]
+		s.Chip, s.Name, s.Path, s.Kind = clean(s.Chip), clean(s.Name), clean(s.Path), clean(s.Kind)
+	}
+	for i := range f.Libraries {
+		l := &f.Libraries[i]
+		l.Name, l.Soname, l.Version, l.Path = clean(l.Name), clean(l.Soname), clean(l.Version), clean(l.Path)
 	}
 	for i := range f.Runtimes {
 		r := &f.Runtimes[i]

@@ -269,10 +269,24 @@ func (c *Conn) Agent() wire.Hello { return c.now().hello }
 func (c *Conn) Notes() []string { return c.now().place.notes }
 
 // Facts asks what the board is and what state it is in. board.Doctor makes rows with fixes of it.
-func (c *Conn) Facts(ctx context.Context) (*board.Facts, error) {
+func (c *Conn) Facts(ctx context.Context) (*board.Facts, error) { return c.facts(ctx, wire.FactsAsk{}) }
+
+// FactsAndStorage also measures how fast the board's storage is: a few megabytes are written and read.
+func (c *Conn) FactsAndStorage(ctx context.Context) (*board.Facts, error) {
+	return c.facts(ctx, wire.FactsAsk{Storage: true})
+}
+
+func (c *Conn) facts(ctx context.Context, q wire.FactsAsk) (*board.Facts, error) {
 	var f board.Facts
-	if err := c.link().Do(ctx, wire.VerbFacts, nil, &f); err != nil {
+	begin := time.Now()
+	if err := c.link().Do(ctx, wire.VerbFacts, q, &f); err != nil {
 		return nil, c.because(err, "ask for facts")
+	}
+	// the board looked at its clock when it had all the rest, just before the answer travelled
+	if took := time.Since(begin).Nanoseconds(); f.NowNs > 0 {
+		f.Clock = &board.Clock{AheadNs: f.NowNs - time.Now().UnixNano(), WithinNs: took}
+	} else {
+		f.Absent = append(f.Absent, "clock error: an agent of before does not say what time it has")
 	}
 	f.Clean()
 	return &f, nil

@@ -9,7 +9,8 @@ import (
 // Verbs that an agent answers.
 const (
 	VerbHello     = "hello"      // Hello
-	VerbFacts     = "facts"      // board.Facts
+	VerbFacts     = "facts"      // FactsAsk -> board.Facts
+	VerbTidy      = "tidy"       // -> Freed; what can be made or sent again goes
 	VerbHave      = "have"       // Have -> Missing
 	VerbPut       = "put"        // Put, then the chunks' bytes one after the other -> Stored
 	VerbCommit    = "commit"     // bundle.Manifest, since version 3 Signed -> Deployment
@@ -30,7 +31,7 @@ const (
 // Since is the version of the protocol that brought a verb.
 func Since(verb string) int {
 	switch verb {
-	case VerbOffer, VerbInstall, VerbTrust, VerbService:
+	case VerbTidy, VerbOffer, VerbInstall, VerbTrust, VerbService:
 		return 3
 	case VerbLease, VerbAttach:
 		return 2
@@ -95,6 +96,11 @@ type ServiceState struct {
 	P99Ns   int64   `json:"p99_ns,omitempty"` // of the last full window
 	Agree   float64 `json:"agree,omitempty"`  // with the version before, in the last full window
 	Note    string  `json:"note,omitempty"`   // what it did by itself
+}
+
+// FactsAsk says what facts cost more than a look.
+type FactsAsk struct {
+	Storage bool `json:"storage,omitempty"` // write, flush and read a few MB in the store's folder
 }
 
 // Chunk names bytes.

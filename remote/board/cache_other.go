@@ -1,0 +1,7 @@
+//go:build !linux
+
+package board
+
+import "os"
+
+func dropCache(*os.File) bool { return false }
