@@ -16,10 +16,12 @@ type Fidelity struct {
 	SQNR float64  `json:"sqnr_db"`        // of all float outputs together; 200 where nothing differs
 	KL   *float64 `json:"kl,omitempty"`   // mean, in nats, of the first output taken as one number a class; nil where it is none
 	Same *float64 `json:"same,omitempty"` // share of items with the same class first; nil likewise
+
+	Moved float64 `json:"moved,omitempty"` // of an output that is one probability: how far it moved in the mean
 }
 
 func (f fidelity) public() Fidelity {
-	out := Fidelity{N: f.N, SQNR: f.SQNR}
+	out := Fidelity{N: f.N, SQNR: f.SQNR, Moved: f.Moved}
 	if !math.IsNaN(f.KL) {
 		out.KL, out.Same = &f.KL, &f.Same
 	}
@@ -27,7 +29,7 @@ func (f fidelity) public() Fidelity {
 }
 
 func (f Fidelity) private() fidelity {
-	out := fidelity{N: f.N, SQNR: f.SQNR, KL: math.NaN(), Same: math.NaN()}
+	out := fidelity{N: f.N, SQNR: f.SQNR, KL: math.NaN(), Same: math.NaN(), Moved: f.Moved}
 	if f.KL != nil {
 		out.KL, out.Same = *f.KL, *f.Same
 	}

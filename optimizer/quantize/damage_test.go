@@ -2,9 +2,11 @@ package quantize
 
 import (
 	"context"
+	"math"
 	"testing"
 
 	"fettle/internal/fail"
+	"fettle/model"
 	"fettle/optimizer"
 )
 
@@ -59,5 +61,23 @@ func TestJudge(t *testing.T) {
 	}
 	if a, b := of(nil), of(map[string]any{"weights": "int2", "activations": "none"}); a.Damage() >= b.Damage() || a.Damage() <= 0 {
 		t.Errorf("int8 %v, int2 %v", a, b)
+	}
+}
+
+// TestOneProbability: a single number from 0 to 1 is an answer of two classes; one beyond is none.
+func TestOneProbability(t *testing.T) {
+	row := func(v float32) []*model.Tensor { return []*model.Tensor{model.Float32s([]float32{v}, 1, 1)} }
+	f := compare([][]*model.Tensor{row(.9), row(.2)}, [][]*model.Tensor{row(.4), row(.2)})
+	if f.Same != .5 || math.Abs(f.Moved-.25) > 1e-6 || !(f.KL > 0) || f.drop() != 50 {
+		t.Errorf("%+v", f)
+	}
+	if f = compare([][]*model.Tensor{row(.9)}, [][]*model.Tensor{row(.8)}); math.Abs(f.drop()-10) > 1e-4 {
+		t.Errorf("the same answer, moved by a tenth: %v %%", f.drop())
+	}
+	if f = compare([][]*model.Tensor{row(0)}, [][]*model.Tensor{row(1)}); f.KL-f.KL != 0 {
+		t.Errorf("%+v", f)
+	}
+	if f = compare([][]*model.Tensor{row(7)}, [][]*model.Tensor{row(6)}); !math.IsNaN(f.KL) {
+		t.Errorf("%+v", f)
 	}
 }
