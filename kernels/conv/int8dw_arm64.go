@@ -53,32 +53,30 @@ func (d *neonDW) packWeights(dst []float32, w []int8) {
 	}
 }
 
-// meeting sorts the taps of some channels into groups of up to three, largest first, so that sums of products of each stay within 16 bits:
-// their weights' absolute values sum to at most 255 in every channel. It looks for few groups with a bounded effort.
+// lanes are the absolute weights of a tap in up to 16 channels, 16 bits each.
+type lanes [4]uint64
+
+// fits tells whether the weights of three taps sum to at most 255 in every channel.
+func fits(a, b, c *lanes) bool {
+	const above = 0xff00_ff00_ff00_ff00
+	return ((a[0]+b[0]+c[0])|(a[1]+b[1]+c[1])|(a[2]+b[2]+c[2])|(a[3]+b[3]+c[3]))&above == 0
+}
+
+// meeting sorts the taps of up to 16 channels into groups of up to three, largest first, so that sums of products of each stay within 16
+// bits: their weights' absolute values sum to at most 255 in every channel. It looks for few groups with a bounded effort.
 func meeting(w []int8, taps int) [][]int {
-	fits := func(g ...int) bool {
-		for c := 0; c < len(w); c += taps {
-			sum := 0
-			for _, t := range g {
-				sum += max(int(w[c+t]), -int(w[c+t]))
-			}
-			if sum > 255 {
-				return false
-			}
-		}
-		return true
-	}
-	left := make([]int, taps)
-	most := make([]int, taps) // the sum over channels: heavy taps are hard to place
-	for t := range left {
+	abs, most, left := make([]lanes, taps), make([]int, taps), make([]int, taps)
+	for t := range taps {
 		left[t] = t
 		for c := 0; c < len(w); c += taps {
-			most[t] += max(int(w[c+t]), -int(w[c+t]))
+			v := max(int(w[c+t]), -int(w[c+t]))
+			most[t] += v // heavy taps are hard to place: they come first
+			abs[t][c/taps/4] |= uint64(v) << (c / taps % 4 * 16)
 		}
 	}
 	slices.SortStableFunc(left, func(a, b int) int { return most[b] - most[a] })
 	var best, now [][]int
-	tries := 3000
+	tries := 20_000
 	var place func(left []int)
 	place = func(left []int) {
 		if best != nil && len(now)+ceilDiv(len(left), 3) >= len(best) {
@@ -88,25 +86,25 @@ func meeting(w []int8, taps int) [][]int {
 			best = slices.Clone(now)
 			return
 		}
-		tries--
 		with := func(rest []int, g ...int) {
-			if best == nil || tries > 0 {
-				now = append(now, g)
-				place(rest)
-				now = now[:len(now)-1]
-			}
+			now = append(now, g)
+			place(rest)
+			now = now[:len(now)-1]
 		}
 		first, rest := left[0], left[1:]
 		pair := -1
 		for i, a := range rest {
-			if !fits(first, a) {
+			if tries < 0 && best != nil {
+				return
+			}
+			if !fits(&abs[first], &abs[a], &lanes{}) {
 				continue
 			}
 			if pair < 0 {
 				pair = i
 			}
 			for j := i + 1; j < len(rest); j++ {
-				if fits(first, a, rest[j]) {
+				if tries--; fits(&abs[first], &abs[a], &abs[rest[j]]) {
 					with(slices.Delete(slices.Delete(slices.Clone(rest), j, j+1), i, i+1), first, a, rest[j])
 				}
 			}

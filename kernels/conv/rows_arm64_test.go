@@ -124,3 +124,56 @@ func TestOffsetsNEON(t *testing.T) {
 		t.Error("flipArgs or gatherArgs is not what the generator writes")
 	}
 }
+
+// TestMeeting: every tap is in one group, and no group's weights sum to more than 255 in a channel.
+func TestMeeting(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, c := range []struct {
+		name                  string
+		taps, channels, bound int
+		groups                int // at most
+	}{
+		{"3x3, small weights meet by threes", 9, 16, 85, 3},
+		{"3x3, any weights", 9, 16, 127, 9},
+		{"3x3, all of them large", 9, 3, 0, 9},
+		{"5x5", 25, 16, 127, 25},
+		{"5x5, small weights", 25, 7, 60, 9},
+		{"one tap", 1, 16, 127, 1},
+		{"31 x 31", 961, 16, 127, 961},
+	} {
+		w := make([]int8, c.taps*c.channels)
+		for i := range w {
+			w[i] = -128
+			if c.bound > 0 {
+				w[i] = int8(r.IntN(2*c.bound+1) - c.bound)
+			}
+		}
+		groups := meeting(w, c.taps)
+		if len(groups) > c.groups {
+			t.Errorf("%s: %d groups", c.name, len(groups))
+		}
+		seen := make([]int, c.taps)
+		for i, g := range groups {
+			if i > 0 && len(g) > len(groups[i-1]) {
+				t.Errorf("%s: a group of %d behind one of %d", c.name, len(g), len(groups[i-1]))
+			}
+			for ch := range c.channels {
+				sum := 0
+				for _, tap := range g {
+					sum += max(int(w[ch*c.taps+tap]), -int(w[ch*c.taps+tap]))
+				}
+				if sum > 255 {
+					t.Errorf("%s: group %v sums to %d", c.name, g, sum)
+				}
+			}
+			for _, tap := range g {
+				seen[tap]++
+			}
+		}
+		for tap, n := range seen {
+			if n != 1 {
+				t.Errorf("%s: tap %d is in %d groups", c.name, tap, n)
+			}
+		}
+	}
+}

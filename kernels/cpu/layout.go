@@ -78,13 +78,19 @@ func (l Layout) At(n, c, y, x int) int {
 // FillBorder sets the border (and the gaps between planes) of a tensor to v.
 func FillBorder[T comparable](l Layout, d []T, v T) {
 	var zero T
+	var filled []T // the longest run so far: copies of it are faster than loops over elements
 	set := func(s []T) {
-		if v == zero {
+		switch {
+		case v == zero:
 			clear(s)
-			return
-		}
-		for i := range s {
-			s[i] = v
+		case len(s) <= len(filled):
+			copy(s, filled)
+		case len(s) > 0:
+			s[0] = v
+			for n := 1; n < len(s); n *= 2 {
+				copy(s[n:], s[:n])
+			}
+			filled = s
 		}
 	}
 	row, planes, blocks := l.Row(), l.Plane(), l.Blocks()
