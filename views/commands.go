@@ -23,7 +23,7 @@ func (w *Window) leave(do func()) {
 }
 
 func (w *Window) openModel() {
-	w.u.AskOpen([]string{".onnx"}, func(path string) { w.leave(func() { w.studio.Open(path) }) })
+	w.u.AskOpen([]string{".onnx", ".tflite"}, func(path string) { w.leave(func() { w.studio.Open(path) }) })
 }
 
 func (w *Window) saveModel() {
