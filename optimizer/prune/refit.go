@@ -3,6 +3,7 @@ package prune
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -21,6 +22,49 @@ type target struct {
 	origin *model.Node
 	want   [][]float32 // of each item: rows x outputs
 	at     [][]int     // the rows of each item
+	past   *past       // nil: the layer makes no branch of a sum
+}
+
+// past is the other operand of the sum that a layer is a branch of. The layer is fitted to what makes the sum right, so that what the layers
+// before it got wrong does not add up along a residual network.
+type past struct {
+	value string
+	scale []float64   // of the normalisation between layer and sum, by output; nil: none
+	rows  [][]float32 // what the original has there, as want
+}
+
+// pastOf finds the sum behind a layer: directly, or behind a normalisation.
+func (s *space) pastOf(n *model.Node) *past {
+	p := &past{}
+	y := n.Outputs[0]
+	users := s.v.G.Users(y)
+	if len(users) == 1 && users[0].Op == "BatchNormalization" && len(users[0].Inputs) == 5 && s.v.G.Output(y) == nil {
+		bn := users[0]
+		gamma, variance := s.v.Const(bn.Inputs[1]), s.v.Const(bn.Inputs[4])
+		if gamma == nil || variance == nil {
+			return nil
+		}
+		for i, g := range model.Data[float32](gamma) {
+			k := float64(g) / math.Sqrt(float64(model.Data[float32](variance)[i])+float64(bn.Float("epsilon", 1e-5)))
+			if math.Abs(k) < 1e-3 { // the sum hardly sees this output
+				k = math.Inf(1)
+			}
+			p.scale = append(p.scale, k)
+		}
+		y = bn.Outputs[0]
+		users = s.v.G.Users(y)
+	}
+	if len(users) != 1 || users[0].Op != "Add" || users[0].Domain != "" || s.v.G.Output(y) != nil {
+		return nil
+	}
+	p.value = users[0].Inputs[0]
+	if p.value == y {
+		p.value = users[0].Inputs[1]
+	}
+	if p.value == y || s.constant(p.value) != nil || s.v.G.Producer(p.value) == nil || fmt.Sprint(s.shape(p.value)) != fmt.Sprint(s.shape(y)) || s.shape(y) == nil {
+		return nil
+	}
+	return p
 }
 
 // mostHeld bounds the items that judge a refit; rowsPerItem the rows that are taken of an item.
@@ -71,6 +115,7 @@ func (s *space) keepOutputs(t *target, gone map[int]bool) {
 			}
 			t.want[i] = l
 		}
+		t.past = nil // outputs are gone: so are those of the sum
 	}
 }
 
@@ -154,6 +199,13 @@ func (s *space) record(ctx context.Context, env *optimizer.Env, items []map[stri
 		values = append(values, t.origin.Outputs[0])
 		t.want, t.at = make([][]float32, len(items)), make([][]int, len(items))
 	}
+	behind := map[*target]int{}
+	for _, t := range targets {
+		if t.past = s.pastOf(t.origin); t.past != nil {
+			behind[t], values = len(values), append(values, t.past.value)
+			t.past.rows = make([][]float32, len(items))
+		}
+	}
 	m, err := s.showing(s.v.M, values)
 	if err != nil {
 		return err
@@ -173,9 +225,43 @@ func (s *space) record(ctx context.Context, env *optimizer.Env, items []map[stri
 					t.want[i] = append(t.want[i], d[p.output(at, c)])
 				}
 			}
+			if t.past != nil {
+				t.past.rows[i] = t.past.take(p, t.at[i], out[behind[t]])
+			}
 		}
 		return nil
 	})
+}
+
+// take gives the rows of the other operand.
+func (q *past) take(p *rows, at []int, x *model.Tensor) []float32 {
+	if x == nil || x.DType != model.Float32 {
+		return nil
+	}
+	var out []float32
+	d := model.Data[float32](x)
+	for _, r := range at {
+		for c := range p.outputs {
+			out = append(out, d[p.output(r, c)])
+		}
+	}
+	return out
+}
+
+// corrected is what the layer has to give for the sum to be that of the original, now being the other operand as it is now.
+func (q *past) corrected(want, old, now []float32) []float32 {
+	if len(old) != len(want) || len(now) != len(want) {
+		return want
+	}
+	out := make([]float32, len(want))
+	for i, w := range want {
+		d := float64(old[i]) - float64(now[i])
+		if q.scale != nil {
+			d /= q.scale[i%len(q.scale)]
+		}
+		out[i] = w + float32(d)
+	}
+	return out
 }
 
 // spread picks at most most of n places, one of each stretch.
@@ -196,10 +282,15 @@ func (s *space) fit(ctx context.Context, env *optimizer.Env, m *model.Model, ite
 	n := m.Graph.Node(t.node.ID)
 	f := optimizer.Describe("refit", t.origin)
 	w := m.Graph.Init(n.Inputs[1])
-	part, err := s.showing(m, []string{n.Inputs[0]})
+	shown := []string{n.Inputs[0]}
+	if t.past != nil {
+		shown = append(shown, t.past.value)
+	}
+	part, err := s.showing(m, shown)
 	if err != nil {
 		return nil, f, err
 	}
+	wants := make([][]float32, len(items))
 	width := w.Len() / w.Shape[outAxis(n)]
 	xs := make([][]float32, len(items))
 	err = each(ctx, env, part, items, func(i int, out []*model.Tensor) error {
@@ -209,7 +300,11 @@ func (s *space) fit(ctx context.Context, env *optimizer.Env, m *model.Model, ite
 		for k, at := range t.at[i] {
 			p.row(x[k*width:][:width], model.Data[float32](out[0]), at)
 		}
-		xs[i] = x
+		xs[i], wants[i] = x, t.want[i]
+		if t.past != nil {
+			q := newRows(n, out[1].Shape)
+			wants[i] = t.past.corrected(t.want[i], t.past.rows[i], t.past.take(q, t.at[i], out[1]))
+		}
 		return nil
 	})
 	if err != nil {
@@ -226,7 +321,7 @@ func (s *space) fit(ctx context.Context, env *optimizer.Env, m *model.Model, ite
 	e.plain = n.Op == "MatMul" // it has no place for a bias
 	last := len(items) - held(len(items))
 	for i := range last {
-		e.add(xs[i], t.want[i])
+		e.add(xs[i], wants[i])
 	}
 	fitted, moved, err := e.solve(old)
 	if err != nil {
@@ -235,12 +330,12 @@ func (s *space) fit(ctx context.Context, env *optimizer.Env, m *model.Model, ite
 	}
 	before, after := 0.0, 0.0
 	for i := last; i < len(items); i++ {
-		before += loss(xs[i], t.want[i], old, bias)
-		after += loss(xs[i], t.want[i], fitted, moved)
+		before += loss(xs[i], wants[i], old, bias)
+		after += loss(xs[i], wants[i], fitted, moved)
 	}
 	total := 0.0
 	for i := last; i < len(items); i++ {
-		for k, v := range t.want[i] {
+		for k, v := range wants[i] {
 			d := float64(v) - e.meanY(k%len(bias))
 			total += d * d
 		}
