@@ -76,6 +76,19 @@ func (m *Matcher) Allows(nodes ...*model.Node) (string, bool) {
 	return "", true
 }
 
+// Named reports whether an entry of Include, other than a regular expression, means n: then a user pointed at it.
+func (m *Matcher) Named(n *model.Node) bool {
+	if m == nil {
+		return false
+	}
+	for _, p := range m.include {
+		if p.re == nil && p.matches(n) {
+			return true
+		}
+	}
+	return false
+}
+
 func (p pattern) matches(n *model.Node) bool {
 	if p.is(n.Name) || p.is(string(n.ID)) {
 		return true

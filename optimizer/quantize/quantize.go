@@ -52,6 +52,7 @@ type Options struct {
 	Time        float64  `opt:"time" min:"1" max:"100" unit:"%" help:"predicted time at most, of that of the float model" when:"budget=time"`
 	Size        float64  `opt:"size" min:"5" max:"100" unit:"%" help:"bytes of the weights at most, of those of the float weights" when:"budget=size"`
 	MaxDrop     float64  `opt:"max_drop" min:"0" max:"100" unit:"%" help:"held-out answers that may differ from the float model's; the layers that cost most stay float until it holds; 100: no bound"`
+	Strict      bool     `opt:"strict" help:"refuses a model of which a layer in scope would stay in floats, instead of naming it and going on"`
 	Samples     int      `opt:"samples" min:"1" max:"100000" help:"calibration items to run"`
 }
 

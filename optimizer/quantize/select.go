@@ -3,6 +3,7 @@ package quantize
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"fettle/internal/fail"
 	"fettle/model"
@@ -114,10 +115,44 @@ func selectNodes(env *optimizer.Env, m *model.Model, o Options, plan plan) (*sel
 			s.pass(n)
 		}
 	}
+	for _, n := range m.Graph.Nodes {
+		if s.layers[n.ID] != nil || !env.Scope.Named(n) || slices.ContainsFunc(s.found, func(f optimizer.Finding) bool { return slices.Contains(f.Nodes, n.ID) }) ||
+			len(n.Outputs) > 0 && s.marked(n.Outputs[0]) {
+			continue
+		}
+		f := optimizer.Describe("quantize", n)
+		f.Outcome, f.Reason = optimizer.Refused, n.Op+" has no integer form here and stays float"
+		s.found = append(s.found, f)
+	}
+	if err := s.strict(env, o, plan); err != nil {
+		return nil, err
+	}
 	if len(s.found) == 0 {
 		s.found = []optimizer.Finding{{Rule: "quantize", Outcome: optimizer.Nothing, Reason: "no convolution and no matrix product"}}
 	}
 	return s, nil
+}
+
+// strict refuses a model of which something in scope stays float for another reason than that somebody wished it.
+func (s *selection) strict(env *optimizer.Env, o Options, p plan) error {
+	if !o.Strict {
+		return nil
+	}
+	var first *optimizer.Finding
+	count := 0
+	for i, f := range s.found {
+		n := s.view.G.Node(f.Nodes[0])
+		if _, allowed := env.Scope.Allows(n); f.Outcome == optimizer.Refused && allowed && p.float[n.ID] == "" {
+			if count++; first == nil {
+				first = &s.found[i]
+			}
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	return fail.New(fail.Unsupported, "%d nodes in scope stay float, the first because %s", count, first.Reason).At(fail.Where{Node: first.Label, Option: "strict"}).
+		Try("exclude them by scope, or set strict = false")
 }
 
 // layer checks the weights of n.
