@@ -41,7 +41,7 @@ studio: agents ## bin/fettle-studio, the desktop studio (needs cgo)
 	@mkdir -p $(OUT)
 	CGO_ENABLED=1 $(GO) build $(TAGS) -ldflags '-s -w' -o $(OUT)/fettle-studio .
 
-bench: cli ## time our engine against ONNX Runtime, interleaved; prints a table
+bench: cli ## time our engine against ONNX Runtime, TensorFlow Lite and XNNPACK, interleaved; prints a table
 	@scripts/ort/install.sh
 	scripts/bench.sh
 

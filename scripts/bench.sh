@@ -7,7 +7,7 @@
 # ":fast" lets ours err by 1e-5 of a layer's largest output (bf16 products on AMX); ONNX Runtime runs the same float32 file.
 # FETTLE_BENCH and FETTLE_LOAD name built programs (a computer without Go; without the second there is no load of ours); without Node.js, Python's package onnxruntime is the peer.
 # TensorFlow Lite is installed by scripts/tflite/install.sh where npm and gcc are; without it, and for networks that its format has no operators for, its
-# columns are empty. LITE names another program with the interface of scripts/tflite/peer.c.
+# columns are empty; XNNPACK alone is measured where Debian's libxnnpack-dev is. LITE names another program with the interface of scripts/tflite/peer.c.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 threads=1 rounds=8 isa=
@@ -27,17 +27,20 @@ else
   echo "ONNX Runtime is not installed: run scripts/ort/install.sh" >&2
   exit 1
 fi
-lite_bin=${LITE:-}
-if [ -z "$lite_bin" ]; then
-  if "$root/scripts/tflite/install.sh" 2>/dev/null; then
-    lite_bin=$root/.cache/tflite/peer
-  else
-    echo "TensorFlow Lite is not measured: scripts/tflite/install.sh says why" >&2
-  fi
+# peers that run a .tflite file: name, program
+declare -A lite=()
+if [ -n "${LITE:-}" ]; then
+  lite[tflite]=$LITE
+elif "$root/scripts/tflite/install.sh" 2>/dev/null; then
+  lite[tflite]=$root/.cache/tflite/peer
+else
+  echo "TensorFlow Lite is not measured: scripts/tflite/install.sh says why" >&2
 fi
-lite_version=none
-if [ -n "$lite_bin" ]; then lite_version=$("$lite_bin" -version); fi
+if [ -x "$root/.cache/tflite/xnn" ]; then lite[xnn]=$root/.cache/tflite/xnn; fi
+versions=""
+for p in "${!lite[@]}"; do versions="$versions, $p $("${lite[$p]}" -version)"; done
 work=$(mktemp -d)
+trap '' PIPE # a peer that refuses the file must not end this
 trap 'rm -rf "$work"' EXIT
 ours_bin=${FETTLE_BENCH:-$work/fettle-bench} load_bin=${FETTLE_LOAD:-}
 if [ -z "${FETTLE_BENCH:-}" ]; then
@@ -63,15 +66,15 @@ cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n1)
 flags=$(grep -m1 -E '^(flags|Features)' /proc/cpuinfo || true)
 vector=""
 for f in amx_int8 avx512_vnni avx512f avx2 asimddp asimd; do case " $flags " in *" $f "*) vector="$vector $f" ;; esac; done
-echo "CPU: ${cpu:-unknown} (instructions:${vector:- none known}), $threads thread(s), ONNX Runtime $version, TensorFlow Lite $lite_version, $(date -u +%F)"
+echo "CPU: ${cpu:-unknown} (instructions:${vector:- none known}), $threads thread(s), ONNX Runtime $version$versions, $(date -u +%F)"
 echo
-echo "| network | type | ours, ms | ONNX Runtime, ms | ratio | TFLite, ms | ratio | of the peak | load, ms | ONNX Runtime | memory, MB | ONNX Runtime |"
-echo "|---|---|---|---|---|---|---|---|---|---|---|---|"
+echo "| network | type | ours, ms | ONNX Runtime, ms | ratio | TFLite, ms | ratio | XNNPACK, ms | ratio | of the peak | load, ms | ONNX Runtime | memory, MB | ONNX Runtime |"
+echo "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 for entry in "$@"; do
   name=${entry%%:*} type=float32 flag=
   case $entry in *:int8) type=int8 flag=-int8 ;; *:fast) type="float32, fast" flag=-fast ;; esac
-  mkfifo "$work/ours.in" "$work/ort.in" "$work/lite.in"
-  : >"$work/ours.out" >"$work/ort.out" >"$work/lite.out"
+  mkfifo "$work/ours.in" "$work/ort.in" "$work/tflite.in" "$work/xnn.in"
+  : >"$work/ours.out" >"$work/ort.out" >"$work/tflite.out" >"$work/xnn.out"
   # shellcheck disable=SC2086
   "$ours_bin" -network "$name" $flag -threads "$threads" -isa "$isa" -write "$work/net.onnx" -tflite "$work/net.tflite" <"$work/ours.in" >"$work/ours.out" 2>"$work/ours.log" &
   ours=$!
@@ -85,22 +88,29 @@ for entry in "$@"; do
   "${peer[@]}" "$work/net.onnx" "$threads" <"$work/ort.in" >"$work/ort.out" 2>"$work/ort.log" &
   ort=$!
   exec 4>"$work/ort.in"
-  lite=
-  if [ -n "$lite_bin" ] && [ -f "$work/net.tflite" ]; then
-    "$lite_bin" "$work/net.tflite" "$threads" <"$work/lite.in" >"$work/lite.out" 2>"$work/lite.log" &
-    lite=$!
-    exec 5>"$work/lite.in"
-  fi
+  declare -A pid=() fd=()
+  for p in "${!lite[@]}"; do
+    [ -f "$work/net.tflite" ] || continue
+    "${lite[$p]}" "$work/net.tflite" "$threads" <"$work/$p.in" >"$work/$p.out" 2>"$work/$p.log" &
+    pid[$p]=$!
+    exec {f}>"$work/$p.in"
+    fd[$p]=$f
+  done
   failed=
   for _ in $(seq "$rounds"); do
     burst "$work/ours.out" "$ours" 3 "$count" || failed=ours
     burst "$work/ort.out" "$ort" 4 "$count" || { failed=ort; break; }
-    if [ -n "$lite" ] && ! burst "$work/lite.out" "$lite" 5 "$count"; then
-      echo "$name $type: TensorFlow Lite: $(tail -n1 "$work/lite.log")" >&2
-      lite=
-    fi
+    for p in "${!pid[@]}"; do
+      if ! burst "$work/$p.out" "${pid[$p]}" "${fd[$p]}" "$count"; then
+        echo "$name $type: $p: $(tail -n1 "$work/$p.log")" >&2
+        f=${fd[$p]}
+        exec {f}>&-
+        unset "pid[$p]" "fd[$p]"
+      fi
+    done
   done
-  exec 3>&- 4>&- 5>&-
+  exec 3>&- 4>&-
+  for f in "${fd[@]}"; do exec {f}>&-; done
   wait 2>/dev/null || true
   rm -f "$work"/*.in "$work/net.onnx" "$work/net.tflite"
   if [ -n "$failed" ]; then
@@ -108,15 +118,18 @@ for entry in "$@"; do
     continue
   fi
   sed -i 1d "$work/ours.out"
-  a=$(p10 "$work/ours.out") b=$(p10 "$work/ort.out") c=
-  if [ -n "$lite" ]; then c=$(p10 "$work/lite.out"); fi
+  a=$(p10 "$work/ours.out") b=$(p10 "$work/ort.out")
+  c=0 d=0
+  if [ -n "${pid[tflite]:-}" ]; then c=$(p10 "$work/tflite.out"); fi
+  if [ -n "${pid[xnn]:-}" ]; then d=$(p10 "$work/xnn.out"); fi
   share=$(awk -v a="$a" -v k="$threads" '$1=="macs" {m=$2} $1=="peak" && $2>p {p=$2} END {if (p) printf "%.0f %%", m/(a/1e3)/p/k*100}' "$work/ours.log")
   theirs=$(awk '$1=="load" {printf "%.0f %.0f", $2, $4}' "$work/ort.log")
   mine="– –"
   if [ -n "$load_bin" ] && [ "$type" = float32 ]; then
     mine=$("$load_bin" -network "$name" -threads "$threads" -count 3 | awk '/^load/ {l=$2} /peak of the process/ {match($0, /process [0-9.]+/); m=substr($0, RSTART+8, RLENGTH-8)} END {printf "%s %s", l, m}')
   fi
-  awk -v n="$name" -v t="$type" -v a="$a" -v b="$b" -v c="${c:-0}" -v s="$share" -v m="$mine" -v o="${theirs:-– –}" \
-    'BEGIN {split(m, x, " "); split(o, y, " "); if (c) {c = sprintf("%.3f | %.2f", c, c/a)} else {c = "– | –"}
-      printf "| %s | %s | %.3f | %.3f | %.2f | %s | %s | %s | %s | %s | %s |\n", n, t, a, b, b/a, c, s, x[1], y[1], x[2], y[2]}'
+  awk -v n="$name" -v t="$type" -v a="$a" -v b="$b" -v c="$c" -v d="$d" -v s="$share" -v m="$mine" -v o="${theirs:-– –}" \
+    'BEGIN {split(m, x, " "); split(o, y, " "); 
+      c = c ? sprintf("%.3f | %.2f", c, c/a) : "– | –"; d = d ? sprintf("%.3f | %.2f", d, d/a) : "– | –"
+      printf "| %s | %s | %.3f | %.3f | %.2f | %s | %s | %s | %s | %s | %s | %s |\n", n, t, a, b, b/a, c, d, s, x[1], y[1], x[2], y[2]}'
 done

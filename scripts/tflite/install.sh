@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs TensorFlow Lite 2.9 with XNNPACK (the C libraries inside of npm tfjs-tflite-node) into .cache/tflite and builds the program that runs
-# models in it: install.sh [arm64] builds the one for the emulator too. Only the two libraries are unpacked; nothing of the package runs.
+# models in it: install.sh [arm64] builds the one for the emulator too, and where XNNPACK's own package is one for that. Only the two libraries are unpacked; nothing of the package runs.
 set -eu
 package=tfjs-tflite-node@0.0.2
 sum=3be1632328a76a2475e5b6833253763c802c859433becb4d879ee1860e3b5284
@@ -28,6 +28,11 @@ own=linux_amd64
 [ "$(uname -m)" = aarch64 ] && own=linux_arm64
 command -v gcc >/dev/null || { echo "gcc is not installed (Debian: gcc libc6-dev)" >&2; exit 1; }
 build gcc "$own" peer
+# XNNPACK alone, where its package is (Debian: libxnnpack-dev libpthreadpool-dev)
+if [ -f /usr/include/xnnpack.h ] && ! [ "$cache/xnn" -nt "$here/xnn.c" ]; then
+	version=$(dpkg-query -W -f '${Version}' libxnnpack-dev 2>/dev/null || echo unknown)
+	gcc -O2 -Wall -DVERSION="\"$version\"" "$here/xnn.c" -o "$cache/xnn" -lXNNPACK -lpthreadpool -lm || rm -f "$cache/xnn"
+fi
 if [ "${1:-}" = arm64 ]; then
 	command -v aarch64-linux-gnu-gcc >/dev/null || { echo "aarch64-linux-gnu-gcc is not installed (Debian: gcc-aarch64-linux-gnu libc6-dev-arm64-cross)" >&2; exit 1; }
 	build aarch64-linux-gnu-gcc linux_arm64 peer-arm64
