@@ -100,14 +100,16 @@ func PlanQ(s Shape, f cpu.Features) ([]*QAlgorithm, error) {
 			}
 		}
 	}
-	at := slices.IndexFunc(l, func(a *QAlgorithm) bool { return a.ISA <= cpu.AVX2 })
-	for _, a := range wordPlans(s, f) {
-		if first || !a.impl.(interface{ wins() bool }).wins() {
-			l = slices.Insert(l, at+1, a) // behind the product of bytes
-			continue
+	if plans := wordPlans(s, f); len(plans) > 0 {
+		at := slices.IndexFunc(l, func(a *QAlgorithm) bool { return a.ISA == plans[0].ISA })
+		for _, a := range plans {
+			if first || !a.impl.(interface{ wins() bool }).wins() {
+				l = slices.Insert(l, at+1, a) // behind the product of bytes
+				continue
+			}
+			l = slices.Insert(l, at, a)
+			at++
 		}
-		l = slices.Insert(l, at, a)
-		at++
 	}
 	tiled := 0
 	for tiled < len(l) && l[tiled].ISA == cpu.AMXInt8 {

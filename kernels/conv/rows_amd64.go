@@ -108,7 +108,7 @@ func wordKernels(f cpu.Features) *wordRows {
 	if !f.Has(cpu.AVX2) || f.Has(cpu.AVX512VNNI) {
 		return nil
 	}
-	return &wordRows{isa: cpu.AVX2, maxMR: 6, mul: kerns(int16Y()), raw: kerns(int16RawY()), widen: kerns(widenY()), in: winoIn8Y, out: winoOut8Y, chunk: chunkFor(f.L2)}
+	return &wordRows{isa: cpu.AVX2, maxMR: 6, panel: blk, mul: kerns(int16Y()), raw: kerns(int16RawY()), widen: kerns(widenY()), in: winoIn8Y, out: winoOut8Y, chunk: chunkFor(f.L2)}
 }
 
 func vnniDWKerns() []kern {

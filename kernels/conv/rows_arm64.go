@@ -81,14 +81,14 @@ func dwFamilies(f cpu.Features) []*dwRows {
 	return []*dwRows{r}
 }
 
-// dwBounds replaces the parameters of an activation by the bounds that the kernels always apply; span does what is more than that.
+// dwBounds replaces the parameters of an activation by the bounds that the kernels apply; span does what is more than that.
 func dwBounds(k *dwArgs) {
 	switch cpu.ActKind(k.act) {
 	case cpu.Clamp:
 	case cpu.ReLU:
 		k.lo, k.hi = 0, float32(math.Inf(1))
 	default:
-		k.lo, k.hi = float32(math.Inf(-1)), float32(math.Inf(1))
+		k.act = 0
 	}
 }
 
@@ -234,3 +234,30 @@ func tileAt(t *tile, i int64) *tile {
 }
 
 func vnniDWKerns() []kern { return nil }
+
+// wordKernels are products of words; SDOT is faster on bytes.
+func wordKernels(f cpu.Features) *wordRows {
+	if !f.Has(cpu.NEON) || f.Has(cpu.NEONDot) {
+		return nil
+	}
+	r := &wordRows{isa: cpu.NEON, maxMR: 8, panel: 8, lanes: true, raw: make([]kern, 9), in: winoIn8, out: winoOut8, chunk: chunkBytes}
+	for m, k := range mul16Raw() {
+		if k != nil {
+			r.raw[m] = wordKern(k, int64(m))
+		}
+	}
+	return r
+}
+
+// wordKern cuts calls into pieces.
+func wordKern(f kern, m int64) kern {
+	return func(k *kargs) {
+		per := max(1, callMults/(16*m*k.nk))
+		tiles, nt := k.tiles, k.nt
+		for t := int64(0); t < nt; t += per {
+			k.tiles, k.nt = tileAt(tiles, t), min(per, nt-t)
+			f(k)
+		}
+		k.tiles, k.nt = tiles, nt
+	}
+}

@@ -6,6 +6,3 @@ import "fettle/kernels/cpu"
 
 // avx2DWKerns exist on amd64 only.
 func avx2DWKerns(cpu.Features) []kern { return nil }
-
-// wordKernels exist on amd64 only.
-func wordKernels(cpu.Features) *wordRows { return nil }

@@ -18,3 +18,6 @@ func archAlgorithms(Shape, cpu.Features) []*Algorithm { return nil }
 func qFamilies(cpu.Features) []map[int]*rows { return nil }
 
 func vnniDWKerns() []kern { return nil }
+
+// wordKernels exist on amd64 and arm64 only.
+func wordKernels(cpu.Features) *wordRows { return nil }

@@ -1,6 +1,7 @@
 package conv
 
 import (
+	"fmt"
 	"unsafe"
 
 	"fettle/kernels/cpu"
@@ -11,14 +12,17 @@ import (
 type wordRows struct {
 	isa     cpu.ISA
 	maxMR   int
-	mul     []kern // by pixels: sums, then the store of 8 bit
+	panel   int    // outputs of a panel
+	lanes   bool   // products of a vector of outputs by one input: weights are not in pairs of inputs, and lines of inputs are whole
+	mul     []kern // by pixels: sums, then the store of 8 bit; nil: only raw
 	raw     []kern // sums as they are
 	widen   []kern // by quarters of lines of 64 bytes: into lines of 32 words
 	in, out winoKern
 	chunk   int // bytes of widened input that a worker holds at a time
 }
 
-const half = qBlk / 2 // channels of a line of words
+// half is the channels of a line of words.
+const half = qBlk / 2
 
 // wordPlans are the convolutions of bytes through words, best first.
 func wordPlans(s Shape, f cpu.Features) []*QAlgorithm {
@@ -31,7 +35,10 @@ func wordPlans(s Shape, f cpu.Features) []*QAlgorithm {
 		l = append(l, &QAlgorithm{Name: name + "__" + r.isa.String(), ISA: r.isa, MACs: s.MACs(), In: cpu.Need{Block: qBlk, Border: b}, Out: cpu.Need{Block: qBlk}, Shape: s, impl: i})
 	}
 	if d := newWordWino(s, r); d != nil {
-		add("qu8s8_wino2_6x16", d.border(), d)
+		add(fmt.Sprintf("qu8s8_wino2_%dx%d", r.maxMR, r.panel), d.border(), d)
+	}
+	if r.mul == nil {
+		return l
 	}
 	add("qu8s8_conv_words_6x16", s.border(), &words{newWordSum(s), r})
 	return l
@@ -97,10 +104,8 @@ type wordChunk struct{ img, y0, rows int }
 // wordPiece is what a worker claims: panels p0..p1 of a chunk.
 type wordPiece struct{ chunk, p0, p1 int }
 
-// inOne tells whether it is cheaper to read the whole copy of the input, of so many bytes, for every panel than all weights for every chunk.
-func (w wordSum) inOne(chunks, size int) bool {
-	return chunks > 1 && chunks*4*w.panelLen() > size
-}
+// inOne tells whether it is cheaper to read a copy of the input, of so many bytes, for every panel than all weights for every chunk.
+func inOne(chunks, panel, size int) bool { return chunks > 1 && chunks*panel > size }
 
 // share cuts the work so that every worker has some: by chunks, or by panels too where there are few.
 func share(chunks, panels, workers int) []wordPiece {
@@ -148,7 +153,7 @@ func (d *words) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, wor
 	span := (s.KH-1)*s.DH + 1
 	rowLen := b.cols * line * d.lines
 	rows := max(1, min(out.H, (d.r.chunk/rowLen-span)/sy+1))
-	if d.inOne(ceilDiv(out.H, rows), rowLen*((out.H-1)*sy+span)) {
+	if inOne(ceilDiv(out.H, rows), 4*d.panelLen(), rowLen*((out.H-1)*sy+span)) {
 		rows = out.H
 	}
 	if k := ceilDiv(out.H, rows); workers > 1 && k > 1 && k < workers {

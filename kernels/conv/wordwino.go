@@ -21,12 +21,11 @@ func newWordWino(s Shape, r *wordRows) *wordWino {
 	if s.KH != 3 || s.KW != 3 || s.SH*s.SW*s.DH*s.DW != 1 || s.Groups > 1 || s.C < 8 || s.C > winoChannels {
 		return nil
 	}
-	d := &wordWino{newWordSum(s), r}
-	d.taps = 16
-	return d
+	return &wordWino{newWordSum(s), r}
 }
 
-func (d *wordWino) wins() bool { return true }
+// wins tells whether it is faster than products of bytes: the transforms must serve some products.
+func (d *wordWino) wins() bool { return d.s.C >= 16 }
 
 // border is what the input needs: whole tiles are read.
 func (d *wordWino) border() cpu.Border {
@@ -34,16 +33,34 @@ func (d *wordWino) border() cpu.Border {
 	return cpu.Border{Top: s.PadT, Left: s.PadL, Bottom: max(0, roundUp(s.OutH(), 2)+2-s.PadT-s.H), Right: max(0, roundUp(s.OutW(), 2)+2-s.PadL-s.W)}
 }
 
-func (d *wordWino) wordsLen() int { return ceilDiv(d.s.M, blk) * d.panelLen() }
+func (d *wordWino) wordsLen() int { return ceilDiv(d.s.M, d.r.panel) * d.panelLen() }
 
-// packWeights writes [panel][point][pair][16 outputs][2 channels].
+// pointLen is the words of 32 bits of a panel at one point.
+func (d *wordWino) pointLen() int {
+	if d.r.lanes {
+		return d.lines * half * d.r.panel / 2
+	}
+	return d.pairs * d.r.panel
+}
+
+func (d *wordWino) panelLen() int { return 16 * d.pointLen() }
+
+// at is where the weight of output j of a panel and of input c lies, in words of 16 bits.
+func (d *wordWino) at(j, c int) int {
+	if d.r.lanes {
+		return c*d.r.panel + j
+	}
+	return c/2*2*d.r.panel + 2*j + c%2
+}
+
+// packWeights writes [panel][point][pair][outputs][2 channels], or [panel][point][channel][outputs].
 func (d *wordWino) packWeights(dst []float32, w []int8) {
 	s := d.s
 	to := unsafe.Slice((*int16)(unsafe.Pointer(&dst[0])), 2*d.wordsLen())
 	for m := range s.M {
-		at := m/blk*2*d.panelLen() + m%blk*2
-		for c := range s.C {
-			g := w[(m*s.C+c)*9:][:9]
+		panel := to[m/d.r.panel*2*d.panelLen():]
+		for in := range s.C {
+			g := w[(m*s.C+in)*9:][:9]
 			var t [4][3]int16 // 2G g
 			for x := range 3 {
 				a, b, c := int16(g[x]), int16(g[3+x]), int16(g[6+x])
@@ -51,7 +68,7 @@ func (d *wordWino) packWeights(dst []float32, w []int8) {
 			}
 			for i, r := range t {
 				for j, v := range [4]int16{2 * r[0], r[0] + r[1] + r[2], r[0] - r[1] + r[2], 2 * r[2]} {
-					to[at+((4*i+j)*d.pairs+c/2)*2*blk+c%2] = v
+					panel[2*(4*i+j)*d.pointLen()+d.at(m%d.r.panel, in)] = v
 				}
 			}
 		}
@@ -83,10 +100,10 @@ func (d *wordWino) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 	b := &wordWinoBound{wordWino: d, packed: packed, in: in, out: out, res: res, work: workers}
 	ty, tx := ceilDiv(out.H, 2), ceilDiv(out.W, 2)
 	per := max(1, min(ty, d.r.chunk/(16*line*d.lines*tx)))
-	if d.inOne(ceilDiv(ty, per), 16*line*d.lines*tx*ty) {
+	if inOne(ceilDiv(ty, per), 4*d.panelLen(), 16*line*d.lines*tx*ty) {
 		per = ty
 	}
-	if k := ceilDiv(ty, per); workers > 1 && k < workers && s.C*s.M*32 <= ownWeights {
+	if k := ceilDiv(ty, per); workers > 1 && k < workers && 4*d.wordsLen() <= ownWeights {
 		per = ceilDiv(ty, workers)
 	}
 	for img := range out.N {
@@ -107,7 +124,7 @@ func (d *wordWino) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 			}
 			by, x := make([][]tile, d.r.maxMR+1), 0
 			for _, n := range segments(len(c.tiles), d.r.maxMR) {
-				by[n] = append(by[n], tile{a: int64(x * line), c: int64(x * line)})
+				by[n] = append(by[n], tile{a: int64(x * line), c: int64(x * 4 * d.r.panel)})
 				x += n
 			}
 			for n, t := range by {
@@ -119,13 +136,16 @@ func (d *wordWino) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 			b.maxT = max(b.maxT, len(c.tiles))
 		}
 	}
-	b.vps, b.mps = line*odd(d.lines*b.maxT), line*odd(b.maxT)
+	b.vps, b.mps = line*odd(roundUp(d.lines, 2)*b.maxT), 4*d.r.panel*odd(b.maxT) // the transform fills lines for whole groups of 16 channels
 	for ln := range d.lines {
 		b.groups = append(b.groups, group{int64(ln * b.maxT * line), int64(d.steps(ln))})
 	}
-	b.pieces = share(len(b.chunks), ceilDiv(s.M, blk), workers)
-	b.g = kargs{groups: &b.groups[0], nk: int64(len(b.groups)), ps: line}
+	b.pieces = share(len(b.chunks), ceilDiv(s.M, d.r.panel), workers)
+	b.g = kargs{groups: &b.groups[0], nk: int64(len(b.groups)), ps: line, cblk: int64(b.maxT * line)}
 	b.t = winoArgs{lo: packed[1], hi: packed[2], rscale: packed[0], c: [8]float32{.25}}
+	if packed[1] > 0 || packed[2] < 255 {
+		b.t.act = int64(cpu.Clamp)
+	}
 	return b
 }
 
@@ -160,12 +180,14 @@ func (r *wordWinoRun) Piece(_, i, worker int) {
 	t, k := &scr.t, &scr.k
 	*t = b.t
 	t.tiles, t.nt, t.ps, t.row = &c.tiles[0], int64(len(c.tiles)), int64(b.vps), int64(b.in.Row())
-	for j := range ceilDiv(b.s.C, blk) {
-		t.src = bytesPtr(r.buf.In[j/4*b.in.Plane()+j%4*blk:])
-		t.dst = unsafe.Add(v, j/2*b.maxT*line+j%2*line/2)
+	t.rrow = int64(b.maxT * line)
+	for c := 0; c < b.s.C; c += 16 {
+		t.src = bytesPtr(r.buf.In[c/qBlk*b.in.Plane()+c%qBlk:])
+		t.dst = unsafe.Add(v, c/half*b.maxT*line+c%half*2)
 		b.r.in(t)
 	}
 	*k = b.g
+	t.rrow = 0
 	t.src, t.ps, t.row = m, int64(b.mps), int64(b.out.Row())
 	if b.res != nil {
 		t.rrow = int64(b.res.Row())
@@ -175,17 +197,18 @@ func (r *wordWinoRun) Piece(_, i, worker int) {
 	for p := pc.p0; p < pc.p1; p++ {
 		for point := range 16 {
 			k.a, k.c = unsafe.Add(v, point*b.vps), unsafe.Add(m, point*b.mps)
-			k.b = ptr(b.packed[qHead+p*b.panelLen()+point*b.pairs*blk:])
-			next, size := k.b, 4*b.pairs*blk
+			k.b = ptr(b.packed[qHead+p*b.panelLen()+point*b.pointLen():])
+			next, size := k.b, 4*b.pointLen()
 			if point < 15 || p < pc.p1-1 {
 				next = unsafe.Add(k.b, size)
 			}
 			runTiles(k, c.mul, next, size)
 		}
-		t.scale, t.bias = ptr(b.packed[scale+p*blk:]), ptr(b.packed[bias+p*blk:])
-		t.dst = bytesPtr(r.buf.Out[p/4*b.out.Plane()+p%4*blk:])
+		o := p * b.r.panel
+		t.scale, t.bias = ptr(b.packed[scale+o:]), ptr(b.packed[bias+o:])
+		t.dst = bytesPtr(r.buf.Out[o/qBlk*b.out.Plane()+o%qBlk:])
 		if b.res != nil {
-			t.res = bytesPtr(r.buf.Res[p/4*b.res.Plane()+p%4*blk:])
+			t.res = bytesPtr(r.buf.Res[o/qBlk*b.res.Plane()+o%qBlk:])
 		}
 		b.r.out(t)
 	}

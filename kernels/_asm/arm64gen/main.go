@@ -33,6 +33,7 @@ func sets() []set {
 		{"conv8_neon", "conv", conv8Kernels},
 		{"dw8_neon", "conv", dw8Kernels},
 		{"small8_neon", "conv", small8Kernels},
+		{"wino8_neon", "conv", wino8Kernels},
 		{"gemm_neon", "gemm", gemmKernels},
 		{"eltwise_neon", "eltwise", eltwiseKernels},
 		{"pool_neon", "pool", poolKernels},

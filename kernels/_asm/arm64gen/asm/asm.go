@@ -249,15 +249,17 @@ func (f *File) SMLAL(d, n, m Arr) { f.long("smlal", 8, 2, d, n, m) }
 func (f *File) SMLSL(d, n, m Arr) { f.long("smlsl", 10, 6, d, n, m) }
 func (f *File) SADDL(d, n, m Arr) { must(m.lane < 0, "saddl lane"); f.long("saddl", 0, 0, d, n, m) }
 
-// USUBL subtracts unsigned elements; the difference is signed.
-func (f *File) USUBL(d, n, m Arr) {
-	must(m.lane < 0 && d.q == 1 && d.size == n.size+1, "usubl: sizes")
-	same("usubl", n, m)
-	op := "usubl"
+// USUBL subtracts unsigned elements; the difference is signed. UADDL adds them.
+func (f *File) USUBL(d, n, m Arr) { f.longU("usubl", 0x2E202000, d, n, m) }
+func (f *File) UADDL(d, n, m Arr) { f.longU("uaddl", 0x2E200000, d, n, m) }
+
+func (f *File) longU(op string, w uint32, d, n, m Arr) {
+	must(m.lane < 0 && d.q == 1 && d.size == n.size+1, "%s: sizes", op)
+	same(op, n, m)
 	if n.q == 1 {
-		op = "usubl2"
+		op += "2"
 	}
-	f.three(op, 0x2E202000|n.q<<30|n.size<<22, d, n, m)
+	f.three(op, w|n.q<<30|n.size<<22, d, n, m)
 }
 
 // SADDW and UADDW add the narrow m (its upper half if m.q is set: SADDW2) to the wide n.

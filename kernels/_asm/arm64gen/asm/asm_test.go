@@ -54,7 +54,7 @@ func forms() *File {
 		f.BIT(d.B8, n.B8, m.B8)
 		f.SQRDMULH(d.S4, n.S4, m.S4)
 		f.SQRDMULH(d.H8, n.H8, m.H8)
-		for _, op := range []op3{f.SMULL, f.SMLAL, f.SMLSL, f.SADDL, f.USUBL} {
+		for _, op := range []op3{f.SMULL, f.SMLAL, f.SMLSL, f.SADDL, f.USUBL, f.UADDL} {
 			op(d.H8, n.B8, m.B8)
 			op(d.H8, n.B16, m.B16)
 			op(d.S4, n.H4, m.H4)
