@@ -39,8 +39,28 @@ func (g *gen) dwHead() {
 	g.LDnR(vr(31, 1), V[0].S4, dHi)
 }
 
-// bound applies the clamp in V30, V31 to n registers.
-func (g *gen) bound(base, n int) {
+// spread writes the bias in v four times to the stack and leaves its place in at: a load of four registers takes the place of four copies,
+// which on most cores go where the multiplications go.
+func (g *gen) spread(v VReg, at X) {
+	g.G("MOVD RSP, %v", at)
+	g.G("ADD $16, %v, %v", at, at)
+	for i := range 4 {
+		g.STR(v, at, 16*i)
+	}
+}
+
+// begin loads n sums from V[base] on with the bias that spread has written.
+func (g *gen) begin(base, n int, at X) {
+	for ; n > 0; base, n = base+4, n-4 {
+		g.LD1(vr(base, min(4, n)), at)
+	}
+}
+
+// bound applies the clamp in V30, V31 to n registers, if there is one.
+func (g *gen) bound(base, n int, clamps X) {
+	skip := g.NewLabel("unbound")
+	g.G("CBZ %v, %s", clamps, skip)
+	defer g.Label(skip)
 	for _, v := range vr(base, n) {
 		g.FMAX(v.S4, v.S4, V[30].S4)
 	}
@@ -52,13 +72,16 @@ func (g *gen) bound(base, n int) {
 // dw3x3: 3x3 of stride s, rows output rows at once, nt*cols columns by fours and a tail. Weights V0-V8, sums V10..., inputs V18....
 // Two rows share their inputs: 72 FMLA for 15 loads of four-register runs and 8 results.
 func (g *gen) dw3x3(s, rows int) {
-	g.kernel(fmt.Sprintf("dw3s%dr%d", s, rows), "dwArgs", fmt.Sprintf("does a 3x3 depthwise convolution of stride %d, %d rows at once; it always clamps to lo, hi.", s, rows))
+	const bias, clamps = dNK, dRes // what these are for is not needed here
+	g.kernelFrame(fmt.Sprintf("dw3s%dr%d", s, rows), "dwArgs", fmt.Sprintf("does a 3x3 depthwise convolution of stride %d, %d rows at once; act not 0: it clamps to lo, hi.", s, rows), 64)
 	g.dwHead()
 	g.load(120, dTmp)
 	g.G("MUL %v, %v, %v", dTmp, dNT, dNT)
 	g.loadRun(0, 8, dW, XZR)
 	g.LD1(vr(8, 1), dW)
 	g.LDR(V[9], dBias, 0)
+	g.spread(V[9], bias)
+	g.load(64, clamps)
 	inRows := (rows-1)*s + 3
 	in := []X{19, 20, 21, 22, 23}[:inRows]
 	out := []X{24, 25}[:rows]
@@ -67,9 +90,7 @@ func (g *gen) dw3x3(s, rows int) {
 	g.G("MOVD $%d, %v", 64*s, dTaps) // input bytes of four columns
 	tile := func(c int) {
 		for r := range rows {
-			for x := range c {
-				g.MOV(V[10+4*r+x], V[9])
-			}
+			g.begin(10+4*r, c, bias)
 		}
 		n := (c-1)*s + 3
 		for i := range inRows {
@@ -101,7 +122,7 @@ func (g *gen) dw3x3(s, rows int) {
 			}
 		}
 		for r := range rows {
-			g.bound(10+4*r, c)
+			g.bound(10+4*r, c, clamps)
 			g.ST1P(vr(10+4*r, c), out[r], XZR)
 		}
 	}
@@ -147,7 +168,7 @@ func (g *gen) dw3x3(s, rows int) {
 
 // dwAny: any taps, cols columns a tile. Sums V0..., inputs V8..., the weight of a tap V16.
 func (g *gen) dwAny(cols int) {
-	g.kernel(fmt.Sprintf("dwAny%d", cols), "dwArgs", fmt.Sprintf("does a depthwise convolution by taps, %d columns a tile; it always clamps to lo, hi.", cols))
+	g.kernelFrame(fmt.Sprintf("dwAny%d", cols), "dwArgs", fmt.Sprintf("does a depthwise convolution by taps, %d columns a tile; act not 0: it clamps to lo, hi.", cols), 64)
 	tap := g.NewLabel("tap")
 	g.dwTiles(cols, V[17], func() {
 		g.G("MOVD %v, %v", dTaps, dTp)
@@ -170,7 +191,7 @@ func (g *gen) dwAny(cols int) {
 
 // dw5x5: 25 taps side by side, of stride s: the inputs of a row serve five taps. Sums V0..., inputs V8..., weights of a row V20-V24.
 func (g *gen) dw5x5(s, cols int) {
-	g.kernel(fmt.Sprintf("dw5s%dx%d", s, cols), "dwArgs", fmt.Sprintf("does a 5x5 depthwise convolution of stride %d, %d columns a tile; it always clamps to lo, hi.", s, cols))
+	g.kernelFrame(fmt.Sprintf("dw5s%dx%d", s, cols), "dwArgs", fmt.Sprintf("does a 5x5 depthwise convolution of stride %d, %d columns a tile; act not 0: it clamps to lo, hi.", s, cols), 64)
 	g.dwTiles(cols, V[25], func() {
 		g.G("MOVD %v, %v", dSp, dKp)
 		g.G("MOVD %v, %v", dW, dW2)
@@ -199,6 +220,8 @@ func (g *gen) dwTiles(cols int, bias VReg, body func()) {
 	g.load(104, dResRow)
 	g.load(112, dPS)
 	g.LDR(bias, dBias, 0)
+	g.spread(bias, dSkip)
+	g.load(64, dTmp)
 	row, tile, nores := g.NewLabel("row"), g.NewLabel("tile"), g.NewLabel("nores")
 	g.Label(row)
 	g.G("MOVD %v, %v", dSrc, dSp)
@@ -206,9 +229,7 @@ func (g *gen) dwTiles(cols int, bias VReg, body func()) {
 	g.G("MOVD %v, %v", dRes, dRp)
 	g.G("MOVD %v, %v", dNT, dCount)
 	g.Label(tile)
-	for x := range cols {
-		g.MOV(V[x], bias)
-	}
+	g.begin(0, cols, dSkip)
 	body()
 	g.G("CBZ %v, %s", dRes, nores)
 	g.loadRun(8, cols, dRp, XZR)
@@ -216,7 +237,7 @@ func (g *gen) dwTiles(cols int, bias VReg, body func()) {
 		g.FADD(V[x].S4, V[x].S4, V[8+x].S4)
 	}
 	g.Label(nores)
-	g.bound(0, cols)
+	g.bound(0, cols, dTmp)
 	g.storeRun(0, cols, dOp, XZR)
 	g.G("ADD %v<<%d, %v, %v", dPS, log2(cols), dSp, dSp)
 	g.G("SUBS $1, %v, %v", dCount, dCount)
