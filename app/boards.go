@@ -140,15 +140,6 @@ func (a *App) TargetFacts(ctx context.Context, name string, asks Asks) (f *Targe
 	return f, err
 }
 
-// TargetFactsAndStorage also measures the target's storage.
-func (a *App) TargetFactsAndStorage(ctx context.Context, name string, asks Asks) (f *TargetFacts, err error) {
-	err = a.with(ctx, name, asks, nil, func(c *deploy.Conn) (err error) {
-		f, err = c.FactsAndStorage(ctx)
-		return err
-	})
-	return f, err
-}
-
 // TargetDoctor says what of a target spoils measurements or deployments.
 func (a *App) TargetDoctor(ctx context.Context, name string, asks Asks) ([]TargetFinding, error) {
 	f, err := a.TargetFacts(ctx, name, asks)

@@ -29,6 +29,7 @@ type ProfileRequest struct {
 	Warmup    int    // inferences before the measurement, 0: until the times settle
 	Runs      int    // inferences a launch, clean and instrumented each
 	Launches  int
+	Count     bool // count cycles, misses and energy at the end of each launch, where the target has the means
 	Shapes    map[string][]int
 	Inputs    map[string]*model.Tensor // nil: seeded random ones
 	Progress  task.Progress
@@ -108,7 +109,7 @@ func (a *App) profileOptions(ctx context.Context, m *model.Model, q ProfileReque
 	opt = deploy.NewProfileOptions()
 	opt.Threads, opt.ISA, opt.Shapes, opt.Inputs = max(q.Threads, 1), q.ISA, q.Shapes, q.Inputs
 	opt.Pack, opt.Precision, opt.Fresh = q.Pack, q.Precision, q.Fresh
-	opt.Launches, opt.Runs, opt.Warmup = q.Launches, q.Runs, q.Warmup
+	opt.Launches, opt.Runs, opt.Warmup, opt.Count = q.Launches, q.Runs, q.Warmup, q.Count
 	return opt, nil
 }
 
@@ -116,6 +117,12 @@ func (a *App) profileOptions(ctx context.Context, m *model.Model, q ProfileReque
 func (a *App) summarize(ctx context.Context, t *trace.Trace, target string) (*Profile, error) {
 	if n := a.noise(target, t.Target.CPU); n != nil {
 		t.Target.NoiseFloor = &n.Floor
+	}
+	if m := a.memorySpeed(target, t.Target.CPU); m != nil {
+		t.Target.MemoryBps = m.Best()
+	}
+	if t.End != nil {
+		t.Close() // the digest is over these facts too
 	}
 	p, err := profiler.Summarize(t)
 	if err != nil {

@@ -29,6 +29,8 @@ type Profile struct {
 	Schedule       string         `json:"schedule,omitempty"`
 	Conditions     Conditions     `json:"conditions"`
 	Memory         trace.Memory   `json:"memory"`
+	Counters       *Counters      `json:"counters,omitempty"` // nil: not asked for
+	Energy         *Energy        `json:"energy,omitempty"`   // nil: nothing on the board measures it, or not asked for
 	Complete       bool           `json:"complete"`
 	Warnings       []string       `json:"warnings,omitempty"`
 	Launches       []LaunchResult `json:"launches"`

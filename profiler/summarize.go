@@ -38,6 +38,7 @@ func summarize(t *trace.Trace, rounds int) (*Profile, error) {
 	p.Launches = judge(t, warm)
 	p.Conditions = seal(t, p.Launches)
 	p.Memory = memory(t)
+	p.count(t)
 	if cold > 0 {
 		p.warn("%d of %d launches never settled: the first inferences are slower than the last; take more runs", cold, len(t.Launches))
 	}

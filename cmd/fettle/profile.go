@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sort"
 	"strconv"
 
@@ -22,6 +24,7 @@ type profileCmd struct {
 	Shape     []string `help:"Shape of an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
 	Precision string   `default:"exact" enum:"exact,fast" help:"fast: products may err by 1e-5 of the largest output of their layer, where AMX with bf16 gains by it; elsewhere it is exact."`
 	Pack      string   `default:"auto" enum:"auto,small,fast" help:"Packed weights: small takes no algorithm that needs much more memory than the file's weights, fast any; auto: small where memory is short."`
+	Counters  bool     `help:"Also count cycles, instructions, misses and energy, where the target has the means."`
 	NoCache   bool     `help:"Neither use nor keep a prepared plan: each launch packs the weights."`
 	Out       string   `short:"o" help:"Write the profile as JSON."`
 	JSON      bool     `name:"json" help:"Print JSON."`
@@ -61,7 +64,7 @@ func (c profileCmd) Run(e *env) error {
 		}
 	}
 	p, err := e.app.Profile(e.ctx, app.ProfileRequest{Model: m, Name: app.BaseName(c.Model), Target: c.Target, Threads: c.Threads, Optimize: c.Optimize,
-		Warmup: warm, Runs: c.Runs, Launches: c.Launches, Shapes: shapes, Pack: c.Pack, Precision: c.Precision, Fresh: c.NoCache, Progress: e.progress, Asks: c.asks(e, ""),
+		Warmup: warm, Runs: c.Runs, Launches: c.Launches, Count: c.Counters, Shapes: shapes, Pack: c.Pack, Precision: c.Precision, Fresh: c.NoCache, Progress: e.progress, Asks: c.asks(e, ""),
 		Manner: manner, Waiting: waiting(e)})
 	if err != nil {
 		return err
@@ -93,6 +96,7 @@ func printProfile(w io.Writer, p *app.Profile) {
 		fmt.Fprintf(w, "; %s", why)
 	}
 	fmt.Fprintln(w)
+	printCounters(w, p)
 	layers := append([]app.ProfileLayer(nil), p.Layers...)
 	sort.SliceStable(layers, func(i, j int) bool { return layers[i].P50Ns > layers[j].P50Ns })
 	for i, l := range layers {
@@ -103,6 +107,28 @@ func printProfile(w io.Writer, p *app.Profile) {
 		fmt.Fprintf(w, "  %-32.32s %-18s %10s %5.1f %%  %s\n", l.Name, l.Op, ms(l.P50Ns), 100*l.Share, l.Kernel)
 	}
 	fmt.Fprintf(w, "  unattributed %s; layers add up to the total within %.2f %%; watching costs %.2f %%\n", ms(p.UnattributedNs), 100*p.Closure, 100*p.ObserverCost)
+}
+
+// printCounters says what an inference took of the processor, of memory and of the power supply.
+func printCounters(w io.Writer, p *app.Profile) {
+	fmt.Fprintf(w, "  memory: weights %s, arena %s, the process at most %s\n", size(p.Memory.Weights), size(p.Memory.ArenaPlanned), size(p.Memory.RSSPeak))
+	c := p.Counters
+	if c == nil {
+		return
+	}
+	names := slices.Sorted(maps.Keys(c.Values))
+	for _, n := range names {
+		fmt.Fprintf(w, "  %-14s %s an inference\n", n, count(int64(c.Values[n])))
+	}
+	if c.IPC != nil {
+		fmt.Fprintf(w, "  %.2f instructions a cycle\n", *c.IPC)
+	}
+	if e := p.Energy; e != nil {
+		fmt.Fprintf(w, "  energy %.3g mJ an inference, %s: %s\n", e.Millijoules, e.Kind, e.Why)
+	}
+	for _, why := range c.Absent {
+		fmt.Fprintf(w, "  not counted: %s\n", why)
+	}
 }
 
 // warmup reads "auto" or a number.

@@ -163,17 +163,17 @@ func (c targetListCmd) Run(e *env) error {
 }
 
 type targetFactsCmd struct {
-	Name    string `arg:"" default:"local" help:"Target."`
-	Storage bool   `help:"Also measure the board's storage: 8 MB are written, flushed and read."`
-	JSON    bool   `name:"json" help:"Print JSON."`
+	Name  string `arg:"" default:"local" help:"Target."`
+	Speed bool   `help:"Also measure the board's memory and storage: memory is read and copied for a second, 8 MB are written, flushed and read. Floors use it."`
+	JSON  bool   `name:"json" help:"Print JSON."`
 	login
 }
 
 // Run shows the facts.
 func (c targetFactsCmd) Run(e *env) error {
 	ask := e.app.TargetFacts
-	if c.Storage {
-		ask = e.app.TargetFactsAndStorage
+	if c.Speed {
+		ask = e.app.TargetFactsAndSpeed
 	}
 	f, err := ask(e.ctx, c.Name, c.asks(e, ""))
 	if err != nil {
@@ -227,6 +227,9 @@ func printFacts(w io.Writer, f *app.TargetFacts) {
 			fmt.Fprintf(w, " %.3g W", s.Watts)
 		}
 		fmt.Fprintf(w, " (%s)\n", s.Kind)
+	}
+	if m := f.Memory; m != nil {
+		fmt.Fprintf(w, "  memory reads %.3g GB/s, copies %.3g GB/s with %d cores\n", m.ReadBps/1e9, m.CopyBps/1e9, m.Cores)
 	}
 	if s := f.Storage; s != nil {
 		fmt.Fprintf(w, "  storage writes %.3g MB/s, reads %.3g MB/s, flush %.3g ms\n", s.WriteBps/1e6, s.ReadBps/1e6, float64(s.FlushNs)/1e6)

@@ -94,6 +94,15 @@ type Launch struct {
 	After        Conditions `json:"after"`
 	CanaryNs     []int64    `json:"canary_ns"` // the fixed piece of work, before, between and after
 	Memory       Memory     `json:"memory"`
+	Counts       *Counts    `json:"counts,omitempty"` // nil: not asked for
+}
+
+// Counts are what the processor's counters said of one inference, apart from those that were timed.
+type Counts struct {
+	Values   map[string]float64 `json:"values"`
+	Absent   []string           `json:"absent,omitempty"` // with the reason
+	Joules   float64            `json:"joules,omitempty"`
+	EnergyBy string             `json:"energy_by,omitempty"` // counter, sensor; "": not measured
 }
 
 // Conditions say under what a block of samples was taken. Absent values are nil or empty, never zero.
@@ -108,6 +117,7 @@ type Conditions struct {
 	PageFaults    int64     `json:"page_faults"`
 	ContextSwitch int64     `json:"context_switches"` // involuntary
 	CoreIDs       []int     `json:"core_ids,omitempty"`
+	Watts         *float64  `json:"watts,omitempty"`
 }
 
 // Memory is what the run held, in bytes.

@@ -386,6 +386,13 @@ func (a *Agent) facts(ctx context.Context, q wire.FactsAsk) board.Facts {
 			f.Absent = append(f.Absent, "storage speed: "+err.Error())
 		}
 	}
+	if q.Memory {
+		free := int64(0)
+		if f.MemoryFree != nil {
+			free = *f.MemoryFree
+		}
+		f.Memory = board.MeasureMemory(free)
+	}
 	for _, rt := range a.cfg.Runtimes {
 		p := rt.Probe(ctx)
 		f.Runtimes = append(f.Runtimes, board.Runtime{Name: p.Name, Version: p.Version, Path: p.Path, Present: p.Present, Why: p.Why})

@@ -236,7 +236,7 @@ func (c *child) profile(ctx context.Context, r *wire.Request, job childJob) erro
 		return err
 	}
 	for left := q.Runs; left > 0; left -= size {
-		if err := c.block(r, m); err != nil {
+		if err := c.block(r, m, nil); err != nil {
 			return err
 		}
 		if err := m.measure(min(left, size)); err != nil {
@@ -246,11 +246,42 @@ func (c *child) profile(ctx context.Context, r *wire.Request, job childJob) erro
 			return err
 		}
 	}
-	return c.block(r, m)
+	var counts *wire.Counts
+	if q.Count { // after all that is timed: opening and reading counters is no part of it
+		if counts, err = c.count(m, first); err != nil {
+			return err
+		}
+	}
+	return c.block(r, m, counts)
+}
+
+// At the end of a launch at least countRuns inferences are counted, for countTime: sensors of power are slow.
+const (
+	countRuns = 5
+	countTime = 300 * time.Millisecond
+)
+
+// count measures what one inference takes of the processor and of the power supply. run is how long one takes.
+func (c *child) count(m *meter, run int64) (*wire.Counts, error) {
+	n := int(max(countRuns, min(10_000, countTime.Nanoseconds()/max(1, run))))
+	dir := c.cfg.Root
+	if dir == "" {
+		dir = "/"
+	}
+	energy := board.StartMeter(dir)
+	out, err := countWork(n, func() error { _, err := m.once(nil); return err })
+	j, by, why := energy.Joules()
+	if err != nil {
+		return nil, err
+	}
+	if out.Joules, out.EnergyBy = j/float64(n), by; by == "" {
+		out.Absent = append(out.Absent, why)
+	}
+	return out, nil
 }
 
 // block reports what the board is like now.
-func (c *child) block(r *wire.Request, m *meter) error {
+func (c *child) block(r *wire.Request, m *meter, counts *wire.Counts) error {
 	dir := c.cfg.Root
 	if dir == "" {
 		dir = "/"
@@ -260,7 +291,7 @@ func (c *child) block(r *wire.Request, m *meter) error {
 		return fail.New(fail.Internal, "%v", err)
 	}
 	b := usage()
-	b.Launch, b.CanaryNS, b.Conditions = m.launch, m.sink.canary(), cond
+	b.Launch, b.CanaryNS, b.Conditions, b.Counts = m.launch, m.sink.canary(), cond, counts
 	return r.Item(wire.Event{Block: &b})
 }
 

@@ -26,18 +26,19 @@ type Facts struct {
 	OS          string   `json:"os"`
 	Kernel      string   `json:"kernel"`
 	Conditions
-	StorageFree int64     `json:"storage_free_bytes"` // of the disk of the agent's store, -1: not known
-	Runtimes    []Runtime `json:"runtimes"`
-	Caches      []Cache   `json:"caches,omitempty"`
-	Sensors     []Sensor  `json:"sensors,omitempty"`   // of power
-	Libraries   []Library `json:"libraries,omitempty"` // engines that lie there as shared libraries
-	Storage     *Storage  `json:"storage,omitempty"`   // measured where it was asked for
-	NowNs       int64     `json:"now_ns,omitempty"`    // the board's clock when it answered
-	Clock       *Clock    `json:"clock,omitempty"`     // set by the desk, which has another clock
-	Agent       Agent     `json:"agent"`
-	Pinned      bool      `json:"pinned,omitempty"` // the clock was pinned from a desk, and what was before is kept
-	Lease       *Lease    `json:"lease,omitempty"`  // who measures now, nil: nobody
-	Absent      []string  `json:"absent,omitempty"` // what could not be read, with the reason
+	StorageFree int64        `json:"storage_free_bytes"` // of the disk of the agent's store, -1: not known
+	Runtimes    []Runtime    `json:"runtimes"`
+	Caches      []Cache      `json:"caches,omitempty"`
+	Sensors     []Sensor     `json:"sensors,omitempty"`   // of power
+	Libraries   []Library    `json:"libraries,omitempty"` // engines that lie there as shared libraries
+	Storage     *Storage     `json:"storage,omitempty"`   // measured where it was asked for
+	Memory      *MemorySpeed `json:"memory,omitempty"`    // measured where it was asked for
+	NowNs       int64        `json:"now_ns,omitempty"`    // the board's clock when it answered
+	Clock       *Clock       `json:"clock,omitempty"`     // set by the desk, which has another clock
+	Agent       Agent        `json:"agent"`
+	Pinned      bool         `json:"pinned,omitempty"` // the clock was pinned from a desk, and what was before is kept
+	Lease       *Lease       `json:"lease,omitempty"`  // who measures now, nil: nobody
+	Absent      []string     `json:"absent,omitempty"` // what could not be read, with the reason
 }
 
 // Core is one processor core.
@@ -84,7 +85,8 @@ type Conditions struct {
 	PastThrottle *bool    `json:"throttled_before,omitempty"`
 	Load         *float64 `json:"load"` // mean of one minute, processes
 	MemoryFree   *int64   `json:"memory_free_bytes"`
-	CoreIDs      []int    `json:"core_ids"` // cores this process may use
+	Watts        *float64 `json:"watts,omitempty"` // of all sensors of power together
+	CoreIDs      []int    `json:"core_ids"`        // cores this process may use
 }
 
 // root is where /proc and /sys lie.
@@ -200,6 +202,7 @@ func Sense(dir string) Conditions {
 	if v, ok := meminfo(r, "MemAvailable"); ok {
 		c.MemoryFree = &v
 	}
+	c.Watts = watts(r)
 	if s, err := r.read("proc/self/status"); err == nil {
 		c.CoreIDs = coreList(field(s, "Cpus_allowed_list"))
 	}

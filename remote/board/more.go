@@ -122,6 +122,30 @@ func power(r root) (out []Sensor, absent string) {
 	return out, absent
 }
 
+// watts is what the sensors of power say together now. Where one chip measures the board's input, the other channels are parts of it.
+func watts(r root) *float64 {
+	list, _ := power(r)
+	var sum, input float64
+	n := 0
+	for _, s := range list {
+		if s.Kind == "energy" {
+			continue
+		}
+		n++
+		sum += s.Watts
+		if strings.Contains(strings.ToUpper(s.Name), "IN") && s.Name != "in1" {
+			input = max(input, s.Watts)
+		}
+	}
+	switch {
+	case n == 0:
+		return nil
+	case input > 0:
+		return &input
+	}
+	return &sum
+}
+
 func label(r root, dir, channel string) string {
 	if s, err := r.read(dir, channel+"_label"); err == nil && s != "" {
 		return clean(s)

@@ -42,6 +42,11 @@ func newCollector(name string, m trace.Model, f *board.Facts, o ProfileOptions) 
 		}
 	}
 	c.t.Target.CPU = strings.Join(parts, " + ")
+	for _, x := range f.Caches {
+		if x.Kind != "Instruction" {
+			c.t.Target.CacheB = max(c.t.Target.CacheB, x.Bytes)
+		}
+	}
 	return c
 }
 
@@ -191,6 +196,11 @@ func (c *collector) condition(b *wire.Block) error {
 	if len(l.CanaryNs) > 2*c.o.Runs+16 {
 		return fail.New(fail.Corrupt, "the agent sends more conditions than there are inferences").Try("measure again")
 	}
+	if b.Counts != nil {
+		if err := c.counts(l, b.Counts); err != nil {
+			return err
+		}
+	}
 	l.CanaryNs = append(l.CanaryNs, b.CanaryNS)
 	l.Memory.RSSPeak = max(l.Memory.RSSPeak, b.RSSPeak)
 	now := c.conditions(&s, b)
@@ -206,9 +216,29 @@ func (c *collector) condition(b *wire.Block) error {
 	return nil
 }
 
+// counts takes what counters said; what no counter says is refused.
+func (c *collector) counts(l *trace.Launch, w *wire.Counts) error {
+	if !c.o.Count || len(w.Values) > 32 || len(w.Absent) > 32 || !(w.Joules >= 0 && w.Joules < 1e6) {
+		return fail.New(fail.Corrupt, "the agent sends counts that cannot be").Try("measure again")
+	}
+	out := &trace.Counts{Values: map[string]float64{}, Joules: w.Joules, EnergyBy: board.Printable(w.EnergyBy)}
+	for k, v := range w.Values {
+		if len(k) > 40 || !(v >= 0 && v < 1e18) {
+			return fail.New(fail.Corrupt, "counter %.40q says %g", k, v).Try("measure again without counters")
+		}
+		out.Values[board.Printable(k)] = v
+	}
+	for _, s := range w.Absent {
+		s = board.Printable(s)
+		out.Absent = append(out.Absent, s[:min(len(s), 200)])
+	}
+	l.Counts = out
+	return nil
+}
+
 func (c *collector) conditions(s *board.Conditions, b *wire.Block) trace.Conditions {
 	out := trace.Conditions{Governor: board.Printable(s.Governor), Hz: s.Hz, Throttled: s.Throttled, FreeBytes: s.MemoryFree,
-		PageFaults: b.Faults, ContextSwitch: b.Switches, CoreIDs: s.CoreIDs}
+		PageFaults: b.Faults, ContextSwitch: b.Switches, CoreIDs: s.CoreIDs, Watts: s.Watts}
 	if s.TemperatureC != nil {
 		out.TemperatureC = []float64{*s.TemperatureC}
 	}

@@ -271,9 +271,9 @@ func (c *Conn) Notes() []string { return c.now().place.notes }
 // Facts asks what the board is and what state it is in. board.Doctor makes rows with fixes of it.
 func (c *Conn) Facts(ctx context.Context) (*board.Facts, error) { return c.facts(ctx, wire.FactsAsk{}) }
 
-// FactsAndStorage also measures how fast the board's storage is: a few megabytes are written and read.
-func (c *Conn) FactsAndStorage(ctx context.Context) (*board.Facts, error) {
-	return c.facts(ctx, wire.FactsAsk{Storage: true})
+// FactsAndSpeed also measures how fast the board's memory and storage are: a few megabytes are written and read.
+func (c *Conn) FactsAndSpeed(ctx context.Context) (*board.Facts, error) {
+	return c.facts(ctx, wire.FactsAsk{Storage: true, Memory: true})
 }
 
 func (c *Conn) facts(ctx context.Context, q wire.FactsAsk) (*board.Facts, error) {

@@ -146,7 +146,7 @@ func TestFixOthers(t *testing.T) {
 	if facts.Storage != nil {
 		t.Error("storage was measured without being asked for")
 	}
-	if facts, err = c.FactsAndStorage(t.Context()); err != nil || facts.Storage == nil || facts.Storage.WriteBps <= 0 || facts.Storage.ReadBps <= 0 || facts.Storage.FlushNs <= 0 || facts.Storage.Bytes > 8<<20 {
+	if facts, err = c.FactsAndSpeed(t.Context()); err != nil || facts.Storage == nil || facts.Storage.WriteBps <= 0 || facts.Storage.ReadBps <= 0 || facts.Storage.FlushNs <= 0 || facts.Storage.Bytes > 8<<20 {
 		t.Errorf("storage: %+v, %v", facts, err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(home, "store", ".speed-*")); len(left) > 0 {

@@ -149,9 +149,10 @@ type ProfileOptions struct {
 	How
 	Inputs   map[string]*model.Tensor // nil: random ones of Seed
 	Seed     uint64
-	Launches int // processes started one after the other: the unit of replication
-	Runs     int // clean inferences of each launch, and as many instrumented ones
-	Warmup   int // 0: until the times are steady
+	Launches int  // processes started one after the other: the unit of replication
+	Runs     int  // clean inferences of each launch, and as many instrumented ones
+	Warmup   int  // 0: until the times are steady
+	Count    bool // count cycles, misses and energy at the end of each launch
 }
 
 // NewProfileOptions are 3 launches of 20 runs.
@@ -198,7 +199,7 @@ func (c *Conn) profile(ctx context.Context, s Source, o ProfileOptions, live fun
 	}
 	heads, data := encode(o.Inputs)
 	job := wire.ProfileJob{ID: newID(), Lease: c.epoch(), Holder: Holder(), Source: src, Runtime: o.Runtime, Threads: o.Threads, ISA: o.ISA, Shapes: o.Shapes,
-		Inputs: heads, Seed: o.Seed, Launches: o.Launches, Runs: o.Runs, Warmup: o.Warmup, Memory: o.Memory, Pack: o.Pack, Precision: o.Precision, Fresh: o.Fresh, StepNS: o.Step.Nanoseconds()}
+		Inputs: heads, Seed: o.Seed, Launches: o.Launches, Runs: o.Runs, Warmup: o.Warmup, Memory: o.Memory, Pack: o.Pack, Precision: o.Precision, Fresh: o.Fresh, StepNS: o.Step.Nanoseconds(), Count: o.Count}
 	begin := time.Now()
 	m := &measurement{col: newCollector(c.name, model, facts, o), sum: sha256.New(), live: live}
 	err = c.because(m.start(ctx, c.now().wire, job, data), "")

@@ -101,6 +101,7 @@ type ServiceState struct {
 // FactsAsk says what facts cost more than a look.
 type FactsAsk struct {
 	Storage bool `json:"storage,omitempty"` // write, flush and read a few MB in the store's folder
+	Memory  bool `json:"memory,omitempty"`  // read and copy memory with all cores for a second
 }
 
 // Chunk names bytes.
@@ -308,6 +309,7 @@ type ProfileJob struct {
 	Precision string           `json:"precision,omitempty"`
 	Fresh     bool             `json:"fresh,omitempty"`
 	StepNS    int64            `json:"step_ns,omitempty"`
+	Count     bool             `json:"count,omitempty"` // count cycles and the like at the end of each launch
 }
 
 // Event is one element of a profile's stream. Exactly one part is set. Seq counts from 0 over the whole run.
@@ -375,6 +377,17 @@ type Block struct {
 	RSS        int64           `json:"rss"`
 	RSSPeak    int64           `json:"rss_peak"`
 	Conditions json.RawMessage `json:"conditions"`
+	Counts     *Counts         `json:"counts,omitempty"` // in the last block of a launch, where they were asked for
+}
+
+// Counts are what counters of the processor said of one inference, over all threads.
+type Counts struct {
+	Runs   int                `json:"runs"`             // inferences that were counted, besides those that were timed
+	Values map[string]float64 `json:"values"`           // cycles, instructions, cache-misses, l1-misses, branch-misses, stalls, cpu-time (ns), page-faults
+	Absent []string           `json:"absent,omitempty"` // those that are not there, with the reason
+
+	Joules   float64 `json:"joules,omitempty"`    // of one inference
+	EnergyBy string  `json:"energy_by,omitempty"` // counter, sensor; "": not measured
 }
 
 // ProfileDone is the result of a profile: how many events there were and the SHA-256 over their JSON texts.

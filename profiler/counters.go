@@ -1,0 +1,71 @@
+package profiler
+
+import (
+	"fmt"
+	"slices"
+
+	"fettle/profiler/trace"
+)
+
+// Counters are what the processor counted of one inference: medians over launches.
+type Counters struct {
+	Values map[string]float64 `json:"values"`
+	IPC    *float64           `json:"ipc"`              // instructions a cycle; nil where one of them is not there
+	Absent []string           `json:"absent,omitempty"` // counters that are not there, with the reason
+}
+
+// Energy is what one inference took.
+type Energy struct {
+	Millijoules float64 `json:"mj"`
+	Kind        string  `json:"kind"` // "measured" by a counter of the processor, "estimated" from sensors of power or from what the core may take
+	Why         string  `json:"why"`
+}
+
+// count joins the launches' counts; nil where none were asked for.
+func (p *Profile) count(t *trace.Trace) {
+	values := map[string][]float64{}
+	var joules []float64
+	by := ""
+	for i := range t.Launches {
+		c := t.Launches[i].Counts
+		if c == nil {
+			continue
+		}
+		if p.Counters == nil {
+			p.Counters = &Counters{Values: map[string]float64{}, Absent: c.Absent}
+		}
+		for k, v := range c.Values {
+			values[k] = append(values[k], v)
+		}
+		if c.EnergyBy != "" {
+			joules, by = append(joules, c.Joules), c.EnergyBy
+		}
+	}
+	if p.Counters == nil {
+		return
+	}
+	for k, v := range values {
+		p.Counters.Values[k] = middle(v)
+	}
+	cycles, n := p.Counters.Values["cycles"], p.Counters.Values["instructions"]
+	if cycles > 0 && n > 0 {
+		ipc := n / cycles
+		p.Counters.IPC = &ipc
+	}
+	if len(joules) == 0 {
+		return
+	}
+	p.Energy = &Energy{Millijoules: 1000 * middle(joules), Kind: "measured", Why: fmt.Sprintf("counter of the processor's energy, %d launches; the rest of the board is not in it", len(joules))}
+	if by == "sensor" {
+		p.Energy.Kind = "estimated"
+		p.Energy.Why = fmt.Sprintf("mean of the board's power sensors while inferences ran, times their time, %d launches; what the board takes at rest is in it", len(joules))
+	}
+}
+
+func middle(v []float64) float64 {
+	s := slices.Sorted(slices.Values(v))
+	if n := len(s); n%2 == 0 {
+		return (s[n/2-1] + s[n/2]) / 2
+	}
+	return s[len(s)/2]
+}
