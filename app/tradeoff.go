@@ -103,7 +103,7 @@ func (t *Tradeoff) Whole() float64 { return t.whole }
 func (t *Tradeoff) At(limit float64) (*Choice, error) {
 	picks, sum, ok := t.stairs.At(limit - t.whole)
 	if !ok {
-		return nil, fail.New(fail.Invalid, "impossible: at most channels gone %.4g %s are left, %.4g are the limit", t.Floor(), t.kind, limit).
+		return nil, fail.New(fail.Invalid, "impossible: with all channels gone that may go %.4g %s are left, the limit is %.4g", t.Floor(), t.kind, limit).
 			Doing("weigh choices").Try("raise the limit, or let more of each group go")
 	}
 	c := &Choice{Cost: t.whole, sum: sum}
