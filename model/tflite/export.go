@@ -240,6 +240,11 @@ func (e *exporter) output(o model.Value) error {
 		at = t
 	}
 	if !slices.Contains(e.f.inputs, at) && !slices.Contains(e.f.outputs, at) {
+		for i := range e.f.tensors { // the name is the output's alone
+			if e.f.tensors[i].name == o.Name {
+				e.f.tensors[i].name += "_inner"
+			}
+		}
 		e.f.tensors[at].name = o.Name
 	}
 	e.f.outputs = append(e.f.outputs, at)

@@ -14,9 +14,10 @@ type importer struct {
 	b      *model.Builder
 	held   []held // by tensor
 	used   map[string]bool
-	reads  []int         // how many operators and outputs read a tensor
-	maker  map[int32]int // operator that makes a tensor
-	folded map[int]bool  // PAD operators whose padding goes into the layer behind
+	reads  []int          // how many operators and outputs read a tensor
+	maker  map[int32]int  // operator that makes a tensor
+	folded map[int]bool   // PAD operators whose padding goes into the layer behind
+	outs   map[int32]bool // graph outputs
 	budget Budget
 	spent  int64
 	op     *operator
@@ -37,7 +38,7 @@ func (f *file) model(budget Budget) (*model.Model, error) {
 		name = "main"
 	}
 	im := &importer{f: f, b: model.NewBuilder(name, opset), held: make([]held, len(f.tensors)), used: map[string]bool{}, reads: make([]int, len(f.tensors)),
-		maker: map[int32]int{}, folded: map[int]bool{}, budget: budget}
+		maker: map[int32]int{}, folded: map[int]bool{}, outs: map[int32]bool{}, budget: budget}
 	for i := range f.tensors {
 		im.rename(&f.tensors[i], i)
 	}
@@ -59,6 +60,7 @@ func (f *file) model(budget Budget) (*model.Model, error) {
 	}
 	for _, t := range f.outputs {
 		im.reads[t]++
+		im.outs[t] = true
 	}
 	im.foldPads()
 	for _, t := range f.inputs {
@@ -244,9 +246,13 @@ func (im *importer) read(at int32, picture bool) (string, error) {
 	}
 	switch {
 	case picture && h.first == "":
-		h.first = im.turn(h.last, t, true)
+		h.first = im.turn(h.last, t, true, "")
 	case !picture && h.last == "":
-		h.last = im.turn(h.first, t, false)
+		name := ""
+		if im.outs[at] && !t.integers() {
+			name = t.name
+		}
+		h.last = im.turn(h.first, t, false, name)
 	}
 	if picture {
 		return h.first, nil
@@ -254,14 +260,16 @@ func (im *importer) read(at int32, picture bool) (string, error) {
 	return h.last, nil
 }
 
-// turn brings a value of four dimensions into the other order.
-func (im *importer) turn(value string, t *tensor, toFirst bool) string {
+// turn brings a value of four dimensions into the other order; name is that of the result, "" for one of its own.
+func (im *importer) turn(value string, t *tensor, toFirst bool, name string) string {
 	d := t.dims()
 	perm, suffix := []int64{0, 2, 3, 1}, "_nhwc"
 	if toFirst {
 		perm, suffix = []int64{0, 3, 1, 2}, "_nchw"
 	}
-	name := im.fresh(t.name + suffix)
+	if name == "" {
+		name = im.fresh(t.name + suffix)
+	}
 	if d[1]*d[2] == 1 || d[3] == 1 { // the same bytes
 		if toFirst {
 			d = first(d)
@@ -348,6 +356,8 @@ func (im *importer) write(at int32, picture bool, act int8, make func(out string
 	final := t.name
 	if t.integers() {
 		final = im.fresh(t.name + "_float")
+	} else if picture && im.outs[at] { // the output itself has the file's order
+		final = im.fresh(t.name + "_nchw")
 	}
 	out := final
 	if act != actNone {
@@ -390,7 +400,11 @@ func (im *importer) quantize(at int32, value string, picture bool) error {
 	if err != nil {
 		return err
 	}
-	h.raw, h.rawFirst = im.emit("QuantizeLinear", t.name, []string{value, scale, zero}, t.name), picture
+	name := t.name
+	if picture && im.outs[at] {
+		name = im.fresh(t.name + "_nchw")
+	}
+	h.raw, h.rawFirst = im.emit("QuantizeLinear", name, []string{value, scale, zero}, name), picture
 	out := im.fresh(t.name + "_dq")
 	im.emit("DequantizeLinear", out, []string{h.raw, scale, zero}, out)
 	if picture {
@@ -411,7 +425,7 @@ func (im *importer) output(at int32) error {
 	case h.raw == "":
 		err = fail.New(fail.Corrupt, "nothing makes the output").At(fail.Where{Tensor: t.name})
 	case h.rawFirst:
-		name = im.turn(h.raw, t, false)
+		name = im.turn(h.raw, t, false, t.name)
 	}
 	if err != nil {
 		return err

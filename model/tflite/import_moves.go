@@ -225,6 +225,8 @@ func importSplit(im *importer) error {
 	for i, o := range im.op.outputs {
 		if parts[i] = im.f.tensors[o].name; im.f.tensors[o].integers() {
 			parts[i] = im.fresh(parts[i] + "_float")
+		} else if picture && im.outs[o] {
+			parts[i] = im.fresh(parts[i] + "_nchw")
 		}
 	}
 	im.b.Add(&model.Node{Name: parts[0], Op: "Split", Inputs: []string{in, im.b.Const(im.fresh("sizes"), model.Int64s(sizes...))}, Outputs: parts, Attrs: []model.Attr{model.IntAttr("axis", axis)}})

@@ -190,6 +190,9 @@ func TestOperators(t *testing.T) {
 				tolerance = 0.03 * 1.01 // a step of the result
 			}
 			for i, w := range want {
+				if got, want := again.Graph.Outputs[i].Name, m.Graph.Outputs[i].Name; got != want {
+					t.Errorf("output %d is called %s, want %s", i, got, want)
+				}
 				w = as(w, again.Graph.Outputs[i])
 				differ(t, "read again", w, got[i], tolerance)
 				if lite == "" {
