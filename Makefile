@@ -8,7 +8,7 @@ LDFLAGS := -trimpath -ldflags '-s -w'
 # set compiles the C parts again, which takes minutes.
 TAGS := -tags migrated_fynedo
 
-.PHONY: all help run test cli agents studio bench bench-arm lint screenshots doctor generate docs size clean
+.PHONY: all help run test cli agents studio bench bench-arm bench-commits lint screenshots doctor generate docs size clean
 
 all: cli ## build the command line (no cgo) and check it
 
@@ -44,6 +44,9 @@ studio: agents ## bin/fettle-studio, the desktop studio (needs cgo)
 bench: cli ## time our engine against ONNX Runtime, TensorFlow Lite and XNNPACK, interleaved; prints a table
 	@scripts/ort/install.sh
 	scripts/bench.sh
+
+bench-commits: ## time this tree against another commit, interleaved, and list the steps that became slower: make bench-commits BASE=HEAD~1
+	scripts/bench-commits.sh $(or $(BASE),HEAD~1)
 
 bench-arm: ## instructions of one inference on a Cortex-A72, counted in an emulator; prints a table
 	scripts/bench-arm.sh
