@@ -2,18 +2,20 @@
 # mca.sh - static cycles of the inner loops of the arm64 kernels by llvm-mca: a table, or one symbol.
 #   scripts/mca.sh [SYMBOL...]       symbols of fettle-bench, e.g. fettle/kernels/conv.c7x12one
 # Of each symbol the largest loop that holds no other is taken. A Cortex-A72 (LLVM gives it the tables of the A57) has one 128-bit multiply a
-# cycle: 1.00 cycles a multiply is its bound. MCA_CPU names another processor; LLVM 14 gives the Cortex-A76 the same tables as the A72, so its
-# two multiplies a cycle cannot be seen. Left out: caches, branch misses, the front end.
+# cycle: 1.00 cycles a multiply is its bound. The Cortex-A76 is reckoned with the tables of the Neoverse N1, the same core for servers, which LLVM
+# has from version 16 on (to the A76 itself it gives those of the A57): two multiplies a cycle, 0.50. Left out: caches, branch misses, the front end.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-command -v llvm-mca >/dev/null && command -v llvm-objdump >/dev/null || { echo "mca: llvm-mca and llvm-objdump are needed (Debian: llvm)" >&2; exit 1; }
+mca=$(compgen -c llvm-mca | sort -uV | tail -1) # the newest
+command -v "${mca:-llvm-mca}" >/dev/null && command -v llvm-objdump >/dev/null || { echo "mca: llvm-mca and llvm-objdump are needed (Debian: llvm)" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$root" && CGO_ENABLED=0 GOARCH=arm64 "${GO:-go}" build -o "$work/arm" ./cmd/fettle-bench)
 llvm-nm -n --defined-only "$work/arm" >"$work/syms"
 conv=fettle/kernels/conv
 default=($conv.c7x12one $conv.c7x8one $conv.c7x12s1 $conv.c7x12s2 $conv.c7x12any $conv.dw3s1r2 $conv.dw3s2r2 $conv.dwAny8 $conv.winoIn4 $conv.winoOut4
-	$conv.qc4x16s1 $conv.qc4x16any $conv.qdw4s1 $conv.qdw4any fettle/kernels/gemm.gemm7x12N fettle/kernels/quant.lookup16 fettle/kernels/quant.scale16 fettle/kernels/quant.sum16)
+	$conv.qc4x16s1 $conv.qc4x16any $conv.qs2x16k4 $conv.qs2x16k6 $conv.qs2x16k8 $conv.qdw4s1 $conv.qdw4any $conv.d5x16u4 fettle/kernels/gemm.gemm7x12N
+	fettle/kernels/quant.lookup16 fettle/kernels/quant.scale16 fettle/kernels/quant.sum16 fettle/kernels/eltwise.siluN fettle/kernels/eltwise.expSumN)
 
 loop() { # the largest innermost loop of a symbol, as a file for llvm-mca
 	local a b
@@ -33,17 +35,21 @@ loop() { # the largest innermost loop of a symbol, as a file for llvm-mca
 					if (ok && at[i] - to[i] > best) { best = at[i] - to[i]; l = to[i]; h = at[i] } }
 				for (i = 1; i <= NR; i++) if (at[i] >= l && at[i] <= h) {
 					s = text[i]; sub(/[ \t]*\/\/.*/, "", s)
-					if (i in to) sub(/0x[0-9a-f]+.*/, ".Lx", s)
+					if (i in to || s ~ /^adrp/) sub(/0x[0-9a-f]+.*/, ".Lx", s)
 					print s }
 				print ".Lx:" }'
 }
 
-echo "| loop | instructions | multiplies | cycles, ${MCA_CPU:=cortex-a72} | per multiply |"
-echo "|---|---|---|---|---|"
+cycles() { # PROCESSOR: of an iteration of the loop in in.s, "-" where this LLVM knows no such processor
+	"$mca" -mtriple=aarch64-linux-gnu -mcpu="$1" -mattr=+dotprod,+fullfp16 -iterations=300 "$work/in.s" 2>"$work/err" | awk '/^Iterations:/ { it = $2 } /^Total Cycles:/ { c = sprintf("%.1f", $3 / it) } END { print c ? c : "-" }' || true
+}
+echo "| loop | instructions | multiplies | cycles, A72 | per multiply | cycles, A76 | per multiply |"
+echo "|---|---|---|---|---|---|---|"
 for s in "${@:-${default[@]}}"; do
 	loop "$s" >"$work/in.s" || continue
 	n=$(grep -vc '^\.L' "$work/in.s")
 	m=$(grep -Ec '^[[:space:]]*(fmla|fmul|sdot|udot|smmla|smull|smlal|umlal|mla|mul|sqrdmulh)' "$work/in.s" || true)
-	c=$(llvm-mca -mtriple=aarch64-linux-gnu -mcpu="$MCA_CPU" -mattr=+dotprod,+fullfp16 -iterations=300 "$work/in.s" 2>/dev/null | awk '/^Iterations:/ { it = $2 } /^Total Cycles:/ { printf "%.1f", $3 / it }')
-	awk -v s="${s#fettle/kernels/}" -v n="$n" -v m="$m" -v c="${c:-0}" 'BEGIN { printf "| %s | %d | %d | %.1f | %s |\n", s, n, m, c, m ? sprintf("%.2f", c/m) : "-" }'
+	a72=$(cycles cortex-a72) a76=$(cycles neoverse-n1)
+	awk -v s="${s#fettle/kernels/}" -v n="$n" -v m="$m" -v a="$a72" -v b="$a76" 'function per(c) { return m && c != "-" ? sprintf("%.2f", c/m) : "-" }
+		BEGIN { printf "| %s | %d | %d | %s | %s | %s | %s |\n", s, n, m, a, per(a), b, per(b) }'
 done

@@ -227,6 +227,9 @@ func (f *File) FMIN(d, n, m Arr)   { f.fsame("fmin", 0, 1, 30, d, n, m) }
 func (f *File) FMAXNM(d, n, m Arr) { f.fsame("fmaxnm", 0, 0, 24, d, n, m) } // of a number and NaN: the number
 func (f *File) FDIV(d, n, m Arr)   { f.fsame("fdiv", 1, 0, 31, d, n, m) }
 
+// FRECPS is 2 - n*m, the step of Newton's method for 1/n; of infinity by zero it is 2.
+func (f *File) FRECPS(d, n, m Arr) { f.fsame("frecps", 0, 0, 31, d, n, m) }
+
 // FCMGT sets all bits of d where n > m.
 func (f *File) FCMGT(d, n, m Arr) { f.fsame("fcmgt", 1, 1, 28, d, n, m) }
 
@@ -316,6 +319,12 @@ func (f *File) FABS(d, n Arr) {
 func (f *File) FNEG(d, n Arr) {
 	same("fneg", d, n)
 	f.two("fneg", 0x2EA0F800|d.q<<30|(d.size-2)<<22, d, n)
+}
+
+// FRECPE is 1/n with 8 bits.
+func (f *File) FRECPE(d, n Arr) {
+	same("frecpe", d, n)
+	f.two("frecpe", 0x0EA1D800|d.q<<30|(d.size-2)<<22, d, n)
 }
 
 // FRINTN rounds to the nearest integer, halves to even.

@@ -28,7 +28,7 @@ func forms() *File {
 				op(d.S2, n.S2, m.S(l))
 			}
 		}
-		for _, op := range []op3{f.FADD, f.FSUB, f.FMAX, f.FMIN, f.FMAXNM, f.FDIV, f.FCMGT} {
+		for _, op := range []op3{f.FADD, f.FSUB, f.FMAX, f.FMIN, f.FMAXNM, f.FDIV, f.FRECPS, f.FCMGT} {
 			op(d.S4, n.S4, m.S4)
 			op(d.S2, n.S2, m.S2)
 			op(d.D2, n.D2, m.D2)
@@ -96,7 +96,7 @@ func forms() *File {
 			op(d.S2, n.D2)
 			op(d.S4, n.D2)
 		}
-		for _, op := range []func(d, n Arr){f.SCVTF, f.FCVTNS, f.FCVTZS, f.FABS, f.FNEG, f.FRINTN} {
+		for _, op := range []func(d, n Arr){f.SCVTF, f.FCVTNS, f.FCVTZS, f.FABS, f.FNEG, f.FRINTN, f.FRECPE} {
 			op(d.S4, n.S4)
 			op(d.S2, n.S2)
 			op(d.D2, n.D2)
