@@ -202,12 +202,13 @@ func (l *lowering) channelwise(n *model.Node, kernel string, a, b *value, dims [
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		d, x, v := ses.floats(dst), ses.floats(src), ses.floats(scale)
 		dl, xl, vl := dst.layout, src.layout, scale.layout
-		return []team.Task{pieces{dl.N * dl.Blocks(), func(i, _ int) {
+		reps := make([][16]float32, l.opt.Threads) // of a worker: one made in a piece would go to the heap
+		return []team.Task{pieces{dl.N * dl.Blocks(), func(i, w int) {
 			img, blk := i/dl.Blocks(), i%dl.Blocks()
 			line := v[min(img, vl.N-1)*vl.Image()+blk*vl.Plane()+vl.Pixel(0, 0):][:dl.Block]
-			var rep [16]float32
-			for k := range rep {
-				rep[k] = line[k%dl.Block]
+			rep := &reps[w]
+			for k := 0; k < len(rep); {
+				k += copy(rep[k:], line)
 			}
 			rows, row := dl.H, dl.W*dl.Block
 			if dl.Row() == row && xl.Row() == row {
@@ -216,7 +217,7 @@ func (l *lowering) channelwise(n *model.Node, kernel string, a, b *value, dims [
 			for y := range rows {
 				to := d[img*dl.Image()+blk*dl.Plane()+dl.Pixel(y, 0):][:row]
 				from := x[img*xl.Image()+blk*xl.Plane()+xl.Pixel(y, 0):][:row]
-				op.lines(to, from, &rep, swap)
+				op.lines(to, from, rep, swap)
 			}
 		}}}, nil
 	}

@@ -168,6 +168,13 @@ func lowerGlobalAverage(l *lowering, n *model.Node) (bool, error) {
 
 // fold adds pixels to the sum of each channel.
 func fold(sum, pixels []float32) {
+	if len(sum) == 4 {
+		a, b, c, d := sum[0], sum[1], sum[2], sum[3]
+		for ; len(pixels) >= 4; pixels = pixels[4:] {
+			a, b, c, d = a+pixels[0], b+pixels[1], c+pixels[2], d+pixels[3]
+		}
+		sum[0], sum[1], sum[2], sum[3] = a, b, c, d
+	}
 	for ; len(pixels) > 0; pixels = pixels[len(sum):] {
 		for c, e := range pixels[:len(sum)] {
 			sum[c] += e
