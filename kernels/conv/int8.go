@@ -74,6 +74,9 @@ func PlanQ(s Shape, f cpu.Features) ([]*QAlgorithm, error) {
 				add("qu8s8_dwconv_1x8", cpu.AVX512VNNI, qBlk, &qdepthwise{s, k, blk})
 			}
 		}
+		if d := newDWRows(s, f); d != nil {
+			add("qu8s8_dwconv_2x8", cpu.AVX2, qBlk, d)
+		}
 		if k := avx2DWKerns(f); k != nil {
 			add("qu8s8_dwconv_1x8", cpu.AVX2, qBlk, &qdepthwise{s, k, blk / 2})
 		}

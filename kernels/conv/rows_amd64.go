@@ -123,3 +123,16 @@ func avx2DWKerns(f cpu.Features) []kern {
 	t := int8DWY()
 	return []kern{1: t[1], 2: t[2], 4: t[4], 8: t[8]}
 }
+
+// dwRowKernels are the depthwise kernels of so many columns and stride 1, by rows of the output.
+func dwRowKernels(f cpu.Features, k int) []kern {
+	switch {
+	case !f.Has(cpu.AVX2) || f.Has(cpu.AVX512VNNI):
+		return nil
+	case k == 3:
+		return kerns(int8DWRows3())
+	case k == 5:
+		return kerns(int8DWRows5())
+	}
+	return nil
+}

@@ -41,6 +41,7 @@ func sets() []set {
 		{"int8_vnni", "conv", "kargs", vnniKernels},
 		{"int8_avx2", "conv", "kargs", int8AVX2Kernels},
 		{"int16_avx2", "conv", "kargs", int16Kernels},
+		{"int8dw_avx2", "conv", "kargs", dwRowKernels},
 		{"wino8_avx2", "conv", "winoArgs", func() { int16WinoIn(); int16WinoOut() }},
 		{"eltwise_avx512", "eltwise", "eargs", func() { eltwiseKernels(avx512) }},
 		{"eltwise_avx2", "eltwise", "eargs", func() { eltwiseKernels(avx2) }},
