@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math"
 
+	"fettle/internal/fail"
 	"fettle/model"
+	"fettle/ops"
 	"fettle/optimizer"
 )
 
@@ -47,6 +49,9 @@ func (p importPass) Apply(_ context.Context, env *optimizer.Env, m *model.Model)
 	if err != nil {
 		return nil, nil, err
 	}
+	if up, err = plainConstants(up); err != nil {
+		return nil, nil, err
+	}
 	r := &importer{env: env, v: optimizer.NewView(up, "import-quantized"), used: names(up)}
 	for _, n := range up.Graph.Nodes {
 		if is(n, "Mul", "Div") && n.Domain != fettle {
@@ -85,6 +90,28 @@ func (p importPass) Apply(_ context.Context, env *optimizer.Env, m *model.Model)
 		found = []optimizer.Finding{{Rule: "import-quantized", Outcome: optimizer.Nothing, Reason: "no rounding in single operators and no float bias between integers"}}
 	}
 	return out, found, nil
+}
+
+// plainConstants makes initializers of Constant nodes: exporters write scales and zeros as such, and fold-constants comes later.
+func plainConstants(m *model.Model) (*model.Model, error) {
+	inf, _, err := ops.Infer(m, nil)
+	if err != nil {
+		return nil, fail.In(err, "import quantized", fail.Where{})
+	}
+	p := &model.Patch{}
+	for _, n := range m.Graph.Nodes {
+		if !is(n, "Constant") || len(n.Outputs) != 1 || m.Graph.Output(n.Outputs[0]) != nil {
+			continue
+		}
+		if t := inf.Consts[n.Outputs[0]]; t != nil {
+			p.Drop = append(p.Drop, n.ID)
+			p.Inits = append(p.Inits, &model.Init{Name: n.Outputs[0], Tensor: t})
+		}
+	}
+	if len(p.Drop) == 0 {
+		return m, nil
+	}
+	return m.Apply(p)
 }
 
 type importer struct {
@@ -369,6 +396,9 @@ func (r *importer) bias(n *model.Node) {
 	}
 	scale := func(name string) *model.Tensor {
 		d := r.v.G.Producer(name)
+		for d != nil && is(d, "Flatten", "Reshape", "Squeeze", "Unsqueeze", "MaxPool", "Identity") { // they move integers as they are
+			d = r.v.G.Producer(d.Inputs[0])
+		}
 		if d == nil || !is(d, "DequantizeLinear") || len(d.Inputs) < 2 || d.Int("block_size", 0) != 0 {
 			return nil
 		}
