@@ -46,6 +46,15 @@ type boardService interface {
 	ComparePaired(ctx context.Context, q PairedRequest) (*Paired, error)
 	Lease(ctx context.Context, target string, asks Asks) (*LeaseInfo, error)
 	RequestLease(ctx context.Context, target string, asks Asks) error
+	AddBoard(ctx context.Context, t Target, o FirstOptions, asks Asks) (*First, error)
+	TargetFactsAndSpeed(ctx context.Context, name string, asks Asks) (*TargetFacts, error)
+	FixTarget(ctx context.Context, target, fix string, p task.Progress, asks Asks) (*FixRecord, error)
+	FixLog(target string) ([]FixRecord, error)
+	Trust(ctx context.Context, target, key string, drop bool, asks Asks) ([]string, error)
+	SigningKey() (string, error)
+	StartService(ctx context.Context, target, name string, asks Asks) (*ServiceState, []string, error)
+	StopService(ctx context.Context, target, name string, asks Asks) error
+	Services(ctx context.Context, target string, asks Asks) ([]ServiceState, error)
 }
 
 // NewStudio starts the loop. Close ends it and every job.

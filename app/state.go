@@ -241,6 +241,17 @@ type Board struct {
 	Err       *fail.Error  // why the last attempt failed
 	Connected bool
 	Busy      bool
+	First     *First      // how it was added, where it was in this session
+	Fixes     []FixRecord // what was changed on it from here, the last change first
+	Access    *Access     // nil: not asked yet
+}
+
+// Access is who uses a board, and who may.
+type Access struct {
+	Lease    LeaseInfo
+	Keys     []string // signing keys whose deployments it takes; empty: those of the first that deploys
+	Own      string   // this user's
+	Services []ServiceState
 }
 
 // HostKeyQuestion is an unknown host key that a person must accept.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"fettle/internal/fail"
 	"fettle/internal/task"
@@ -16,6 +17,9 @@ type AddBoardForm struct {
 	Identity string // key file; "": the agent's keys and the usual files
 	Password string
 	Jump     string
+
+	InstallKey bool // put a key on the board, so that the password is not needed again
+	Measure    bool // measure the built-in sample at once
 }
 
 // AddBoard connects a board, asks about an unknown host key, puts the agent there and keeps the board.
@@ -29,20 +33,38 @@ func (s *Studio) AddBoard(f AddBoardForm) {
 			t.Identity = []string{f.Identity}
 		}
 		p.Report(0, 0, f.Address)
-		facts, err := s.boards.AddTarget(ctx, t, s.asks(f.Name, f.Password))
-		if err != nil {
+		first, err := s.addBoard(ctx, t, f, p)
+		if first == nil {
 			return err
 		}
+		facts := first.Facts
 		s.edit(func(st *State) {
 			list := slices.DeleteFunc(slices.Clone(st.Boards), func(b *Board) bool { return b.Name == f.Name })
-			st.Boards = append(list, &Board{Name: f.Name, Address: f.Address, Facts: facts, Connected: true})
+			st.Boards = append(list, &Board{Name: f.Name, Address: f.Address, Facts: facts, Connected: true, First: first})
 			if f.Password != "" && s.secrets[f.Name] == "" { // a corrected one is there already
 				s.secrets[f.Name] = f.Password
 			}
 		})
-		s.say("Connected %s", f.Name)
-		return nil
+		if err == nil && first.ProfileNs > 0 {
+			s.say("Connected %s: the first profile came after %.0f s", f.Name, float64(first.TotalNs)/1e9)
+		} else if err == nil {
+			s.say("Connected %s", f.Name)
+		}
+		return err
 	})
+}
+
+// addBoard gives nil where the board was not added; it stays added where a later step failed.
+func (s *Studio) addBoard(ctx context.Context, t Target, f AddBoardForm, p task.Progress) (*First, error) {
+	asks := s.asks(f.Name, f.Password)
+	if f.InstallKey || f.Measure {
+		return s.boards.AddBoard(ctx, t, FirstOptions{InstallKey: f.InstallKey, Profile: f.Measure, Progress: p}, asks)
+	}
+	facts, err := s.boards.AddTarget(ctx, t, asks)
+	if err != nil {
+		return nil, err
+	}
+	return &First{Facts: facts}, nil
 }
 
 // boardName makes a name of an address: pi@lab-pi4.local gives lab-pi4.
@@ -94,7 +116,17 @@ func (s *Studio) ForgetBoard(name string, removeAgent bool) {
 }
 
 // Deploy puts the model after the last step on a board under a name.
-func (s *Studio) Deploy(board, name string) {
+func (s *Studio) Deploy(board, name string) { s.DeployAs(board, name, DeployForm{}) }
+
+// DeployForm says what a deployment has to show before it counts, and whether it is kept running.
+type DeployForm struct {
+	Shadow   time.Duration // beside the version before; 0: not
+	MinAgree float64       // with the version before, in the shadow run
+	Service  bool
+}
+
+// DeployAs is Deploy with a trial.
+func (s *Studio) DeployAs(board, name string, f DeployForm) {
 	d, ok := s.ready("deploy")
 	if !ok {
 		return
@@ -103,7 +135,8 @@ func (s *Studio) Deploy(board, name string) {
 		name = BaseName(d.Name + ".onnx")
 	}
 	s.boardJob("Deploy", board, name, func(ctx context.Context, p task.Progress, a Asks) error {
-		got, err := s.boards.Deploy(ctx, DeployRequest{Model: d.Model, Target: board, Name: name, Progress: p, Asks: a})
+		got, err := s.boards.Deploy(ctx, DeployRequest{Model: d.Model, Target: board, Name: name, Progress: p, Asks: a, Service: f.Service,
+			Health: HealthRule{Shadow: f.Shadow, MinAgree: f.MinAgree}})
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,11 @@ func (s *screen) detailOf(b *app.Board) fyne.CanvasObject {
 	}
 	switch {
 	case b.Facts != nil:
-		rows = append(rows, u.Panel(s.checkUp(b.Facts)), u.Panel(u.Section(u.T("Facts"), "", s.factGrid(b))))
+		rows = append(rows, u.Panel(s.checkUp(b)))
+		if len(b.Fixes) > 0 {
+			rows = append(rows, u.Panel(s.changes(b)))
+		}
+		rows = append(rows, u.Panel(s.access(b)), u.Panel(u.Section(u.T("Facts"), "", kit.Rows(8, s.factGrid(b), kit.Cols(8, kit.Gap(), s.speed(b))))))
 	case b.Err == nil:
 		rows = append(rows, u.Panel(u.Section(u.T("Nothing is known yet"), "", u.Soft(u.T("Ask the board what it is: it takes a second or two.")))))
 	}
@@ -39,22 +43,22 @@ func (s *screen) detailOf(b *app.Board) fyne.CanvasObject {
 }
 
 // checkUp lists what is wrong, with the command that mends it, then what is right.
-func (s *screen) checkUp(f *app.TargetFacts) fyne.CanvasObject {
+func (s *screen) checkUp(b *app.Board) fyne.CanvasObject {
 	u := s.u
-	bad, good := problems(app.BoardFindings(f))
+	bad, good := problems(app.BoardFindings(b.Facts))
 	note := u.T("everything is right")
 	if len(bad) > 0 {
 		note = u.F("points to look at: %d", len(bad))
 	}
 	var rows []fyne.CanvasObject
 	for _, x := range bad {
-		rows = append(rows, s.finding(x, "warning", "warning"))
+		rows = append(rows, s.mended(b, x, s.finding(x, "warning", "warning")))
 		if x.Fix != "" {
 			rows = append(rows, s.fix(x.Fix))
 		}
 	}
 	for _, x := range good {
-		rows = append(rows, s.finding(x, "check", "success"))
+		rows = append(rows, s.mended(b, x, s.finding(x, "check", "success")))
 	}
 	return u.Section(u.T("Check-up"), note, kit.Rows(6, rows...))
 }
@@ -73,6 +77,14 @@ func (s *screen) fix(text string) fyne.CanvasObject {
 	}
 	copyIt := u.NewButton(kit.Link, "copy", u.T("Copy"), func() { fyne.CurrentApp().Clipboard().SetContent(text) }).Small()
 	return kit.Pad(0, 0, 2, 22, container.NewStack(kit.Plate(u.Theme.Bg3, u.Theme.Bg3, 5), kit.Pad(2, 6, 2, 10, kit.Cols(8, kit.Flex(line), copyIt))))
+}
+
+// speed measures what facts alone do not say.
+func (s *screen) speed(b *app.Board) *kit.Button {
+	u := s.u
+	speed := u.NewButton(kit.Outline, "clock", u.T("Measure memory and storage"), func() { s.do.MeasureBoard(b.Name) }).Small()
+	speed.SetOff(b.Busy, u.T("the board is busy"))
+	return speed
 }
 
 // factGrid shows the facts in two columns.
@@ -144,11 +156,13 @@ func (s *screen) facts(b *app.Board) []kit.Fact {
 	if len(f.Agent.SHA256) >= 8 {
 		agent += " · " + f.Agent.SHA256[:8]
 	}
+	speed, caches, power, libraries, clockError := s.more(f)
 	var out []kit.Fact
 	for _, x := range []struct{ key, value string }{
 		{"chip", f.SoC}, {"cores", strings.Join(cores, " + ")}, {"instruction sets", strings.Join(f.ISA, " ")}, {"clock now", clock}, {"governor", f.Governor},
 		{"temperature", temperature}, {"throttle", throttle}, {"supply voltage", volts}, {"load", load}, {"memory", memory}, {"storage of the agent", storage},
 		{"system", strings.TrimSpace(f.OS + " · " + f.Kernel)}, {"engines", strings.Join(runtimes, ", ")}, {"agent", agent},
+		{"caches", caches}, {"memory and storage speed", speed}, {"power now", power}, {"other engines", libraries}, {"clock error", clockError},
 		{"who measures", holder}, {"given up by the agent", strings.Join(guards, ", ")},
 	} {
 		y := or(x.value)

@@ -18,6 +18,8 @@ type form struct {
 	identity *widget.Entry
 	password *widget.Entry
 	jump     *widget.Entry
+	install  *widget.Check
+	measure  *widget.Check
 	wrong    map[string]*kit.Line
 	connect  *kit.Button
 	failed   *fyne.Container
@@ -33,6 +35,8 @@ func newForm(s *screen) *form {
 	f := &form{s: s, wrong: map[string]*kit.Line{}, failed: container.NewStack()}
 	f.address, f.name, f.identity, f.jump = widget.NewEntry(), widget.NewEntry(), widget.NewEntry(), widget.NewEntry()
 	f.password = widget.NewPasswordEntry()
+	f.install = widget.NewCheck(u.T("Put a key on the board, so that the password is not needed again"), nil)
+	f.measure = widget.NewCheck(u.T("Measure the built-in sample at once"), nil)
 	f.address.SetPlaceHolder("pi@192.168.1.20:22")
 	f.identity.SetPlaceHolder(u.T("the SSH agent's keys and the usual files"))
 	f.password.SetPlaceHolder(u.T("only if the board wants one; it is never written"))
@@ -58,7 +62,7 @@ func newForm(s *screen) *form {
 	f.body = kit.Rows(6,
 		row("address", u.T("Address"), f.address), row("name", u.T("Name"), f.name),
 		row("identity", u.T("Key file"), container.NewBorder(nil, nil, nil, kit.Pad(0, 0, 0, 8, browse), f.identity)),
-		row("password", u.T("Password"), f.password), row("jump", u.T("Jump host"), f.jump),
+		row("password", u.T("Password"), f.password), row("jump", u.T("Jump host"), f.jump), f.install, f.measure,
 		u.Para(u.T("Fettle logs in over SSH, shows the host key once, and puts a small agent into the home folder of that user. It opens no port on the board and needs no root.")),
 		kit.Cols(10, kit.Gap(), cancel, f.connect), f.failed)
 	f.object = container.NewBorder(kit.Pad(0, 0, 10, 0, kit.Fixed(0, 30, kit.NewLine(u.T("Add a board"), 18, u.Theme.Text1).Bold())), nil, nil, nil,
@@ -71,13 +75,15 @@ func (f *form) clear() {
 	for _, e := range []*widget.Entry{f.address, f.name, f.identity, f.password, f.jump} {
 		e.SetText("")
 	}
+	f.install.SetChecked(false)
+	f.measure.SetChecked(false)
 	f.named, f.touched = false, false
 	f.failed.RemoveAll()
 	f.check()
 }
 
 func (f *form) values() app.AddBoardForm {
-	return app.AddBoardForm{Name: f.name.Text, Address: f.address.Text, Identity: f.identity.Text, Password: f.password.Text, Jump: f.jump.Text}
+	return app.AddBoardForm{Name: f.name.Text, Address: f.address.Text, Identity: f.identity.Text, Password: f.password.Text, Jump: f.jump.Text, InstallKey: f.install.Checked, Measure: f.measure.Checked}
 }
 
 // check says what is wrong beside each field, once something was typed.

@@ -17,6 +17,11 @@ type verbs interface {
 	AddBoard(app.AddBoardForm)
 	Connect(name string)
 	ForgetBoard(name string, removeAgent bool)
+	FixBoard(name, fix string)
+	MeasureBoard(name string)
+	AskAccess(name string)
+	RequestBoard(name string)
+	TrustKey(name, key string, drop bool)
 	Show(screen string)
 }
 

@@ -24,6 +24,7 @@ type spy struct {
 	forgot    string
 	removed   bool
 	shown     string
+	asked     []string
 }
 
 func (s *spy) AddBoard(f app.AddBoardForm)      { s.added = append(s.added, f) }

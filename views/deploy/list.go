@@ -19,6 +19,7 @@ type list struct {
 	board  string
 	busy   bool
 	doc    string
+	access *app.Access
 }
 
 func newList(s *screen) *list {
@@ -39,14 +40,18 @@ func (l *list) show(st *app.State, board string) {
 	if st.Doc != nil {
 		doc = st.Doc.SHA256
 	}
-	if l.board == board && l.busy == busy && l.doc == doc && sameSlice(l.made, st.Deploys) && len(l.rows.Objects) > 0 {
+	var access *app.Access
+	if b != nil {
+		access = b.Access
+	}
+	if l.board == board && l.busy == busy && l.doc == doc && l.access == access && sameSlice(l.made, st.Deploys) && len(l.rows.Objects) > 0 {
 		return
 	}
-	l.made, l.board, l.busy, l.doc = st.Deploys, board, busy, doc
+	l.made, l.board, l.busy, l.doc, l.access = st.Deploys, board, busy, doc, access
 	l.title.SetText(l.name(b, board))
 	var rows []fyne.CanvasObject
 	for _, v := range versions(st, board) {
-		rows = append(rows, l.card(v, busy))
+		rows = append(rows, l.card(v, b, busy))
 	}
 	if len(rows) == 0 {
 		note := u.T("Nothing of ours is known to be on this board. Ask it, or deploy the open model.")
@@ -62,7 +67,7 @@ func (l *list) show(st *app.State, board string) {
 		}
 		rows = append(rows, kit.Pad(6, 0, 0, 2, u.Strong(l.name(o, o.Name))))
 		for _, v := range vs {
-			rows = append(rows, l.card(v, o.Busy))
+			rows = append(rows, l.card(v, o, o.Busy))
 		}
 	}
 	l.rows.Objects = rows
@@ -82,7 +87,7 @@ func sameSlice(a, b []app.Deployment) bool {
 }
 
 // card is one deployment: name, version, state, bytes and hash, and the way back.
-func (l *list) card(v version, busy bool) fyne.CanvasObject {
+func (l *list) card(v version, b *app.Board, busy bool) fyne.CanvasObject {
 	u, do := l.s.u, l.s.do
 	head := []fyne.CanvasObject{u.Title(v.Name).Whole(), u.Pill(versionName(v.Version), "primary"), u.Pill(u.T(v.State), map[bool]string{true: "success", false: "text2"}[v.State == "active"])}
 	if v.open {
@@ -119,5 +124,38 @@ func (l *list) card(v version, busy bool) fyne.CanvasObject {
 		return kit.Rows(1, u.Caption(key).Whole(), line)
 	}
 	facts := kit.Cols(28, pair(u.T("model file"), kit.Bytes(v.Bytes), false), pair(u.T("sent last time"), sent, false), pair(u.T("version before"), before, false), pair("sha256", v.sha, true), kit.Gap())
-	return u.Panel(kit.Rows(8, line, facts))
+	return u.Panel(kit.Rows(8, line, facts, l.service(v, b, busy)))
+}
+
+// service says whether the deployment is kept running, and starts or stops that.
+func (l *list) service(v version, b *app.Board, busy bool) fyne.CanvasObject {
+	u, do := l.s.u, l.s.do
+	if b == nil || b.Access == nil {
+		ask := u.NewButton(kit.Outline, "redo", u.T("Ask"), func() { do.AskAccess(v.Target) }).Small()
+		ask.SetOff(busy, u.T("the board is busy"))
+		return container.NewBorder(nil, nil, nil, ask, u.Caption(u.T("whether it is kept running was not asked")))
+	}
+	text, on := u.T("not kept running"), false
+	for _, x := range b.Access.Services {
+		if x.Name != v.Name {
+			continue
+		}
+		text, on = u.T(x.State), x.State == "serving"
+		if on {
+			text = u.F("serving %s: %d inferences", versionName(x.Version), x.Count)
+			if x.P99Ns > 0 {
+				text += " · p99 " + kit.Ms(float64(x.P99Ns))
+			}
+		}
+		if x.Note != "" {
+			text += " · " + x.Note
+		}
+	}
+	label := u.T("Keep running")
+	if on {
+		label = u.T("Stop the service")
+	}
+	turn := u.NewButton(kit.Outline, "", label, func() { do.KeepRunning(v.Target, v.Name, !on) }).Small()
+	turn.SetOff(busy, u.T("the board is busy"))
+	return container.NewBorder(nil, nil, nil, turn, u.Soft(text))
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image/color"
 	"slices"
+	"time"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
@@ -20,7 +21,9 @@ import (
 
 // verbs are what the screen asks of the studio.
 type verbs interface {
-	Deploy(board, name string)
+	DeployAs(board, name string, f app.DeployForm)
+	KeepRunning(board, name string, on bool)
+	AskAccess(board string)
 	Rollback(board, name string)
 	RemoveDeployment(board, name string)
 	RefreshDeployments(board string)
@@ -49,6 +52,8 @@ type screen struct {
 	lines   []part
 	sum     *kit.Line
 	hash    *kit.Line
+	shadow  *widget.Select
+	service *widget.Check
 	start   *kit.Button
 	stop    *kit.Button
 	stages  *plot.Chart
@@ -86,6 +91,9 @@ func (s *screen) left() fyne.CanvasObject {
 	s.name.OnChanged = func(string) { s.check() }
 	s.name.OnSubmitted = func(string) { s.deploy() }
 	s.wrong = kit.NewLine("", u.Theme.Caption(), u.Theme.Danger)
+	s.shadow = widget.NewSelect([]string{u.T("no shadow run"), u.T("one minute beside the version before"), u.T("ten minutes beside the version before")}, nil)
+	s.shadow.SetSelectedIndex(0)
+	s.service = widget.NewCheck(u.T("Keep it running on the board"), nil)
 	s.start = u.NewButton(kit.Filled, "deploy", u.T("Deploy"), s.deploy)
 	s.stop = u.NewButton(kit.Outline, "stop", u.T("Stop"), func() {
 		if r := progress(s.state.Jobs, s.board()); r != nil {
@@ -95,7 +103,8 @@ func (s *screen) left() fyne.CanvasObject {
 	row := func(label string, o fyne.CanvasObject) fyne.CanvasObject {
 		return container.NewBorder(nil, nil, kit.Rows(0, kit.Fixed(90, 30, u.Soft(label))), nil, o)
 	}
-	where := u.Panel(kit.Rows(4, row(u.T("Board"), kit.Fixed(0, 30, container.NewStack(s.boards, frame(s)))), row(u.T("Name"), kit.Rows(2, s.name, s.wrong))))
+	where := u.Panel(kit.Rows(4, row(u.T("Board"), kit.Fixed(0, 30, container.NewStack(s.boards, frame(s)))), row(u.T("Name"), kit.Rows(2, s.name, s.wrong)),
+		row(u.T("Trial"), kit.Fixed(0, 30, container.NewStack(s.shadow, frame(s)))), row("", s.service)))
 
 	s.parts = plot.NewTable(s.ink, []plot.Column{{Title: u.T("Part"), Width: 70, Grow: .5}, {Title: u.T("size"), Width: 80, Align: plot.Right}, {Title: "", Width: 14}, {Title: "", Width: 90, Grow: 1, Caption: true}})
 	s.sum, s.hash = u.Soft(""), u.Caption("").Mono()
@@ -304,8 +313,20 @@ func (s *screen) check() {
 
 func (s *screen) deploy() {
 	if s.check(); !s.start.Off() && s.state != nil {
-		s.do.Deploy(s.board(), s.name.Text)
+		s.do.DeployAs(s.board(), s.name.Text, s.trial())
 	}
+}
+
+// trial is what the new version has to show. Beside the version before it has to agree in 98 of 100.
+func (s *screen) trial() app.DeployForm {
+	f := app.DeployForm{Service: s.service.Checked}
+	switch s.shadow.SelectedIndex() {
+	case 1:
+		f.Shadow, f.MinAgree = time.Minute, 0.98
+	case 2:
+		f.Shadow, f.MinAgree = 10*time.Minute, 0.98
+	}
+	return f
 }
 
 func versionName(n int) string { return fmt.Sprintf("v%d", n) }

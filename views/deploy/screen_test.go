@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"fmt"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -22,9 +23,17 @@ type spy struct {
 	deployed, back, removed, asked []string
 	canceled                       int64
 	shown                          string
+	form                           app.DeployForm
+	kept                           []string
 }
 
-func (s *spy) Deploy(b, n string)           { s.deployed = append(s.deployed, b+" "+n) }
+func (s *spy) DeployAs(b, n string, f app.DeployForm) {
+	s.deployed, s.form = append(s.deployed, b+" "+n), f
+}
+func (s *spy) KeepRunning(b, n string, on bool) {
+	s.kept = append(s.kept, fmt.Sprint(b, " ", n, " ", on))
+}
+func (s *spy) AskAccess(b string)           { s.kept = append(s.kept, "ask "+b) }
 func (s *spy) Rollback(b, n string)         { s.back = append(s.back, b+" "+n) }
 func (s *spy) RemoveDeployment(b, n string) { s.removed = append(s.removed, b+" "+n) }
 func (s *spy) RefreshDeployments(b string)  { s.asked = append(s.asked, b) }
@@ -183,5 +192,73 @@ func TestPictures(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Close()
+	}
+}
+
+// buttons are those under root with a label.
+func buttons(root fyne.CanvasObject, label string) (out []*kit.Button) {
+	if b, ok := root.(*kit.Button); ok && b.Label() == label {
+		out = append(out, b)
+	}
+	switch o := root.(type) {
+	case *fyne.Container:
+		for _, c := range o.Objects {
+			out = append(out, buttons(c, label)...)
+		}
+	case fyne.Widget:
+		for _, c := range test.WidgetRenderer(o).Objects() {
+			out = append(out, buttons(c, label)...)
+		}
+	}
+	return out
+}
+
+// TestTrialAndService chooses a shadow run and a service, and starts and stops the service of what lies on a board.
+func TestTrialAndService(t *testing.T) {
+	s, do, _ := open(t, true, "en")
+	st := state()
+	s.Show(st)
+	test.Tap(s.start)
+	if do.form != (app.DeployForm{}) {
+		t.Errorf("without a trial: %+v", do.form)
+	}
+	s.shadow.SetSelectedIndex(2)
+	s.service.SetChecked(true)
+	test.Tap(s.start)
+	if f := do.form; f.Shadow != 10*time.Minute || f.MinAgree != 0.98 || !f.Service {
+		t.Errorf("with one: %+v", f)
+	}
+	test.Tap(buttons(s.Content(), "Ask")[0])
+	b := *st.Board("lab-pi4")
+	b.Access = &app.Access{Services: []app.ServiceState{{Name: "resnet50", State: "serving", Version: 7, Count: 1234, P99Ns: 51e6}}}
+	next := *st
+	next.Boards = append([]*app.Board(nil), st.Boards...)
+	for i := range next.Boards {
+		if next.Boards[i].Name == b.Name {
+			next.Boards[i] = &b
+		}
+	}
+	s.Show(&next)
+	test.Tap(buttons(s.Content(), "Stop the service")[0])
+	test.Tap(buttons(s.Content(), "Keep running")[0])
+	if got := fmt.Sprint(do.kept); got != "[ask lab-pi4 lab-pi4 resnet50 false lab-pi4 labels-demo true]" {
+		t.Errorf("asked %s", got)
+	}
+	if dir := os.Getenv("FETTLE_PICTURES"); dir != "" {
+		for _, c := range []struct {
+			lang string
+			dark bool
+		}{{"en", true}, {"zh", false}} {
+			s, _, w := open(t, c.dark, c.lang)
+			s.Show(&next)
+			f, err := os.Create(filepath.Join(dir, fmt.Sprintf("deploy-service-%s-%v.png", c.lang, c.dark)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := png.Encode(f, w.Canvas().Capture()); err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+		}
 	}
 }
