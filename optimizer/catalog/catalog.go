@@ -22,9 +22,14 @@ func Passes() optimizer.Table {
 			{Pass: "eliminate-dead", Why: "weights that are listed as inputs are constants only once they are unlisted"},
 			{Pass: "import-quantized", Why: "rounded weights would be computed to floats, and their integers forgotten"},
 		}},
+		{New: prune.NewShrink, After: []optimizer.Order{
+			{Pass: "eliminate-dead", Why: "weights that are listed as inputs are constants only once they are unlisted"},
+			{Pass: "fold-constants", Why: "weights and shapes that are computed from constants lock channels"},
+		}},
 		{New: prune.New, After: []optimizer.Order{
 			{Pass: "eliminate-dead", Why: "weights that are listed as inputs are constants only once they are unlisted"},
 			{Pass: "fold-constants", Why: "weights and shapes that are computed from constants lock channels"},
+			{Pass: "shrink-channels", Why: "it removes what the training made zero; what is left may be cut further"},
 		}},
 		{New: prune.NewRemoveBlocks, After: []optimizer.Order{
 			{Pass: "fold-constants", Why: "shapes that are computed from constants are known only then"},
@@ -40,6 +45,7 @@ func Passes() optimizer.Table {
 		{New: distill.New, After: []optimizer.Order{
 			{Pass: "fold-constants", Why: "shapes that are computed have no gradient"},
 			{Pass: "prune-channels", Why: "it learns back what the removal lost"},
+			{Pass: "shrink-channels", Why: "without the pull it learns back what that cost"},
 			{Pass: "remove-blocks", Why: "it learns back what the blocks did"},
 			{Pass: "factorize", Why: "it learns back what the missing directions did"},
 		}},
