@@ -21,7 +21,7 @@ if [ ! -f "$cache/linux_arm64/libtensorflowlite_c.so" ]; then
 fi
 build() { # COMPILER FOLDER PROGRAM
 	[ "$cache/$3" -nt "$here/peer.c" ] && return 0
-	"$1" -O2 -Wall "$here/peer.c" -o "$cache/$3.new" "$cache/$2/libtensorflowlite_c.so" -Wl,-rpath,"$cache/$2" -Wl,--allow-shlib-undefined -lm
+	"$1" -O2 -Wall "$here/peer.c" -o "$cache/$3.new" "$cache/$2/libtensorflowlite_c.so" -Wl,-rpath,"\$ORIGIN/$2" -Wl,--allow-shlib-undefined -lm
 	mv "$cache/$3.new" "$cache/$3"
 }
 own=linux_amd64
