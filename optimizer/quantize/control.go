@@ -246,7 +246,7 @@ func (p *plan) take(layers []*layer, choices [][]option, picked []int) (bytes in
 			if as := choices[i][o].as; as != "float" {
 				p.as[l.node.ID] = as
 			} else if p.float[l.node.ID] == "" {
-				p.float[l.node.ID] = "stays float: as int8 it costs more than it saves"
+				p.float[l.node.ID] = "stays float: the time holds without its integers"
 			}
 		}
 	}
