@@ -52,8 +52,10 @@ func (g *gen) qconv(kind, name string, m, nb, unit int) {
 	}{{0, rIn}, {8, rW}, {16, rOut}, {24, rBias}, {32, rRes}, {40, rGroups}, {48, rNK}, {64, rTile}, {72, rTiles}, {120, rScale}, {144, rPS}} {
 		g.load(l.off, l.r)
 	}
-	g.G("ADD $96, R0, %v", rLo)
-	g.G("ADD $100, R0, %v", rHi)
+	for i, r := range []X{rLo, rHi} {
+		g.G("FMOVS %d(R0), F0", 96+4*i)
+		g.G("FCVTZSSW F0, %v", r)
+	}
 	g.G("ADD $128, R0, %v", rRS)
 	sums := m * nb
 	switch kind {
@@ -250,23 +252,30 @@ func (g *gen) wideWords(m, nb, n int) {
 	}
 }
 
-// requant stores round(sum*scale + bias + residual*rscale), clamped. Temporaries V25-V31.
+// requant stores round(sum*scale + bias + residual*rscale), clamped. Bounds are whole numbers, so they are applied to the bytes. Temporaries
+// V20-V31.
 func (g *gen) requant(m, nb int) {
-	acc := m * nb
-	for j := range nb {
+	fmov := map[int]string{1: "FMOVS", 2: "FMOVD", 4: "FMOVQ"}[nb]
+	nores, narrow := g.NewLabel("nores"), g.NewLabel("narrow")
+	// scaled gives the sums of block j to f, scaled and with the bias
+	scaled := func(j int, f func(v, t VReg)) {
 		g.LDR(V[30], rScale, 16*j)
 		g.LDR(V[29], rBias, 16*j)
 		for p := range m {
-			v := V[j*m+p]
-			g.SCVTF(v.S4, v.S4)
-			g.MOV(V[28], V[29])
-			g.FMLA(V[28].S4, v.S4, V[30].S4)
-			g.MOV(v, V[28])
+			g.SCVTF(V[j*m+p].S4, V[j*m+p].S4)
+		}
+		for p := range m {
+			g.MOV(V[20+p], V[29])
+			g.FMLA(V[20+p].S4, V[j*m+p].S4, V[30].S4)
+		}
+		for p := range m {
+			f(V[j*m+p], V[20+p])
 		}
 	}
-	nores := g.NewLabel("nores")
-	fmov := map[int]string{1: "FMOVS", 2: "FMOVD", 4: "FMOVQ"}[nb]
 	g.G("CBZ %v, %s", rRes, nores)
+	for j := range nb {
+		scaled(j, g.MOV)
+	}
 	g.G("MOVD 16(%v), %v", rTile, rP)
 	g.G("ADD %v, %v, %v", rRes, rP, rP)
 	g.LDnR(vr(30, 1), V[0].S4, rRS)
@@ -290,14 +299,17 @@ func (g *gen) requant(m, nb int) {
 			}
 		}
 	}
-	g.Label(nores)
-	g.LDnR(vr(29, 1), V[0].S4, rLo)
-	g.LDnR(vr(30, 1), V[0].S4, rHi)
-	for _, v := range vr(0, acc) {
-		g.FMAX(v.S4, v.S4, V[29].S4)
-		g.FMIN(v.S4, v.S4, V[30].S4)
+	for _, v := range vr(0, m*nb) {
 		g.FCVTNS(v.S4, v.S4)
 	}
+	g.G("B %s", narrow)
+	g.Label(nores)
+	for j := range nb {
+		scaled(j, func(v, t VReg) { g.FCVTNS(v.S4, t.S4) })
+	}
+	g.Label(narrow)
+	g.DUPX(V[30].B16, rLo)
+	g.DUPX(V[31].B16, rHi)
 	g.G("MOVD 8(%v), %v", rTile, rP)
 	g.G("ADD %v, %v, %v", rOut, rP, rP)
 	for p := range m {
@@ -313,6 +325,8 @@ func (g *gen) requant(m, nb int) {
 		if nb == 4 {
 			g.SQXTUN(V[27].B16, V[29].H8)
 		}
+		g.UMAX(V[27].B16, V[27].B16, V[30].B16)
+		g.UMIN(V[27].B16, V[27].B16, V[31].B16)
 		g.G("%s F27, %d(%v)", fmov, 16*p, rP)
 	}
 }
