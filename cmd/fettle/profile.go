@@ -7,27 +7,29 @@ import (
 	"slices"
 	"sort"
 	"strconv"
+	"time"
 
 	"fettle/app"
 	"fettle/internal/fail"
 )
 
 type profileCmd struct {
-	Model     string   `arg:"" help:"ONNX file."`
-	Target    string   `default:"local" help:"Where to measure."`
-	Runtime   string   `default:"fettle" help:"Engine."`
-	Threads   int      `default:"1" help:"Workers that share each layer."`
-	Optimize  bool     `help:"Apply the recipe standard first."`
-	Warmup    string   `default:"auto" help:"Inferences before the measurement; auto: until the times settle."`
-	Runs      int      `default:"50" help:"Inferences a launch, clean and instrumented each."`
-	Launches  int      `default:"3" help:"Starts of the program: the unit of replication."`
-	Shape     []string `help:"Shape of an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
-	Precision string   `default:"exact" enum:"exact,fast" help:"fast: products may err by 1e-5 of the largest output of their layer, where AMX with bf16 gains by it; elsewhere it is exact."`
-	Pack      string   `default:"auto" enum:"auto,small,fast" help:"Packed weights: small takes no algorithm that needs much more memory than the file's weights, fast any; auto: small where memory is short."`
-	Counters  bool     `help:"Also count cycles, instructions, misses and energy, where the target has the means."`
-	NoCache   bool     `help:"Neither use nor keep a prepared plan: each launch packs the weights."`
-	Out       string   `short:"o" help:"Write the profile as JSON."`
-	JSON      bool     `name:"json" help:"Print JSON."`
+	Model     string        `arg:"" help:"ONNX file."`
+	Target    string        `default:"local" help:"Where to measure."`
+	Runtime   string        `default:"fettle" help:"Engine."`
+	Threads   int           `default:"1" help:"Workers that share each layer."`
+	Optimize  bool          `help:"Apply the recipe standard first."`
+	Warmup    string        `default:"auto" help:"Inferences before the measurement; auto: until the times settle."`
+	Runs      int           `default:"50" help:"Inferences a launch, clean and instrumented each."`
+	Launches  int           `default:"3" help:"Starts of the program: the unit of replication."`
+	Shape     []string      `help:"Shape of an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
+	Precision string        `default:"exact" enum:"exact,fast" help:"fast: products may err by 1e-5 of the largest output of their layer, where AMX with bf16 gains by it; elsewhere it is exact."`
+	Pack      string        `default:"auto" enum:"auto,small,fast" help:"Packed weights: small takes no algorithm that needs much more memory than the file's weights, fast any; auto: small where memory is short."`
+	Sustain   time.Duration `help:"Measure launch after launch for so long, with clock and temperature: cold, warm and steady. 30m is usual." placeholder:"30m"`
+	Counters  bool          `help:"Also count cycles, instructions, misses and energy, where the target has the means."`
+	NoCache   bool          `help:"Neither use nor keep a prepared plan: each launch packs the weights."`
+	Out       string        `short:"o" help:"Write the profile as JSON."`
+	JSON      bool          `name:"json" help:"Print JSON."`
 	turn
 	login
 }
@@ -63,9 +65,13 @@ func (c profileCmd) Run(e *env) error {
 			e.note("%s", s)
 		}
 	}
-	p, err := e.app.Profile(e.ctx, app.ProfileRequest{Model: m, Name: app.BaseName(c.Model), Target: c.Target, Threads: c.Threads, Optimize: c.Optimize,
+	q := app.ProfileRequest{Model: m, Name: app.BaseName(c.Model), Target: c.Target, Threads: c.Threads, Optimize: c.Optimize,
 		Warmup: warm, Runs: c.Runs, Launches: c.Launches, Count: c.Counters, Shapes: shapes, Pack: c.Pack, Precision: c.Precision, Fresh: c.NoCache, Progress: e.progress, Asks: c.asks(e, ""),
-		Manner: manner, Waiting: waiting(e)})
+		Manner: manner, Waiting: waiting(e)}
+	if c.Sustain != 0 {
+		return c.sustain(e, q)
+	}
+	p, err := e.app.Profile(e.ctx, q)
 	if err != nil {
 		return err
 	}
@@ -75,6 +81,35 @@ func (c profileCmd) Run(e *env) error {
 		}
 	}
 	return e.print(c.JSON, p, func(w io.Writer) { printProfile(w, p) })
+}
+
+// sustain draws the curve in text.
+func (c profileCmd) sustain(e *env, q app.ProfileRequest) error {
+	if c.Optimize {
+		return fail.New(fail.Usage, "--sustain measures a file as it is").Try("write the optimized model first: fettle optimize")
+	}
+	s, err := e.app.Sustain(e.ctx, q, c.Sustain)
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, s, func(w io.Writer) {
+		fmt.Fprintf(w, "cold %s, warm %s, steady %s (%+.1f %%): %s\n", ms(s.ColdNs), ms(s.WarmNs), ms(s.SteadyNs), 100*s.Slower, s.Why)
+		step := max(1, len(s.Points)/20)
+		for i := 0; i < len(s.Points); i += step {
+			p := s.Points[i]
+			fmt.Fprintf(w, "  %7.0f s  %10s", p.AfterS, ms(p.P50Ns))
+			if p.Hz != nil {
+				fmt.Fprintf(w, "  %d MHz", *p.Hz/1e6)
+			}
+			if p.TemperatureC != nil {
+				fmt.Fprintf(w, "  %.1f C", *p.TemperatureC)
+			}
+			if p.Throttled != nil && *p.Throttled {
+				fmt.Fprint(w, "  throttled")
+			}
+			fmt.Fprintln(w)
+		}
+	})
 }
 
 func printProfile(w io.Writer, p *app.Profile) {

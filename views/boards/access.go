@@ -115,17 +115,15 @@ func short(key string) string {
 }
 
 // more are facts that not every board has.
-func (s *screen) more(f *app.TargetFacts) (speed, caches, power, libraries, clock string) {
+func (s *screen) more(f *app.TargetFacts) (memory, storage, caches, power, libraries, clock string) {
 	u := s.u
-	var parts []string
 	if m := f.Memory; m != nil {
-		parts = append(parts, u.F("memory %.3g GB/s", max(m.ReadBps, m.CopyBps)/1e9))
+		memory = fmt.Sprintf("%.3g GB/s", max(m.ReadBps, m.CopyBps)/1e9)
 	}
 	if d := f.Storage; d != nil {
-		parts = append(parts, u.F("storage %.3g MB/s written, %.3g read", d.WriteBps/1e6, d.ReadBps/1e6))
+		storage = u.F("%.3g MB/s written, %.3g read", d.WriteBps/1e6, d.ReadBps/1e6)
 	}
-	speed = strings.Join(parts, " · ")
-	parts = nil
+	var parts []string
 	for _, c := range f.Caches {
 		parts = append(parts, fmt.Sprintf("L%d %s", c.Level, kit.Bytes(c.Bytes)))
 	}
@@ -147,5 +145,5 @@ func (s *screen) more(f *app.TargetFacts) (speed, caches, power, libraries, cloc
 	if c := f.Clock; c != nil {
 		clock = u.F("%.3g s ahead, within %.2g s", float64(c.AheadNs)/1e9, float64(c.WithinNs)/1e9)
 	}
-	return speed, caches, power, libraries, clock
+	return memory, storage, caches, power, libraries, clock
 }

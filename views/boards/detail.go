@@ -156,13 +156,13 @@ func (s *screen) facts(b *app.Board) []kit.Fact {
 	if len(f.Agent.SHA256) >= 8 {
 		agent += " · " + f.Agent.SHA256[:8]
 	}
-	speed, caches, power, libraries, clockError := s.more(f)
+	memorySpeed, storageSpeed, caches, power, libraries, clockError := s.more(f)
 	var out []kit.Fact
 	for _, x := range []struct{ key, value string }{
 		{"chip", f.SoC}, {"cores", strings.Join(cores, " + ")}, {"instruction sets", strings.Join(f.ISA, " ")}, {"clock now", clock}, {"governor", f.Governor},
 		{"temperature", temperature}, {"throttle", throttle}, {"supply voltage", volts}, {"load", load}, {"memory", memory}, {"storage of the agent", storage},
 		{"system", strings.TrimSpace(f.OS + " · " + f.Kernel)}, {"engines", strings.Join(runtimes, ", ")}, {"agent", agent},
-		{"caches", caches}, {"memory and storage speed", speed}, {"power now", power}, {"other engines", libraries}, {"clock error", clockError},
+		{"caches", caches}, {"memory speed", memorySpeed}, {"storage speed", storageSpeed}, {"power now", power}, {"other engines", libraries}, {"clock error", clockError},
 		{"who measures", holder}, {"given up by the agent", strings.Join(guards, ", ")},
 	} {
 		y := or(x.value)
