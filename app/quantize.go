@@ -305,6 +305,12 @@ func (t *trier) all(ctx context.Context, q AutoRequest) error {
 			t.inner(t.found["equalize"], "Absorb high biases", "high biases")
 		}
 	}
+	// 16-bit values lose next to nothing, but few kernels are fast with them: only where 8 bits do not do.
+	if q.MaxDrop > 0 && t.plan.Best.Drop() > q.MaxDrop {
+		if err := t.try(ctx, "16-bit values", "", option("activations", "int16")(t.steps)); err != nil {
+			return err
+		}
+	}
 	if q.MaxDrop > 0 && t.plan.Best.Drop() > q.MaxDrop {
 		if err := t.try(ctx, "Keep the worst layers in floats", "", option("max_drop", q.MaxDrop)(t.steps)); err != nil {
 			return err

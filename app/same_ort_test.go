@@ -91,7 +91,7 @@ func withIntegers(t *testing.T, m *model.Model) *model.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := *m.Graph
+	g := m.Graph
 	out := &model.Graph{Name: g.Name, Nodes: g.Nodes, Inputs: g.Inputs, Inits: g.Inits, Values: g.Values}
 	out.Outputs = append(out.Outputs, g.Outputs...)
 	for _, n := range g.Nodes {
@@ -109,7 +109,7 @@ func apart(t *testing.T, m *model.Model) *model.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := *m.Graph
+	g := m.Graph
 	out := &model.Graph{Name: g.Name, Inits: g.Inits, Values: g.Values, Outputs: g.Outputs}
 	out.Inputs = append(out.Inputs, g.Inputs...)
 	given := map[string]bool{}
