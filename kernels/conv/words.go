@@ -132,8 +132,9 @@ type wordsBound struct {
 	res        *cpu.Layout
 	stepY      int // rows and pixels of the input from one that is copied to the next
 	stepX      int
-	cols, copy int // pixels of a row of the copy, rows of it
-	plane      int // lines of the copy from one line of channels to the next
+	dense      bool // the input of a chunk is one run of memory
+	cols, copy int  // pixels of a row of the copy, rows of it
+	plane      int  // lines of the copy from one line of channels to the next
 	groups     []group
 	tiles      map[int][]mrTiles // by rows of the chunk
 	chunks     []wordChunk
@@ -144,7 +145,17 @@ type wordsBound struct {
 
 func (d *words) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) QBound {
 	s := d.s
-	b := &wordsBound{words: d, packed: packed, in: in, out: out, res: res, stepY: 1, stepX: 1, tiles: map[int][]mrTiles{}, work: workers}
+	b := &wordsBound{words: d, packed: packed, out: out, res: res, stepY: 1, stepX: 1, tiles: map[int][]mrTiles{}, work: workers}
+	if d.taps*s.SH*s.SW == 1 && flat(in) && flat(out) && (res == nil || flat(*res)) { // pixels are rows of one, which chunks may part anywhere
+		b.dense = true
+		in, b.out = pixels(in), pixels(out)
+		if res != nil {
+			r := pixels(*res)
+			b.res = &r
+		}
+		s.W = 1
+	}
+	b.in, out = in, b.out
 	sy, sx := s.SH, s.SW
 	b.cols = s.PadL + s.W + s.PadR
 	if d.taps == 1 { // only the pixels that are read
@@ -153,6 +164,9 @@ func (d *words) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, wor
 	span := (s.KH-1)*s.DH + 1
 	rowLen := b.cols * line * d.lines
 	rows := max(1, min(out.H, (d.r.chunk/rowLen-span)/sy+1))
+	if b.dense && rows < out.H {
+		rows = roundUp(ceilDiv(out.H, ceilDiv(out.H, rows)), d.r.maxMR)
+	}
 	if inOne(ceilDiv(out.H, rows), 4*d.panelLen(), rowLen*((out.H-1)*sy+span)) {
 		rows = out.H
 	}
@@ -181,10 +195,18 @@ func (d *words) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, wor
 	return b
 }
 
+// flat tells that rows follow each other without a border.
+func flat(l cpu.Layout) bool { return l.Row() == l.W*l.Block && l.Top+l.Bottom == 0 }
+
+// pixels is a flat layout with a pixel a row.
+func pixels(l cpu.Layout) cpu.Layout {
+	l.H, l.W = l.H*l.W, 1
+	return l
+}
+
 // cut makes the tiles of so many rows of the output, relative to the first.
 func (b *wordsBound) cut(rows, sy, sx int) []mrTiles {
 	out, n := b.out, b.out.W
-	flat := func(l cpu.Layout) bool { return l.Row() == l.W*l.Block }
 	if b.taps == 1 && flat(out) && (b.res == nil || flat(*b.res)) {
 		n, rows = n*rows, 1
 	}
@@ -281,7 +303,11 @@ func (r *wordsRun) widen(k *kargs, c wordChunk, worker int) {
 	s := b.s
 	dst := bytesPtr(r.own(worker))
 	rows := (c.rows-1)*s.SH + (s.KH-1)*s.DH + 1
-	if b.taps == 1 {
+	cols := b.cols
+	switch {
+	case b.dense:
+		rows, cols = 1, c.rows
+	case b.taps == 1:
 		rows = c.rows
 	}
 	for l := range b.in.Blocks() {
@@ -289,7 +315,7 @@ func (r *wordsRun) widen(k *kargs, c wordChunk, worker int) {
 		src := r.buf.In[c.img*b.in.Image()+l*b.in.Plane():]
 		for y := range rows {
 			at := b.in.Pixel(c.y0*s.SH-s.PadT+y*b.stepY, -s.PadL)
-			*k = kargs{a: bytesPtr(src[at:]), c: unsafe.Add(dst, line*(2*l*b.plane+y*b.cols)), nt: int64(b.cols), ps: int64(qBlk * b.stepX), cblk: int64(line * b.plane)}
+			*k = kargs{a: bytesPtr(src[at:]), c: unsafe.Add(dst, line*(2*l*b.plane+y*b.cols)), nt: int64(cols), ps: int64(qBlk * b.stepX), cblk: int64(line * b.plane)}
 			b.r.widen[quarters](k)
 		}
 	}
