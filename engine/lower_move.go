@@ -86,15 +86,25 @@ func gather(d, v []byte, at, stride, elem int) {
 	switch {
 	case stride == 1:
 		copy(d, v[at*elem:])
+	case elem == 1:
+		gatherOf(d, v, at, stride)
+	case elem == 2:
+		gatherOf(view[uint16](d), view[uint16](v), at, stride)
 	case elem == 4:
-		o, w := view[uint32](d), view[uint32](v)
-		for i := range o {
-			o[i] = w[at+i*stride]
-		}
+		gatherOf(view[uint32](d), view[uint32](v), at, stride)
+	case elem == 8:
+		gatherOf(view[uint64](d), view[uint64](v), at, stride)
 	default:
 		for i := 0; i < len(d); i += elem {
 			copy(d[i:i+elem], v[(at+i/elem*stride)*elem:])
 		}
+	}
+}
+
+func gatherOf[T any](d, v []T, at, stride int) {
+	for i := range d {
+		d[i] = v[at]
+		at += stride
 	}
 }
 
