@@ -35,6 +35,9 @@ func (a *App) Feasible(ctx context.Context, path, target, goal string, measured,
 	if err != nil {
 		return nil, fail.From(err).Doing("hold the goal against the board")
 	}
+	if l.p99 > 0 && (l.ms == 0 || l.p99 < l.ms) { // a prediction knows no percentiles
+		l.ms = l.p99
+	}
 	if l.ms == 0 && l.bytes == 0 {
 		return nil, fail.New(fail.Usage, "the goal %q has neither a time nor a size", goal).Doing("hold the goal against the board").Try("write for example ms<=30,size<=18MB")
 	}

@@ -230,8 +230,14 @@ func toPlanes[T float](dst, src []T, shape []int) {
 		return
 	}
 	c, size := shape[1], shape[2]*shape[3]
-	for i, v := range src {
-		dst[(i/(c*size)*c+i%c)*size+i/c%size] = v
+	for from := 0; from < len(src); from += c * size {
+		to, at := dst[from:from+c*size], src[from:from+c*size]
+		for ch := range c {
+			plane := to[ch*size:][:size]
+			for p := range plane {
+				plane[p] = at[p*c+ch]
+			}
+		}
 	}
 }
 
@@ -242,8 +248,13 @@ func toPixels[T float](dst, src []T, shape []int) {
 		return
 	}
 	c, size := shape[1], shape[2]*shape[3]
-	for i := range dst {
-		dst[i] = src[(i/(c*size)*c+i%c)*size+i/c%size]
+	for from := 0; from < len(dst); from += c * size {
+		to, at := dst[from:from+c*size], src[from:from+c*size]
+		for ch := range c {
+			for p, v := range at[ch*size:][:size] {
+				to[p*c+ch] = v
+			}
+		}
 	}
 }
 

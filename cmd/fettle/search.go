@@ -10,7 +10,7 @@ import (
 
 type searchCmd struct {
 	Model      string        `arg:"" help:"ONNX file."`
-	Goal       string        `required:"" help:"Limits, separated by commas: ms<=30 (on this computer), size<=18MB, macs<=0.5 (share that stays), drop<=1 (points of the score)."`
+	Goal       string        `required:"" help:"Limits, separated by commas: ms<=30 and p99<=40 (on this computer), size<=18MB, macs<=0.5 (share that stays), drop<=1 (points of the score)."`
 	Data       string        `required:"" help:"Data to fit on: a folder or file; sample:calibrate for the sample's own."`
 	Score      string        `required:"" help:"Held-out labelled data; sample:score for the sample's own."`
 	Preprocess string        `help:"File with the block that says how a picture becomes a tensor."`
