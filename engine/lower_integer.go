@@ -86,22 +86,22 @@ func (l *lowering) bytewise(isl *island, kernel string, f func(d []uint8, src []
 			from[i] = ses.bytes(src[i])
 		}
 		return []team.Task{ranges(len(d), 4096, func(lo, hi int) {
-			// The u8 forms go through pieces on the stack.
+			// The u8 forms of int8 go through pieces on the stack.
 			var tmp [2][1024]byte
 			for at := lo; at < hi; at += len(tmp[0]) {
 				n := min(len(tmp[0]), hi-at)
 				part := make([][]byte, 0, 2)
 				for i := range from {
-					for k, v := range from[i][at : at+n] {
-						tmp[i][k] = v ^ flips[i]
+					v := from[i][at : at+n]
+					if flips[i] != 0 {
+						flipInto(tmp[i][:n], v, flips[i])
+						v = tmp[i][:n]
 					}
-					part = append(part, tmp[i][:n])
+					part = append(part, v)
 				}
 				f(d[at:at+n], part)
 				if back != 0 {
-					for k := at; k < at+n; k++ {
-						d[k] ^= back
-					}
+					flipInto(d[at:at+n], d[at:at+n], back)
 				}
 			}
 		})}, nil
