@@ -32,6 +32,7 @@ type Pupil struct {
 	tapes []*tape[float32] // one a worker; their parameters are the same memory
 	sums  [shares][][]float32
 	step  *stepper[float32]
+	masks [][]bool // of parameters: weights that stay zero; nil: none
 }
 
 // shares is how many parts a batch is cut into.
@@ -113,6 +114,7 @@ func (p *Pupil) Step(ctx context.Context, items [][]float32, shape []int, l Less
 		return loss, fail.New(fail.Failed, "the loss is not a number").Try("lower the learning rate")
 	}
 	p.step.step(total, rate)
+	p.hold()
 	for _, t := range p.tapes {
 		t.fast.changed()
 	}

@@ -15,11 +15,12 @@ type state struct {
 	Steps         int
 	First, Second [][]float64
 	Average       [][]float64
+	Thinned       bool
 }
 
 // State is what a pupil has learned, and its optimizer, as bytes: Restore goes on from there to the same bits.
 func (p *Pupil) State() ([]byte, error) {
-	s := state{Steps: p.step.n, First: p.step.first, Second: p.step.second, Average: p.step.average}
+	s := state{Steps: p.step.n, First: p.step.first, Second: p.step.second, Average: p.step.average, Thinned: p.masks != nil}
 	for _, q := range p.tapes[0].params {
 		s.Names, s.Weights = append(s.Names, q.name), append(s.Weights, q.v.v)
 	}
@@ -61,6 +62,9 @@ func (p *Pupil) Restore(b []byte) error {
 		copy(q.v.v, s.Weights[i])
 	}
 	p.step.n, p.step.first, p.step.second, p.step.average = s.Steps, s.First, s.Second, s.Average
+	if p.masks = nil; s.Thinned {
+		p.remask()
+	}
 	for _, t := range p.tapes {
 		t.fast.changed()
 	}

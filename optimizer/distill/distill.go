@@ -36,6 +36,7 @@ type Options struct {
 	Optimizer   string  `opt:"optimizer" enum:"adamw sgd" help:"how steps follow from gradients"`
 	Rate        float64 `opt:"rate" min:"0.0000001" max:"10" help:"learning rate at the start; it falls to zero along a cosine. That of AdamW is a share of the size of each row of weights"`
 	Decay       float64 `opt:"decay" min:"0" max:"1" help:"pull of weights towards zero"`
+	Sparsity    float64 `opt:"sparsity" min:"0" max:"0.99" step:"0.05" help:"share of the weights of each layer that is zero in the end; it rises along a cube over the first seven tenths. A smaller file once packed, the same speed" paper:"Zhu and Gupta 2017, arXiv:1710.01878"`
 	Clip        float64 `opt:"clip" min:"0" max:"1000000" help:"largest norm of a gradient, longer ones are shortened; 0: no bound" paper:"Pascanu et al. 2013, arXiv:1211.5063"`
 	Average     float64 `opt:"average" min:"0" max:"0.99999" help:"the weights that count are a running average, of which a step keeps this share; 0: the weights themselves"`
 	Batch       int     `opt:"batch" min:"1" max:"4096" help:"items a step"`
@@ -83,7 +84,7 @@ func (p *pass) Check(_ *optimizer.Env, m *model.Model) ([]optimizer.Finding, err
 // Apply trains. fail.Usage without data, fail.Unsupported naming the operator that has no gradient.
 func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*model.Model, []optimizer.Finding, error) {
 	f := finding(m)
-	if env.Base == nil || env.Base.Hash() == m.Hash() {
+	if env.Base == nil || env.Base.Hash() == m.Hash() && p.o.Sparsity == 0 {
 		f.Outcome, f.Reason = optimizer.Refused, "the model is the one to learn from: no step before this one changed it"
 		return m, []optimizer.Finding{f}, nil
 	}

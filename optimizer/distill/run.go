@@ -30,6 +30,7 @@ type progress struct {
 	Before result
 	Best   result
 	BestAt int    // step; 0: the model as it was
+	Thin   bool   // the sparsity asked for is reached
 	Finest []byte // the best one
 	Spent  time.Duration
 	Trains time.Duration // of it, in steps
@@ -66,6 +67,8 @@ func (c *course) run(ctx context.Context) (*model.Model, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
+		ends := p.Step >= total || p.spent() >= limit
+		c.thin(p, float64(p.Step)/float64(total), past, ends)
 		if p.At >= len(p.Order) || p.Step >= total || p.spent() >= limit {
 			if err := c.endOfPass(ctx, p); err != nil {
 				return nil, "", err
@@ -82,6 +85,20 @@ func (c *course) run(ctx context.Context) (*model.Model, string, error) {
 	m, err := c.best(p)
 	return m, fmt.Sprintf("%s%s; loss %.3g in the first pass, %.3g in the last of %d; %d items seen, %.0f a second", c.integers(), c.say(p), p.First, p.Last, p.Epoch, p.Seen,
 		float64(p.Seen)/max(p.Trains.Seconds(), 1e-9)), err
+}
+
+// thin makes weights zero along a cube that ends at seven tenths of the course, every tenth step, and at the end at the latest.
+func (c *course) thin(p *progress, steps, past float64, ends bool) {
+	const full, every = 0.7, 10
+	past = math.Max(past, steps)
+	switch {
+	case c.o.Sparsity == 0 || p.Thin:
+	case past >= full || ends:
+		c.pupil.Thin(c.o.Sparsity)
+		p.Thin = true
+	case p.Step%every == 0:
+		c.pupil.Thin(c.o.Sparsity * (1 - math.Pow(1-past/full, 3)))
+	}
 }
 
 func (c *course) perEpoch() int { return (len(c.items) + c.o.Batch - 1) / c.o.Batch }
@@ -125,7 +142,7 @@ func (c *course) endOfPass(ctx context.Context, p *progress) error {
 	if err != nil {
 		return err
 	}
-	if d.better(p.Best) {
+	if (c.o.Sparsity == 0 || p.Thin) && d.better(p.Best) {
 		p.Best, p.BestAt = d, p.Step
 		p.Finest, err = c.pupil.State()
 	}
@@ -152,6 +169,9 @@ func (c *course) begin(ctx context.Context) (*progress, error) {
 	p.Order = rand.New(p.rng).Perm(len(c.items))
 	d, err := c.judge(ctx, c.m)
 	p.Before, p.Best = d, d
+	if c.o.Sparsity > 0 { // zeros cost: the model before is no rival
+		p.Best.KL, p.Best.Noise = math.Inf(1), math.Inf(1)
+	}
 	return p, err
 }
 
@@ -219,6 +239,9 @@ func (c *course) say(p *progress) string {
 	s := ""
 	if c.resumed > 0 {
 		s = fmt.Sprintf("went on after step %d; ", c.resumed)
+	}
+	if c.o.Sparsity > 0 {
+		s += fmt.Sprintf("%.0f %% of the weights of each layer are zero: a smaller file once packed, the same speed; ", 100*c.o.Sparsity)
 	}
 	if p.BestAt == 0 {
 		return s + fmt.Sprintf("on %d held-out items nothing came closer to the original than before (%s): reverted", len(c.held), p.Before)
