@@ -39,6 +39,13 @@ func TestGroupsInONNXRuntime(t *testing.T) {
 			if err != nil {
 				t.Skip(err)
 			}
+			for _, v := range m.Graph.Free() {
+				for i, d := range v.Type.Shape {
+					if i > 0 && !d.Known() {
+						t.Skipf("the size %d of %s is open: which sizes it runs on is not known here", i, v.Name)
+					}
+				}
+			}
 			s, err := newSpace(m)
 			if err != nil {
 				t.Skipf("no groups: %v", err)
