@@ -129,9 +129,12 @@ func (c *Conn) governor(ctx context.Context, what string, o FixOptions) (Fixed, 
 	}
 	f, exit, err := try("")
 	if err == nil && exit == 32 && o.Password != nil {
-		var pw string
-		if pw, err = o.Password(ctx); err == nil {
+		pw, perr := o.Password(ctx)
+		switch {
+		case perr == nil:
 			f, exit, err = try(pw)
+		case fail.Is(perr, fail.Cancelled):
+			err = perr // else nobody is there to ask: what was tried says enough
 		}
 	}
 	switch {
