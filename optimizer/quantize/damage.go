@@ -63,7 +63,7 @@ func NewJudge(ctx context.Context, env *optimizer.Env, float *model.Model, data 
 	if err != nil {
 		return nil, err
 	}
-	b, err := loadItems(ctx, data, limit, int(max(memory/(2*w.bytes([]int{0})+1), 2)))
+	b, err := loadItems(ctx, data, limit, int(max(memory/w.each([]int{0}), 2)))
 	if err != nil {
 		return nil, err
 	}

@@ -102,7 +102,7 @@ func (j *job) load(ctx context.Context) error {
 	for id := range j.sel.layers {
 		at = append(at, j.float.Graph.Position(id))
 	}
-	each := 2*w.bytes(at) + 1 // of the float and of the quantized model
+	each := w.each(at)
 	samples := j.o.Samples
 	if j.o.Rounding == "nearest" {
 		samples = min(samples, meanItems)

@@ -168,7 +168,7 @@ func (s *statistics) items(ctx context.Context, env *optimizer.Env, m *model.Mod
 	for _, p := range pairs {
 		at = append(at, m.Graph.Position(p.here.ID))
 	}
-	return loadItems(ctx, env.Data, s.o.Samples, int(max(memory/(2*w.bytes(at)+1), 4)))
+	return loadItems(ctx, env.Data, s.o.Samples, int(max(memory/w.each(at), 4)))
 }
 
 // correct walks both models side by side; each normalisation sees the values behind those that are corrected already.

@@ -115,6 +115,33 @@ func (w *walk) bytes(at []int) int64 {
 	return most
 }
 
+// each bounds what one item takes of two walks over like models that stop at the nodes at: its inputs, what both keep, and what one of
+// them is about to keep.
+func (w *walk) each(at []int) int64 {
+	sum := 3*w.bytes(at) + 1
+	for _, t := range w.have[0] {
+		sum += int64(len(t.Raw))
+	}
+	return sum
+}
+
+// collectFrom is how much a walk keeps before it asks for the memory of what it no longer keeps: the collector alone lets twice as much
+// stand, which a computer with little memory does not have.
+const collectFrom = 64 << 20
+
+// collect frees what was dropped at a stop.
+func (w *walk) collect() {
+	kept := int64(0)
+	for _, values := range w.have {
+		for _, t := range values {
+			kept += int64(len(t.Raw))
+		}
+	}
+	if kept > collectFrom {
+		runtime.GC()
+	}
+}
+
 // to runs the nodes before pos.
 func (w *walk) to(ctx context.Context, pos int) error {
 	alive := w.alive(pos)
@@ -140,6 +167,7 @@ func (w *walk) to(ctx context.Context, pos int) error {
 		}
 		w.have[i] = left
 	}
+	w.collect()
 	return nil
 }
 
