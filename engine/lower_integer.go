@@ -221,8 +221,8 @@ func (g grid) byte(v float32) uint8 {
 
 // lookup adds the step that maps the island's one input by a table.
 func (l *lowering) lookup(isl *island, table *quant.Table) {
-	k := quant.New(l.opt.Features)
-	l.bytewise(isl, "qu8_table", func(d []uint8, src [][]uint8) { k.Lookup(table, d, src[0]) })
+	lookup := quant.New(l.opt.Features).Lookups(table)
+	l.bytewise(isl, "qu8_table", func(d []uint8, src [][]uint8) { lookup(d, src[0]) })
 }
 
 // matchAverage8 takes GlobalAveragePool and AveragePool of pictures.

@@ -25,5 +25,5 @@ func TestBudgetWork(t *testing.T) {
 	k.Mul(d, a, b, Product{K: 1, Hi: 255})
 	k.Scale(d, a, &Line{Hi: 255})
 	k.AddLines(new([Wide]int32), a)
-	k.Lookup(new(Table), d, a)
+	k.Lookups(new(Table))(d, a)
 }

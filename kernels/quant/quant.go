@@ -193,14 +193,16 @@ func NewTable(f func(float64) float64, inScale float32, inZero uint8, outScale f
 	return t
 }
 
-// Lookup computes dst[i] = t[src[i]]; dst may be src.
-func (k Kernels) Lookup(t *Table, dst, src []uint8) {
-	src = src[:len(dst)]
-	if n := k.lookup(t, dst, src); n > 0 {
+// Lookups returns the function dst[i] = t[src[i]] for len(dst) elements; dst may be src. What it prepares serves all calls.
+func (k Kernels) Lookups(t *Table) func(dst, src []uint8) {
+	vectors := k.lookups(t)
+	return func(dst, src []uint8) {
+		src = src[:len(dst)]
+		n := vectors(dst, src)
 		dst, src = dst[n:], src[n:]
-	}
-	for i, v := range src {
-		dst[i] = t[v]
+		for i, v := range src {
+			dst[i] = t[v]
+		}
 	}
 }
 

@@ -91,7 +91,7 @@ func TestTable(t *testing.T) {
 	for i := range in {
 		in[i] = uint8(i)
 	}
-	New(cpu.Detect()).Lookup(tab, out, in)
+	New(cpu.Detect()).Lookups(tab)(out, in)
 	for i := range in {
 		x := float64(float32(.05)) * float64(i-120)
 		want := sat(math.RoundToEven(silu(x)/float64(float32(.03)))+10, 0, 255)
@@ -178,7 +178,7 @@ func TestLookup(t *testing.T) {
 				src[i] = uint8(i*5 + n)
 			}
 			dst[n] = 99
-			k.Lookup(&tab, dst[:n], src)
+			k.Lookups(&tab)(dst[:n], src)
 			for i, v := range src {
 				if dst[i] != v*7+3 {
 					t.Fatalf("%v: element %d of %d is %d, want %d", k.isa, i, n, dst[i], v*7+3)
@@ -200,8 +200,9 @@ func BenchmarkLookup(b *testing.B) {
 	for _, k := range levels() {
 		b.Run(k.isa.String(), func(b *testing.B) {
 			b.SetBytes(int64(len(src)))
+			f := k.Lookups(&tab)
 			for b.Loop() {
-				k.Lookup(&tab, dst, src)
+				f(dst, src)
 			}
 		})
 	}

@@ -97,23 +97,38 @@ func (k Kernels) addLines(a *qargs) {
 	}
 }
 
-// lookup does the first elements in vectors and says how many.
-func (k Kernels) lookup(t *Table, dst, src []uint8) int {
-	a := qargs{}
+// lookups returns what does the first elements in vectors and says how many.
+func (k Kernels) lookups(t *Table) func(dst, src []uint8) int {
 	switch {
-	case k.permute && k.isa == cpu.AVX512F && len(dst) >= Wide:
-		a.n = int64(len(dst) / Wide)
-		a.dst, a.src, a.scales = unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), unsafe.Pointer(t)
-		lookupZ(&a)
-		return int(a.n) * Wide
-	case k.isa >= cpu.AVX2 && len(dst) >= 4*Wide:
+	case k.permute && k.isa == cpu.AVX512F:
+		return func(dst, src []uint8) int {
+			n := len(dst) / Wide
+			if n == 0 {
+				return 0
+			}
+			lookupZ(&qargs{dst: unsafe.Pointer(&dst[0]), src: unsafe.Pointer(&src[0]), scales: unsafe.Pointer(t), n: int64(n)})
+			return n * Wide
+		}
+	case k.isa >= cpu.AVX2:
 		d := t.differences()
-		a.n = int64(len(dst) / (2 * Wide))
-		a.dst, a.src, a.scales = unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), unsafe.Pointer(&d)
-		lookupY(&a)
-		return int(a.n) * 2 * Wide
+		return func(dst, src []uint8) int {
+			n := len(dst) / (2 * Wide)
+			if n > 0 {
+				lookupY(&qargs{dst: unsafe.Pointer(&dst[0]), src: unsafe.Pointer(&src[0]), scales: unsafe.Pointer(&d), n: int64(n)})
+				n *= 2 * Wide
+				dst, src = dst[n:], src[n:]
+			}
+			if len(dst) < Wide/2 {
+				return n
+			}
+			// The rest of a row, less than a step of the kernel.
+			var part [2 * Wide]uint8
+			copy(part[:], src)
+			lookupY(&qargs{dst: unsafe.Pointer(&part), src: unsafe.Pointer(&part), scales: unsafe.Pointer(&d), n: 1})
+			return n + copy(dst, part[:])
+		}
 	}
-	return 0
+	return func(_, _ []uint8) int { return 0 }
 }
 
 // differences is the table as the kernel without byte permutes reads it: rows of 16, all but the first of each half as what changes.

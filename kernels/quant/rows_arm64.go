@@ -81,12 +81,14 @@ func (k Kernels) addLines(a *qargs) {
 	add16(a)
 }
 
-// lookup does the first elements in vectors and says how many.
-func (k Kernels) lookup(t *Table, dst, src []uint8) int {
-	n := len(dst) / line
-	if k.isa != cpu.NEON || n == 0 {
-		return 0
+// lookups returns what does the first elements in vectors and says how many.
+func (k Kernels) lookups(t *Table) func(dst, src []uint8) int {
+	return func(dst, src []uint8) int {
+		n := len(dst) / line
+		if k.isa != cpu.NEON || n == 0 {
+			return 0
+		}
+		lookup16(&qargs{dst: unsafe.Pointer(&dst[0]), src: unsafe.Pointer(&src[0]), scales: unsafe.Pointer(t), n: int64(n)})
+		return n * line
 	}
-	lookup16(&qargs{dst: unsafe.Pointer(&dst[0]), src: unsafe.Pointer(&src[0]), scales: unsafe.Pointer(t), n: int64(n)})
-	return n * line
 }
