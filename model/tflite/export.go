@@ -53,6 +53,7 @@ type exporter struct {
 	notes  []string
 	floats []string // layers between integers that run in floats
 	moves  []string // nodes for which a value is transposed
+	err    error    // the first constant that cannot be written
 }
 
 // value is one value of the graph: a constant, or tensors of the file that hold it as floats, as integers, or both.
@@ -134,7 +135,11 @@ func (e *exporter) graph() error {
 			return fail.In(fail.New(fail.Unsupported, "the format has no such operator, or Fettle does not write it").Try("replace the layer, or cut it off with --extract"), "convert to TensorFlow Lite", st.where())
 		}
 		e.prepare(st)
-		if err := write(e, st); err != nil {
+		err := write(e, st)
+		if err == nil {
+			err = e.err
+		}
+		if err != nil {
 			return fail.In(err, "convert to TensorFlow Lite", st.where())
 		}
 	}
@@ -143,7 +148,14 @@ func (e *exporter) graph() error {
 			return err
 		}
 	}
-	return nil
+	return e.err
+}
+
+// refuse keeps the first error of what is written on the way to a node.
+func (e *exporter) refuse(err error) {
+	if e.err == nil {
+		e.err = err
+	}
 }
 
 // constantNode reports whether all that n makes is known already.
@@ -176,7 +188,7 @@ func (e *exporter) dims(name string) ([]int, error) {
 func (e *exporter) dtype(name string) (int8, error) {
 	d := e.facts.Types[name].DType
 	for k, v := range dtypes {
-		if v == d {
+		if v == d && k != typeFloat16 && k != typeFloat64 { // constants of these become float32
 			return k, nil
 		}
 	}

@@ -268,6 +268,10 @@ func (e *exporter) biases(l layer, n int, steps []float32) int32 {
 	if l.bias != nil {
 		name = l.bias.name
 		given = l.bias.tensorOf()
+		if given == nil || given.Len() != n && given.Len() != 1 {
+			e.refuse(fail.New(fail.Unsupported, "the bias %s is computed, or has not %d elements", name, n))
+			given = model.NewTensor(model.Float32, 1)
+		}
 		for i := range real {
 			real[i] = given.Float64At(i % given.Len())
 		}
@@ -353,6 +357,9 @@ func (e *exporter) linear(st *step, rows bool, alpha, beta float32) error {
 		if l.bias = in[2]; l.bias.data == nil && l.bias.raw == nil || len(l.bias.dims) > 1 && l.bias.dims[0] != 1 || beta != 1 {
 			return st.unsupported("a sum with anything but a constant row has no counterpart")
 		}
+	}
+	if len(x.dims) < 2 {
+		return st.unsupported("a product with a vector has no counterpart")
 	}
 	if x.hwc != nil {
 		l.columns = columns(x.hwc)

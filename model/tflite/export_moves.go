@@ -17,6 +17,9 @@ func through(v *value) *grid {
 }
 
 func exportIdentity(e *exporter, st *step) error {
+	if len(st.n.Outputs) > 1 && st.n.Outputs[1] != "" || len(st.n.Inputs) > 2 {
+		return st.unsupported("what was dropped has no counterpart")
+	}
 	v, err := e.value(st.n.Inputs[0])
 	if err != nil {
 		return err
@@ -260,7 +263,7 @@ func exportPad(e *exporter, st *step) error {
 	if m := st.n.Str("mode", "constant"); m != "constant" || len(pads) != 2*rank {
 		return st.unsupported("padding by %s has no counterpart", m)
 	}
-	if slices.Min(pads) < 0 {
+	if slices.Min(append(pads, 0)) < 0 {
 		return st.unsupported("padding is negative")
 	}
 	fill := float64(st.n.Float("value", 0))
@@ -309,6 +312,11 @@ func exportSlice(e *exporter, st *step) error {
 		}
 	}
 	begin, end, step := make([]int32, rank), stored(x.dims, x.last), slices.Repeat([]int32{1}, rank)
+	for _, l := range lists[1:] {
+		if l != nil && len(l) != len(lists[0]) || len(lists[1]) != len(lists[0]) {
+			return fail.New(fail.Invalid, "lists of different lengths")
+		}
+	}
 	for i := range lists[0] {
 		a := int64(i)
 		if lists[2] != nil {

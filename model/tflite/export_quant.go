@@ -249,7 +249,10 @@ func (e *exporter) constant(v *value, ints bool) int32 {
 		return e.tensor(tensor{name: v.name, shape: stored(v.dims, false), dtype: typeInt8, data: v.raw.moved(shift).Raw, quant: v.grid.quant()})
 	}
 	t := v.tensorOf()
-	dt, _ := e.dtypeOf(t)
+	dt, ok := e.dtypeOf(t)
+	if !ok || t.DType == model.String {
+		e.refuse(fail.New(fail.Unsupported, "constants of type %s are not written", t.DType).At(fail.Where{Tensor: v.name}))
+	}
 	return e.tensor(tensor{name: v.name, shape: stored(v.dims, false), dtype: dt, data: raw(t)})
 }
 

@@ -87,7 +87,7 @@ func exportBinary(c code, tag uint8) func(*exporter, *step) error {
 			if tag != 0 {
 				o.options = options{0: own.act}
 			}
-			if c == opMul && g != nil && g.dtype == typeInt8 && step1(a)*step1(b) >= float64(g.scale) {
+			if c == opMul && g != nil && g.dtype == typeInt8 && stepOf(a)*stepOf(b) >= float64(g.scale) {
 				o.version = 3 // multipliers of 1 and more
 			}
 			if a, err = e.add(&own, o, g, last); err != nil {
@@ -98,7 +98,7 @@ func exportBinary(c code, tag uint8) func(*exporter, *step) error {
 	}
 }
 
-func step1(v *value) float64 {
+func stepOf(v *value) float64 {
 	if v.grid != nil {
 		return float64(v.grid.scale)
 	}
@@ -122,8 +122,8 @@ func exportClip(e *exporter, st *step) error {
 		return err
 	}
 	lo, hi, ok := e.bounds(st.n)
-	if !ok {
-		return st.unsupported("its bounds are computed")
+	if !ok || !e.facts.Types[st.out].DType.Float() {
+		return st.unsupported("its bounds are computed, or integers")
 	}
 	if act, ok := clipAct(lo, hi); ok && act != actNone {
 		c := map[int8]code{actRelu: opRelu, actRelu6: opRelu6, actReluN1: opReluN1To1}[act]

@@ -253,6 +253,8 @@ func TestRefused(t *testing.T) {
 		{"cubic", "float[1, 4, 12, 14] y", "float[4] s = {1.0, 1.0, 2.0, 2.0}", `y = Resize <mode = "cubic"> (x, , s)`, "y"},
 		{"reflection", "float[1, 4, 8, 9] y", "int64[8] p = {0, 0, 1, 1, 0, 0, 1, 1}", `y = Pad <mode = "reflect"> (x, p)`, "y"},
 		{"pixels by columns", "float[1, 1, 12, 14] y", "", `y = DepthToSpace <blocksize = 2, mode = "CRD"> (x)`, "y"},
+		{"clamped integers", "int32[1, 4, 6, 7] y", "int32 low = {0}, int32 high = {5}", "i = Cast <to = 6> (x)\ny = Clip (i, low, high)", "y"},
+		{"doubles", "double[1, 4, 6, 7] y", "", "d = Cast <to = 11> (x)\ny = Relu (d)", "d"},
 		{"backwards", "float[1, 4, 6, 7] y", "int64[1] s = {-1}, int64[1] e = {-100}, int64[1] a = {3}, int64[1] d = {-1}", "y = Slice (x, s, e, a, d)", "y"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
