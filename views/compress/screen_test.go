@@ -203,5 +203,5 @@ func TestLooks(t *testing.T) {
 			}
 			out.Close()
 		}
-		}
+	}
 }
