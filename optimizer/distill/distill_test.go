@@ -173,7 +173,7 @@ func setup(t *testing.T) (base, m *model.Model, env *optimizer.Env, rest []map[s
 
 func options(set func(*Options)) *pass {
 	p := New().(*pass)
-	p.o.Epochs, p.o.Batch, p.o.Minutes, p.o.Rate = 12, 16, 10, 5e-3
+	p.o.Epochs, p.o.Batch, p.o.Minutes, p.o.Rate = 12, 16, 10, 0.03
 	if set != nil {
 		set(&p.o)
 	}
