@@ -187,3 +187,20 @@ func TestCount(t *testing.T) {
 		t.Errorf("mended: %v", err)
 	}
 }
+
+// TestUnreadableTrial is a board whose power was cut after a deployment: of the trial, which had ended, a file without content came back. It
+// is no trial, and does not stand in the way of a rollback.
+func TestUnreadableTrial(t *testing.T) {
+	s, _ := history(t, filepath.Join(t.TempDir(), "store"))
+	if err := os.WriteFile(s.trialPath("net"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.List()
+	if err != nil || len(list) != 1 || list[0].Trial != "" {
+		t.Errorf("listed: %+v, %v", list, err)
+	}
+	before := list[0].Version
+	if d, err := s.Rollback("net"); err != nil || d.Version >= before {
+		t.Errorf("rolled back from %d: %+v, %v", before, d, err)
+	}
+}

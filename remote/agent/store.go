@@ -295,7 +295,9 @@ func (s *Store) rollback(name string) (wire.Deployment, error) {
 	}
 	if t, ok := s.trial(name); ok && t.Version != cur.Version {
 		s.dropTrial(name) // what was never active is what goes first
-		return s.describe(name)
+		if t.Version > 0 {
+			return s.describe(name)
+		} // else a power cut left nothing readable of a trial that had ended
 	}
 	if cur.Previous == 0 {
 		return wire.Deployment{}, fail.New(fail.NotFound, "%s has no version before %d", name, cur.Version).Try("deploy the model that you want")
@@ -403,7 +405,7 @@ func (s *Store) describe(name string) (wire.Deployment, error) {
 	}
 	d := wire.Deployment{Name: name, Version: cur.Version, SHA256: string(m.SHA256), Manifest: string(cas.Of(raw)), Bytes: m.Size,
 		Previous: cur.Previous, State: "active", Meta: m.Meta}
-	if t, ok := s.trial(name); ok && t.Version != cur.Version {
+	if t, ok := s.trial(name); ok && t.Version > 0 && t.Version != cur.Version {
 		d.Trial = t.State
 	}
 	return d, nil
