@@ -12,6 +12,8 @@ import (
 
 	"fettle/internal/fail"
 	"fettle/internal/sshtest"
+	"fettle/profiler/trace"
+	"fettle/remote/wire"
 )
 
 // cores writes governors of four cores under a new root.
@@ -146,10 +148,46 @@ func TestFixOthers(t *testing.T) {
 	if facts.Storage != nil {
 		t.Error("storage was measured without being asked for")
 	}
-	if facts, err = c.FactsAndSpeed(t.Context()); err != nil || facts.Storage == nil || facts.Storage.WriteBps <= 0 || facts.Storage.ReadBps <= 0 || facts.Storage.FlushNs <= 0 || facts.Storage.Bytes > 8<<20 {
+	if facts, err = c.FactsAndSpeed(t.Context()); err != nil || facts.Memory == nil || facts.Storage == nil || facts.Storage.WriteBps <= 0 || facts.Storage.ReadBps <= 0 || facts.Storage.FlushNs <= 0 || facts.Storage.Bytes > 8<<20 {
 		t.Errorf("storage: %+v, %v", facts, err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(home, "store", ".speed-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestCounts measures with counters: each is there or has a reason, over all launches; what no counter says is refused.
+func TestCounts(t *testing.T) {
+	c := local(t, t.TempDir())
+	po := NewProfileOptions()
+	po.Launches, po.Runs, po.Count = 2, 3, true
+	tr, err := c.Profile(t.Context(), FromBundle(net(t, "net", 0)), po, nil)
+	if err != nil || !tr.Complete() {
+		t.Fatal(err)
+	}
+	for i, l := range tr.Launches {
+		if l.Counts == nil || len(l.Clean) != 3 {
+			t.Fatalf("launch %d: %+v", i, l)
+		}
+		for _, name := range []string{"cycles", "instructions", "cache-misses", "branch-misses", "stalls", "cpu-time"} {
+			v, have := l.Counts.Values[name]
+			if reason := strings.Contains(strings.Join(l.Counts.Absent, "\n"), name+": "); have == reason || have && v < 0 {
+				t.Errorf("launch %d: %s is %v (%v), reasons %q", i, name, v, have, l.Counts.Absent)
+			}
+		}
+	}
+	po.Count = false
+	if tr, err = c.Profile(t.Context(), FromBundle(net(t, "net", 0)), po, nil); err != nil || tr.Launches[0].Counts != nil {
+		t.Errorf("not asked for: %+v, %v", tr, err)
+	}
+	col := &collector{o: ProfileOptions{Count: true}}
+	for name, w := range map[string]wire.Counts{"less than nothing": {Values: map[string]float64{"cycles": -1}}, "more than can be": {Values: map[string]float64{"cycles": 1e300}}, "energy": {Joules: 1e9}} {
+		if err := col.counts(&trace.Launch{}, &w); !fail.Is(err, fail.Corrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	col.o.Count = false
+	if err := col.counts(&trace.Launch{}, &wire.Counts{}); !fail.Is(err, fail.Corrupt) {
+		t.Errorf("counts that nobody asked for: %v", err)
 	}
 }

@@ -77,7 +77,7 @@ func TestHalfOpen(t *testing.T) {
 		defer c.Close()
 		defer endJobs(t, s.Home)
 		po := NewProfileOptions()
-		po.Launches, po.Runs = 1, 120
+		po.Launches, po.Runs = 1, 3000
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var since time.Time
@@ -94,7 +94,7 @@ func TestHalfOpen(t *testing.T) {
 			if x.Done != n {
 				t.Errorf("sample %d came where %d was due", x.Done, n)
 			}
-			if froze < freezes && n == 40*(froze+1) {
+			if froze < freezes && n == 300*(froze+1) {
 				froze++
 				mu.Lock()
 				now.Store(true)
@@ -108,8 +108,8 @@ func TestHalfOpen(t *testing.T) {
 	}
 	t.Run("noticed", func(t *testing.T) {
 		n, complete, worst := run(t, beat, 3, 20*time.Second)
-		if n != 240 || !complete {
-			t.Errorf("%d samples of 240 came, complete %v", n, complete)
+		if n != 6000 || !complete {
+			t.Errorf("%d samples of 6000 came, complete %v", n, complete)
 		}
 		if worst > 3*beat+5*time.Second { // the rest is logging in again
 			t.Errorf("samples went on after %v", worst)
@@ -117,7 +117,7 @@ func TestHalfOpen(t *testing.T) {
 		t.Logf("three half-open connections; samples went on within %v", worst)
 	})
 	t.Run("control", func(t *testing.T) {
-		if n, complete, _ := run(t, time.Hour, 1, 2500*time.Millisecond); complete || n >= 240 {
+		if n, complete, _ := run(t, time.Hour, 1, 2500*time.Millisecond); complete || n >= 6000 {
 			t.Errorf("without a keepalive the run went on: %d samples", n)
 		}
 	})
