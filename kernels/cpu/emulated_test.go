@@ -1,0 +1,51 @@
+package cpu
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// TestEmulated runs the arm64 kernels against their portable twins on emulated processors, and shows that these stop a program which executes
+// instructions that they lack. scripts/test-arm64.sh runs everything, in minutes.
+func TestEmulated(t *testing.T) {
+	qemu, err := exec.LookPath("qemu-aarch64-static")
+	if err != nil {
+		qemu, err = exec.LookPath("qemu-aarch64")
+	}
+	if err != nil || runtime.GOARCH == "arm64" {
+		t.Skip("arm64 kernels are not run: no emulator here (Debian: qemu-user-static)")
+	}
+	if testing.Short() {
+		t.Skip("-short was asked for: arm64 kernels are not run")
+	}
+	dir := t.TempDir()
+	built := map[string]string{}
+	for _, c := range []struct{ pkg, core, run string }{
+		{"conv", "cortex-a72", "^(TestInt8Rows|TestGuardPages|TestPlanPicksNEON|TestMeeting|TestOffsetsNEON)$"},
+		{"conv", "max", "^(TestGuardPages|TestPlanPicksNEON|TestInt8Extremes)$"},
+		{"eltwise", "cortex-a72", "."},
+		{"quant", "cortex-a72", "."},
+		{"pack", "cortex-a72", "."},
+	} {
+		if built[c.pkg] == "" {
+			built[c.pkg] = filepath.Join(dir, c.pkg+".test")
+			command(t, "go", "test", "-c", "-o", built[c.pkg], "../"+c.pkg)
+		}
+		t.Run(c.pkg+" on "+c.core, func(t *testing.T) {
+			command(t, qemu, "-cpu", c.core, built[c.pkg], "-test.short", "-test.run="+c.run)
+		})
+	}
+	for _, c := range []struct {
+		core, what string
+		dies       bool
+	}{{"cortex-a53", "dotprod", true}, {"cortex-a72", "dotprod", true}, {"cortex-a76", "i8mm", true}, {"cortex-a76", "dotprod", false}} {
+		cmd := exec.Command(qemu, "-cpu", c.core, built["conv"], "-test.run=^TestAbsentInstructions$")
+		cmd.Env = append(os.Environ(), "FETTLE_TEST_EXECUTE="+c.what)
+		if out, err := cmd.CombinedOutput(); (err != nil) != c.dies {
+			t.Errorf("an emulated %s executes %s: %v\n%.300s", c.core, c.what, err, out)
+		}
+	}
+}
