@@ -162,13 +162,21 @@ func matchQLinearMatMul(l *lowering, n *model.Node, isl *island) bool {
 	return err == nil
 }
 
+// vectors is algs without the portable kernel, which is small but no choice where there are others.
+func vectors(algs []*conv.QAlgorithm) []*conv.QAlgorithm {
+	if n := len(algs) - 1; n > 0 {
+		return algs[:n]
+	}
+	return algs
+}
+
 func lowerConv8(l *lowering, isl *island) error {
 	shape, _ := l.shape8(isl)
 	algs, err := conv.PlanQ(shape, l.opt.Features)
 	if err != nil {
 		return fail.New(fail.Internal, "%v", err)
 	}
-	alg := algs[0]
+	alg := choose(&l.opt, vectors(algs), shape.WeightLen()/4)
 	x := l.vals[isl.in[0].value]
 	var in, res *buffer
 	if alg.In.Block == l.opt.Features.BlockI8() {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"fettle/engine"
+	"fettle/model"
 )
 
 // TestSmall holds a plan for little memory to a third more than the weights of the file, and its numbers to those of the
@@ -53,6 +54,37 @@ func TestSmall(t *testing.T) {
 				t.Fatal(err)
 			}
 			samePlan(t, p, q)
+		}
+	}
+}
+
+// TestSmallBytes holds that a small plan of bytes has no transformed weights, and the same bits.
+func TestSmallBytes(t *testing.T) {
+	ctx := context.Background()
+	text := qdq("int8[1, 64, 9, 7]", "int8[1, 64, 9, 7]", ", int8[64, 64, 3, 3] w = random(3, -127, 127), float ws = {0.001}",
+		"  xf = DequantizeLinear (x, xs, xz)\n  wf = DequantizeLinear (w, ws)\n  r = Conv <pads = [1, 1, 1, 1]> (xf, wf)\n  y = QuantizeLinear (r, ys, yz)")
+	m := parse(t, text)
+	in := inputs(t, m, 1)
+	for _, f := range levels(t) {
+		run := func(small bool) (*engine.Plan, []*model.Tensor) {
+			p, err := engine.Compile(ctx, m, engine.Options{Threads: 1, Features: f, Shapes: shapes(in), Small: small})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p, runPlan(t, p, in)
+		}
+		fast, a := run(false)
+		small, b := run(true)
+		if !equalBits(a, b) {
+			t.Errorf("%v: a small plan gives other bits", f)
+		}
+		if small.PackBytes > fast.PackBytes {
+			t.Errorf("%v: %d bytes packed, %d without the wish for few", f, small.PackBytes, fast.PackBytes)
+		}
+		for _, s := range small.Steps {
+			if strings.Contains(s.Kernel, "wino") {
+				t.Errorf("%v: %s runs as %s", f, s.Name, s.Kernel)
+			}
 		}
 	}
 }
