@@ -16,7 +16,7 @@ while getopts t:r:i: o; do
 done
 shift $((OPTIND - 1))
 [ $# -gt 0 ] || set -- resnet50 mobilenetv2 squeezenet11 efficientnet-b0 efficientnet-lite0 resnet18 mobilenetv1 resnet20 yolov8n bert-mini \
-  resnet50:int8 mobilenetv2:int8 squeezenet11:int8 efficientnet-lite0:int8 resnet20:int8
+  resnet50:int8 mobilenetv2:int8 squeezenet11:int8 efficientnet-b0:int8 efficientnet-lite0:int8 resnet20:int8 yolov8n:int8 bert-mini:int8
 export ORT_DISABLE_TELEMETRY=1 NODE_PATH=$root/.cache/ort/node_modules
 if [ -d "$NODE_PATH/onnxruntime-node" ]; then
   peer=(node "$root/scripts/ort/bench.js")
