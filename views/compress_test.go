@@ -14,7 +14,7 @@ import (
 // TestCompressInTheWindow does a quantization from the window: try all, measure, compare, a layer in floats, undo. FETTLE_SHOTS keeps pictures of it.
 func TestCompressInTheWindow(t *testing.T) {
 	if testing.Short() {
-		t.Skip("tries every method of quantization")
+		t.Skip("-short was asked for: every method of quantization is not tried")
 	}
 	w, s := newTestWindow(t)
 	w.win.Resize(fyne.NewSize(1440, 900))
