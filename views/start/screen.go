@@ -70,7 +70,7 @@ func (s *screen) head() fyne.CanvasObject {
 func (s *screen) dropZone() fyne.CanvasObject {
 	u := s.u
 	button := u.NewButton(kit.Filled, "folder", u.T("Open a model"), func() { u.Do("open") }).Large()
-	inner := kit.Rows(8, container.NewCenter(kit.Icon("model", "primary", 36)), kit.NewLine(u.T("Drop an .onnx file here"), 15, u.Theme.Text1).Center(),
+	inner := kit.Rows(8, container.NewCenter(kit.Icon("model", "primary", 36)), kit.NewLine(u.T("Drop an .onnx or .tflite file here"), 15, u.Theme.Text1).Center(),
 		u.Caption(u.T("nothing leaves this computer")).Center(), kit.Space(0, 2), container.NewCenter(button))
 	return container.NewStack(dashed(u.Theme.Line3, 10), kit.Fixed(0, 190, container.NewCenter(kit.Fixed(360, 0, inner))))
 }
