@@ -1,0 +1,3 @@
+module fettle/kernels/_asm/armgen
+
+go 1.26
