@@ -21,9 +21,10 @@ func ReadWav(b []byte) (*model.Tensor, error) {
 	}
 	var format, channels, bits int
 	for at := 12; at+8 <= len(b); {
-		kind, size := string(b[at:at+4]), int(binary.LittleEndian.Uint32(b[at+4:]))
+		kind, n := string(b[at:at+4]), binary.LittleEndian.Uint32(b[at+4:])
+		size := int(min(uint64(n), math.MaxInt))
 		body := at + 8
-		if kind == "data" && (size == 0 || size == math.MaxUint32 || size > len(b)-body) { // written before its end was known
+		if kind == "data" && (size == 0 || n == math.MaxUint32 || size > len(b)-body) { // written before its end was known
 			size = len(b) - body
 		}
 		if size > len(b)-body {

@@ -172,7 +172,7 @@ func TestFold(t *testing.T) {
 
 func TestOffsets(t *testing.T) {
 	var e eargs
-	if unsafe.Offsetof(e.n) != 24 || unsafe.Offsetof(e.step) != 32 || unsafe.Offsetof(e.lo) != 40 || unsafe.Offsetof(e.hi) != 44 || unsafe.Offsetof(e.c) != 48 {
+	if unsafe.Sizeof(uintptr(0)) == 8 && (unsafe.Offsetof(e.n) != 24 || unsafe.Offsetof(e.step) != 32 || unsafe.Offsetof(e.lo) != 40 || unsafe.Offsetof(e.hi) != 44 || unsafe.Offsetof(e.c) != 48) {
 		t.Error("eargs is not what the generator writes")
 	}
 	k := New(cpu.Detect())

@@ -130,7 +130,7 @@ func (p *foldConstants) inputs(v *optimizer.View, n *model.Node, known map[strin
 	if standard(n, "Shape") || standard(n, "Size") {
 		t := v.Type(input(n, 0))
 		dims, ok := t.Shape.Ints()
-		if count, err := model.Count(dims); !ok || !t.Ranked || err != nil || count > 1<<40 {
+		if count, err := model.Count(dims); !ok || !t.Ranked || err != nil || int64(count) > 1<<40 {
 			return nil, false
 		}
 		return nil, true
