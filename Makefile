@@ -48,8 +48,8 @@ bench: cli ## time our engine against ONNX Runtime, TensorFlow Lite and XNNPACK,
 bench-commits: ## time this tree against another commit, interleaved, and list the steps that became slower: make bench-commits BASE=HEAD~1
 	scripts/bench-commits.sh $(or $(BASE),HEAD~1)
 
-bench-stats: ## the gates of the statistics: 12 simulated worlds, 20,000 trials each (about an hour on two cores; TRIALS=400 for a look)
-	FETTLE_TRIALS=$(or $(TRIALS),20000) CGO_ENABLED=0 go test -run 'TestStatistics|TestThrottledIsTainted' -count=1 -timeout 6h -v ./profiler
+bench-stats: ## the gates of the statistics: 12 simulated worlds, 20,000 trials each (about 20 minutes on two idle cores; TRIALS=400 for a look)
+	GOGC=400 FETTLE_TRIALS=$(or $(TRIALS),20000) CGO_ENABLED=0 go test -run 'TestStatistics|TestThrottledIsTainted' -count=1 -timeout 6h -v ./profiler
 
 bench-arm: ## instructions of one inference on a Cortex-A72, counted in an emulator; prints a table
 	scripts/bench-arm.sh

@@ -125,11 +125,11 @@ func (c *Comparison) bars(a, b *Profile, m plan) {
 		toAll += bar.ToNs
 		c.Bars = append(c.Bars, bar)
 		effects = append(effects, e)
-		p = append(p, e.p(math.Log1p(m.floor)))
+		p = append(p, e.p(math.Log1p(m.floor), len(groups)))
 	}
 	// Whole first, then Holm: with a hundred layers at 5 % each, one false "faster" would be all but certain.
 	if c.Verdict != NoDifference {
-		for i, sure := range stats.Holm(p, 0.05) {
+		for i, sure := range stats.Holm(p, level) {
 			if sure {
 				c.Bars[i].Verdict = effects[i].side()
 			}

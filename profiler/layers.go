@@ -33,10 +33,13 @@ func (p *Profile) layers(t *trace.Trace, rounds int) {
 	}
 	clean := *p.Clean.P50Ns
 	units := unitCount(sh.unit)
-	mid := make([]float64, len(t.Steps))
+	mid, slow := make([]float64, len(t.Steps)), make([]*float64, len(t.Steps))
 	gap, total := stats.Median(sh.gap), 0.0
+	sorted := make([]float64, len(sh.gap))
 	for j := range mid {
-		mid[j] = stats.Median(sh.step[j])
+		copy(sorted, sh.step[j])
+		slices.Sort(sorted)
+		mid[j], slow[j] = stats.Sorted(sorted, 0.5), percentile(sorted, 0.9)
 		total += mid[j]
 	}
 	total += gap
@@ -54,13 +57,16 @@ func (p *Profile) layers(t *trace.Trace, rounds int) {
 		}
 		l.Share = mid[j] / total
 		l.P50Ns = clean * l.Share
-		if q := Percentile(sh.step[j], 0.9); q != nil {
+		if q := slow[j]; q != nil {
 			v := clean * *q / total
 			l.P90Ns = &v
 		}
 		groups := split(sh.step[j], sh.unit, units)
+		l.UnitsNs = make([]float64, len(groups))
 		for k, g := range groups {
-			l.UnitsNs = append(l.UnitsNs, sh.clean[k]*stats.Median(g)/total)
+			part := sorted[:copy(sorted, g)]
+			slices.Sort(part)
+			l.UnitsNs[k] = sh.clean[k] * stats.Sorted(part, 0.5) / total
 		}
 		l.Interval = [2]float64{l.P50Ns, l.P50Ns}
 		if rounds > 0 {
@@ -106,6 +112,16 @@ func interval(groups [][]float64, mid float64, rounds int, seed uint64) stats.In
 // shares gathers the instrumented inferences of the used launches. With one launch the units are blocks of consecutive inferences.
 func (p *Profile) shares(t *trace.Trace) (shares, bool) {
 	sh := shares{step: make([][]float64, len(t.Steps))}
+	n := 0
+	for i, r := range p.Launches {
+		if r.Used {
+			n += len(t.Launches[i].Instrumented)
+		}
+	}
+	sh.gap, sh.unit = make([]float64, 0, n), make([]int, 0, n)
+	for j := range sh.step {
+		sh.step[j] = make([]float64, 0, n)
+	}
 	for i, r := range p.Launches {
 		l := &t.Launches[i]
 		if !r.Used {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -37,14 +38,16 @@ func (w world) tally(t testing.TB, from, trials int, run func(w world, seed uint
 			}
 		}
 	}
+	whole := w
+	whole.whole = true
 	for i := from; i < from+trials; i++ {
 		k := []int{0, 2, 4}[i%3]
-		same := run(w, uint64(i), 0, 0)
+		same := run(whole, uint64(i), 0, 0)
 		if same.Verdict != NoDifference {
 			o.different++
 		}
 		cover(same, 1)
-		two := run(w, uint64(i)+1e9, k, 0.02)
+		two := run(whole, uint64(i)+1e9, k, 0.02)
 		if two.Verdict == Slower {
 			o.found++
 		}
@@ -96,7 +99,7 @@ func (o statistics) failures(slack float64) (out []string) {
 	}
 	within("identical code called different", o.different, o.trials, 0, mostFalse)
 	within("a true 2 % found", o.found, o.trials, leastFound, 1)
-	within("intervals that hold the truth", o.covered, o.intervals, leastCover, 1)
+	within("intervals that hold the truth", o.covered, o.intervals, leastCover, mostCover)
 	within("the right layer named", o.named, o.delays, leastNamed, 1)
 	within("another layer named", o.other, o.delays, 0, mostOther)
 	return out
@@ -129,13 +132,11 @@ func oneAfterTheOther(t testing.TB) func(w world, seed uint64, k int, delay floa
 			times[k] = simulated[k] + delay*whole
 			w.launch(s, b, times, 20, 2*simLaunches)
 		}
-		a.Close()
-		b.Close()
-		pa, err := summarize(a, 0)
+		pa, err := summarize(a, 0, true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		pb, err := summarize(b, 0)
+		pb, err := summarize(b, 0, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,15 +148,17 @@ func oneAfterTheOther(t testing.TB) func(w world, seed uint64, k int, delay floa
 	}
 }
 
-// many runs trials of a world on two goroutines.
+// many runs trials of a world on all cores.
 func (w world) many(t testing.TB, trials int) (o statistics) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for part := range 2 {
+	cores := runtime.GOMAXPROCS(0)
+	for part := range cores {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			x := w.tally(t, part*trials/2, trials/2, interleaved(t))
+			from, to := part*trials/cores, (part+1)*trials/cores
+			x := w.tally(t, from, to-from, interleaved(t))
 			mu.Lock()
 			o = o.plus(x)
 			mu.Unlock()
@@ -172,21 +175,15 @@ func TestStatistics(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("FETTLE_TRIALS")); err == nil {
 		trials, slack = n, 0
 	}
-	var all statistics
 	for _, w := range worlds() {
 		t.Run(w.name, func(t *testing.T) {
 			o := w.many(t, trials)
-			all = all.plus(o)
 			for _, f := range o.failures(slack) {
 				t.Error(f)
 			}
 			t.Logf("%-16s %6d trials: different %5.2f %%, 2 %% found %6.2f %%, covered %6.2f %%, named %6.2f %%, another %5.2f %%, inconclusive %d", w.name, o.trials,
 				100*share(o.different, o.trials), 100*share(o.found, o.trials), 100*share(o.covered, o.intervals), 100*share(o.named, o.delays), 100*share(o.other, o.delays), o.inconclusive)
 		})
-	}
-	// over all worlds the intervals have to be neither too narrow nor too wide
-	if p := share(all.covered, all.intervals); p > mostCover+slack*0.01 {
-		t.Errorf("intervals hold the truth in %.2f %%: they are too wide", 100*p)
 	}
 }
 
@@ -238,8 +235,7 @@ func TestThrottledIsTainted(t *testing.T) {
 			begin = s.now
 			w.launch(s, tr, simulated, 20, 8)
 		}
-		tr.Close()
-		p, err := summarize(tr, 0)
+		p, err := summarize(tr, 0, true)
 		if err != nil {
 			t.Fatal(err)
 		}

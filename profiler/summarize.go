@@ -23,14 +23,14 @@ const (
 // trace without its end mark gives a profile that is not Complete: the launches that arrived are listed, but there is
 // no percentile and no layer, because a short run must not pass for a whole one.
 // Error: fail.Corrupt where the numbers cannot be times, fail.Invalid where there are none.
-func Summarize(t *trace.Trace) (*Profile, error) { return summarize(t, rounds) }
+func Summarize(t *trace.Trace) (*Profile, error) { return summarize(t, rounds, t.Complete()) }
 
-func summarize(t *trace.Trace, rounds int) (*Profile, error) {
-	if err := check(t); err != nil {
+func summarize(t *trace.Trace, rounds int, complete bool) (*Profile, error) {
+	if err := check(t, complete); err != nil {
 		return nil, fail.In(err, "summarize the run of "+t.Model.Name, fail.Where{Board: t.Target.Name})
 	}
 	p := &Profile{Schema: trace.Schema, Model: t.Model, Target: t.Target, Runtime: t.Runtime, Plan: t.Plan,
-		Schedule: t.Schedule, Complete: t.Complete(), Layers: []Layer{}}
+		Schedule: t.Schedule, Complete: complete, Layers: []Layer{}}
 	if p.Target.ISA == nil {
 		p.Target.ISA = []string{}
 	}
@@ -57,11 +57,11 @@ func (p *Profile) warn(format string, args ...any) {
 }
 
 // check refuses what cannot be a measurement. Traces come from boards, so nothing in them is believed.
-func check(t *trace.Trace) error {
+func check(t *trace.Trace, complete bool) error {
 	if t.Schema > trace.Schema {
 		return fail.New(fail.Unsupported, "the trace has form %d, this version reads up to %d", t.Schema, trace.Schema).Try("use the newer version of Fettle that took it")
 	}
-	if t.Complete() && t.Samples() == 0 {
+	if complete && t.Samples() == 0 {
 		return fail.New(fail.Invalid, "the trace holds no sample").Try("profile with at least 20 runs")
 	}
 	for i := range t.Launches {
@@ -136,14 +136,15 @@ func (p *Profile) clean(t *trace.Trace, warm [][]float64, rounds int) {
 		first = append(first, float64(t.Launches[i].FirstNs))
 		load = append(load, float64(t.Launches[i].LoadNs))
 	}
-	c := Clean{N: len(all), Launches: len(groups), MeanNs: stats.Mean(all), MinNs: stats.Quantile(all, 0),
-		Outliers: outliers(all), FirstNs: stats.Median(first), LoadNs: stats.Median(load)}
+	sorted := slices.Sorted(slices.Values(all))
+	c := Clean{N: len(all), Launches: len(groups), MeanNs: stats.Mean(all), MinNs: stats.Sorted(sorted, 0),
+		Outliers: outliers(sorted), FirstNs: stats.Median(first), LoadNs: stats.Median(load)}
 	for _, v := range all {
 		c.SamplesNs = append(c.SamplesNs, int64(v))
 	}
-	p50 := stats.Median(all)
+	p50 := stats.Sorted(sorted, 0.5)
 	c.P50Ns = &p50
-	c.P90Ns, c.P99Ns = Percentile(all, 0.9), Percentile(all, 0.99)
+	c.P90Ns, c.P99Ns = percentile(sorted, 0.9), percentile(sorted, 0.99)
 	c.IntervalP50 = [2]float64{p50, p50}
 	if rounds > 0 {
 		iv := stats.Bootstrap(groups, stats.Median, max(100, min(rounds, 4_000_000/len(all))), seed)
@@ -157,18 +158,22 @@ func (p *Profile) clean(t *trace.Trace, warm [][]float64, rounds int) {
 
 // Percentile is the p-quantile of v, or nil where fewer than ten values lie beyond it: a p99 of 50 samples is a guess.
 func Percentile(v []float64, p float64) *float64 {
-	if float64(len(v))*(1-p) < 10-1e-9 {
+	return percentile(slices.Sorted(slices.Values(v)), p)
+}
+
+func percentile(sorted []float64, p float64) *float64 {
+	if float64(len(sorted))*(1-p) < 10-1e-9 {
 		return nil
 	}
-	q := stats.Quantile(v, p)
+	q := stats.Sorted(sorted, p)
 	return &q
 }
 
 // outliers counts the values more than three interquartile ranges outside the quartiles (Tukey's "far out").
-func outliers(v []float64) int {
-	q1, q3 := stats.Quantile(v, 0.25), stats.Quantile(v, 0.75)
+func outliers(sorted []float64) int {
+	q1, q3 := stats.Sorted(sorted, 0.25), stats.Sorted(sorted, 0.75)
 	n := 0
-	for _, x := range v {
+	for _, x := range sorted {
 		if x > q3+3*(q3-q1) || x < q1-3*(q3-q1) {
 			n++
 		}

@@ -305,7 +305,7 @@ func TestLayerIntervalHoldsTheTruth(t *testing.T) {
 		held, trials := 0, 60
 		for i := range trials {
 			tr, _ := worlds()[2].pair(uint64(i), launches, 20, 0, 0)
-			p, err := summarize(tr, 100)
+			p, err := summarize(tr, 100, true)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,6 +17,7 @@ type world struct {
 	sample func(s *sim, k int) float64 // further factor of sample k of a launch
 	tick   int64                       // step of the clock, ns
 	lose   float64                     // share of samples that never arrive
+	whole  bool                        // the instrumented inferences take their time, but no layer is noted: for verdicts on the whole
 }
 
 // sim is the state of a world while two programs run in it, interleaved.
@@ -71,9 +72,17 @@ func worlds() []world {
 // steps of the simulated program, ns.
 var simulated = []float64{420e3, 31e3, 250e3, 12e3, 160e3, 60e3, 4e3, 90e3}
 
-// pair runs programs A and B interleaved, in random order within each pair. delay makes step k of B longer by that share of
-// the whole.
+// pair is inTurns with the end marks of complete traces.
 func (w world) pair(seed uint64, launches, samples, k int, delay float64) (a, b *trace.Trace) {
+	a, b = w.inTurns(seed, launches, samples, k, delay)
+	a.Close()
+	b.Close()
+	return a, b
+}
+
+// inTurns runs programs A and B interleaved, in random order within each pair. delay makes step k of B longer by that share of
+// the whole.
+func (w world) inTurns(seed uint64, launches, samples, k int, delay float64) (a, b *trace.Trace) {
 	s := &sim{rng: rand.New(rand.NewPCG(seed, 0x9a7e))}
 	a, b = w.program(s), w.program(s)
 	a.Schedule, b.Schedule = "s", "s"
@@ -92,8 +101,6 @@ func (w world) pair(seed uint64, launches, samples, k int, delay float64) (a, b 
 		first()
 		second()
 	}
-	a.Close()
-	b.Close()
 	return a, b
 }
 
@@ -146,6 +153,9 @@ func (w world) launch(s *sim, t *trace.Trace, times []float64, samples, launches
 	}
 	for k := range samples {
 		f := one(k + samples)
+		if w.whole {
+			continue
+		}
 		row, all := make([]int64, len(times)), 0.0
 		for j, v := range times {
 			x := v * f * math.Exp(0.004*s.rng.NormFloat64())

@@ -7,6 +7,7 @@ package stats
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sort"
 )
 
@@ -16,12 +17,16 @@ func Quantile(v []float64, p float64) float64 {
 	if len(v) == 0 {
 		return math.NaN()
 	}
-	s := append([]float64(nil), v...)
-	sort.Float64s(s)
-	return sorted(s, p)
+	s := slices.Clone(v)
+	slices.Sort(s)
+	return Sorted(s, p)
 }
 
-func sorted(s []float64, p float64) float64 {
+// Sorted is Quantile of values that are in order.
+func Sorted(s []float64, p float64) float64 {
+	if len(s) == 0 {
+		return math.NaN()
+	}
 	h := p * float64(len(s)-1)
 	i := int(h)
 	if i >= len(s)-1 {
@@ -89,18 +94,34 @@ func Welch(a, b []float64) Difference {
 	return d
 }
 
-// TQuantile is the p-quantile of Student's t distribution with df degrees of freedom, by bisection on TCDF.
+// TQuantile is the p-quantile of Student's t distribution with df degrees of freedom: Newton's steps on TCDF, which is smooth, kept
+// between bounds that close in, because far out a step may overshoot.
 func TQuantile(p float64, df int) float64 {
-	lo, hi := -1e4, 1e4
-	for range 200 {
-		mid := (lo + hi) / 2
-		if TCDF(mid, df) < p {
-			lo = mid
-		} else {
-			hi = mid
-		}
+	if p == 0.5 {
+		return 0
 	}
-	return (lo + hi) / 2
+	n := float64(df)
+	lg, _ := math.Lgamma((n + 1) / 2)
+	lh, _ := math.Lgamma(n / 2)
+	top := math.Exp(lg-lh) / math.Sqrt(n*math.Pi)
+	lo, hi, x := -1e4, 1e4, 0.0
+	for range 200 {
+		off := TCDF(x, df) - p
+		if off < 0 {
+			lo = x
+		} else {
+			hi = x
+		}
+		next := x - off/(top*math.Pow(1+x*x/n, -(n+1)/2))
+		if !(next > lo && next < hi) {
+			next = (lo + hi) / 2
+		}
+		if math.Abs(next-x) <= 1e-12*(1+math.Abs(x)) {
+			return next
+		}
+		x = next
+	}
+	return x
 }
 
 // TCDF is the distribution function of Student's t (Abramowitz and Stegun 26.7.1, through the incomplete beta function).
@@ -182,7 +203,7 @@ func Bootstrap(groups [][]float64, stat func([]float64) float64, rounds int, see
 	if len(out) == 0 {
 		return Interval{math.NaN(), math.NaN()}
 	}
-	return Interval{sorted(out, 0.025), sorted(out, 0.975)}
+	return Interval{Sorted(out, 0.025), Sorted(out, 0.975)}
 }
 
 // Wilson is the 95 % interval of a share of right answers among n (Wilson 1927).

@@ -2,7 +2,7 @@ package trace
 
 import (
 	"math"
-	"sort"
+	"slices"
 )
 
 // Settled finds where the samples stop getting faster: the smallest k such that the rest from k on shows no step. At every
@@ -32,7 +32,7 @@ func Settled(ns []int64) int {
 
 func median(v []int64) float64 {
 	s := append([]int64(nil), v...)
-	sort.Slice(s, func(i, j int) bool { return s[i] < s[j] })
+	slices.Sort(s)
 	n := len(s)
 	if n == 0 {
 		return 0

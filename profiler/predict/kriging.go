@@ -1,0 +1,237 @@
+package predict
+
+import (
+	"math"
+	"slices"
+)
+
+// surface predicts the time of one kind of unit from measured ones: a base that adds up amounts of work at fitted rates, times
+// what a Gaussian process over the logarithms of the dims makes of the base's errors.
+//
+// The process gives an error with every answer, which is small beside measured points and grows away from them: that is both the
+// interval and where to measure next.
+type surface struct {
+	rates  [works]float64 // nanoseconds for one of each amount
+	x      [][]float64    // logarithms (base 2) of dims
+	alpha  []float64      // solves (K + noise) alpha = errors of the base
+	chol   []float64      // of K + noise, n by n
+	mean   float64
+	signal float64 // variance of the process
+	noise  float64 // variance of a measurement, over signal
+	length float64
+	spread float64 // what turns the process's deviation into one that holds when a point is left out
+	lo, hi []float64
+	whole  []float64 // log errors with each point left out
+}
+
+// fit makes a surface of points; at least three.
+func fit(points []point) *surface {
+	s := &surface{}
+	n := len(points)
+	s.rates = rates(points)
+	y := make([]float64, n)
+	s.lo, s.hi = slices.Clone(points[0].Dims), slices.Clone(points[0].Dims)
+	for i, p := range points {
+		x := make([]float64, len(p.Dims))
+		for k, d := range p.Dims {
+			x[k] = math.Log2(d)
+			s.lo[k], s.hi[k] = min(s.lo[k], d), max(s.hi[k], d)
+		}
+		s.x = append(s.x, x)
+		y[i] = math.Log(p.Ns / s.base(p.Work))
+		s.mean += y[i] / float64(n)
+	}
+	for i := range y {
+		y[i] -= s.mean
+	}
+	best := math.Inf(1)
+	var kept *surface
+	for _, length := range []float64{1, 2, 4, 8} {
+		for _, noise := range []float64{0.01, 0.05, 0.25, 1} {
+			c := *s
+			c.length, c.noise = length, noise
+			if score := c.solve(y); score < best {
+				best, kept = score, &c
+			}
+		}
+	}
+	if kept == nil { // equal points: the mean is all there is
+		s.alpha, s.signal, s.noise, s.length, s.spread = make([]float64, n), 0.01, 1, 1, 1
+		s.x = nil
+		return s
+	}
+	return kept
+}
+
+// base is the time of amounts of work at the fitted rates.
+func (s *surface) base(work [works]float64) float64 {
+	ns := 0.0
+	for i, v := range work {
+		ns += s.rates[i] * v
+	}
+	return max(ns, 1)
+}
+
+// rates fits rates that are not negative to relative errors, by descent along one of them at a time.
+func rates(points []point) (r [works]float64) {
+	n := len(points)
+	a := make([][works]float64, n) // amounts over time: the fit is to 1
+	for i, p := range points {
+		for k, v := range p.Work {
+			a[i][k] = v / p.Ns
+		}
+	}
+	left := make([]float64, n)
+	for i := range left {
+		left[i] = 1
+	}
+	for range 400 {
+		moved := 0.0
+		for k := range works {
+			num, den := 0.0, 0.0
+			for i := range a {
+				num += a[i][k] * left[i]
+				den += a[i][k] * a[i][k]
+			}
+			if den == 0 {
+				continue
+			}
+			step := max(num/den, -r[k])
+			if step == 0 {
+				continue
+			}
+			r[k] += step
+			for i := range a {
+				left[i] -= step * a[i][k]
+			}
+			moved = max(moved, step*step*den)
+		}
+		if moved < 1e-9*float64(n) {
+			break
+		}
+	}
+	return r
+}
+
+// alike is the Matérn 5/2 correlation of two places.
+func (s *surface) alike(a, b []float64) float64 {
+	d := 0.0
+	for k := range a {
+		d += (a[k] - b[k]) * (a[k] - b[k])
+	}
+	r := math.Sqrt(5*d) / s.length
+	return (1 + r + r*r/3) * math.Exp(-r)
+}
+
+// solve prepares the process for errors y and gives how badly it foretells points that are left out: less is better.
+func (s *surface) solve(y []float64) float64 {
+	n := len(y)
+	l := make([]float64, n*n)
+	for i := range n {
+		for j := range i + 1 {
+			v := s.alike(s.x[i], s.x[j])
+			if i == j {
+				v += s.noise
+			}
+			for k := range j {
+				v -= l[i*n+k] * l[j*n+k]
+			}
+			if i != j {
+				l[i*n+j] = v / l[j*n+j]
+				continue
+			}
+			if v <= 0 {
+				return math.Inf(1)
+			}
+			l[i*n+i] = math.Sqrt(v)
+		}
+	}
+	s.chol = l
+	s.alpha = s.back(s.forth(slices.Clone(y)))
+	quad := 0.0
+	for i := range y {
+		quad += y[i] * s.alpha[i]
+	}
+	s.signal = max(quad/float64(n), 1e-6)
+	// with point i left out its error is alpha_i / inverse_ii, with variance signal / inverse_ii (Rasmussen and Williams 2006, 5.12)
+	score := 0.0
+	var z []float64
+	s.whole = nil
+	unit := make([]float64, n)
+	for i := range n {
+		clear(unit)
+		unit[i] = 1
+		inv := 0.0
+		col := s.forth(unit) // rows before i stay zero
+		for _, v := range col[i:] {
+			inv += v * v
+		}
+		e, variance := s.alpha[i]/inv, s.signal/inv
+		s.whole = append(s.whole, e)
+		z = append(z, math.Abs(e)/math.Sqrt(variance))
+		score += 0.5*math.Log(variance) + 0.5*e*e/variance
+	}
+	slices.Sort(z)
+	s.spread = min(max(z[min(n-1, n*9/10)]/1.645, 0.5), 4)
+	return score
+}
+
+// forth solves L x = b in place, back solves L' x = b.
+func (s *surface) forth(b []float64) []float64 {
+	n := len(b)
+	for i := range n {
+		if b[i] == 0 && i > 0 && allZero(b[:i]) {
+			continue
+		}
+		v := b[i]
+		for k := range i {
+			v -= s.chol[i*n+k] * b[k]
+		}
+		b[i] = v / s.chol[i*n+i]
+	}
+	return b
+}
+
+func (s *surface) back(b []float64) []float64 {
+	n := len(b)
+	for i := n - 1; i >= 0; i-- {
+		v := b[i]
+		for k := i + 1; k < n; k++ {
+			v -= s.chol[k*n+i] * b[k]
+		}
+		b[i] = v / s.chol[i*n+i]
+	}
+	return b
+}
+
+func allZero(v []float64) bool {
+	for _, x := range v {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// at is the time of a unit and the deviation of its logarithm.
+func (s *surface) at(u Unit) (ns, deviation float64) {
+	x := make([]float64, len(u.Dims))
+	for k, d := range u.Dims {
+		x[k] = math.Log2(d)
+	}
+	if len(s.x) == 0 {
+		return s.base(u.work) * math.Exp(s.mean), 0.1
+	}
+	k := make([]float64, len(s.x))
+	mean := s.mean
+	for i := range s.x {
+		k[i] = s.alike(x, s.x[i])
+		mean += k[i] * s.alpha[i]
+	}
+	v := s.forth(k)
+	left := 1 + s.noise
+	for _, e := range v {
+		left -= e * e
+	}
+	return s.base(u.work) * math.Exp(mean), s.spread * math.Sqrt(s.signal*max(left, 1e-6))
+}

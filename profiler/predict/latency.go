@@ -1,0 +1,282 @@
+package predict
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"fettle/internal/fail"
+	"fettle/internal/stats"
+	"fettle/model"
+)
+
+// Predictor foretells times from a table. It is prepared once and then answers at once; it is not safe for use by several at a time.
+type Predictor struct {
+	table    *Table
+	rules    map[string]Rule
+	kinds    map[string][]point
+	surfaces map[string]*surface
+	shared   float64 // share of a unit's error that all units of a network have in common
+}
+
+// Layer is one unit with its predicted time.
+type Layer struct {
+	Label string         `json:"label"`
+	Kind  string         `json:"kind"`
+	Dims  []float64      `json:"dims"`
+	Nodes []model.NodeID `json:"nodes"`
+	Ns    float64        `json:"ns"`
+	Low   float64        `json:"low_ns"` // nine of ten lie between
+	High  float64        `json:"high_ns"`
+	MACs  float64        `json:"macs"`
+	Bytes float64        `json:"bytes"`
+}
+
+// Prediction is the time of a model on a target.
+type Prediction struct {
+	Ns     float64 `json:"ns"`
+	Low    float64 `json:"low_ns"`
+	High   float64 `json:"high_ns"`
+	Layers []Layer `json:"layers"`
+}
+
+// NewPredictor prepares a table.
+func NewPredictor(t *Table) *Predictor {
+	p := &Predictor{table: t, rules: t.Rules(), kinds: map[string][]point{}, surfaces: map[string]*surface{}, shared: 0.3}
+	for _, x := range t.Points {
+		p.kinds[x.Kind] = append(p.kinds[x.Kind], x)
+	}
+	p.shared = p.common()
+	return p
+}
+
+// common is how far whole networks were from the sum of their units' predictions, as the share of error that does not even out: the
+// share with which nine of ten measured networks lie within.
+func (p *Predictor) common() float64 {
+	type sums struct{ ns, mean, single, all float64 }
+	nets := map[int]*sums{}
+	for kind, points := range p.kinds {
+		s := p.surface(kind)
+		if s == nil || len(s.whole) != len(points) {
+			continue
+		}
+		for i, x := range points {
+			n := nets[x.Net]
+			if n == nil {
+				n = &sums{}
+				nets[x.Net] = n
+			}
+			d := x.Ns * s.spread * math.Sqrt(s.signal*s.noise)
+			d = max(d, x.Ns*math.Abs(s.whole[i])/2)
+			n.ns, n.mean = n.ns+x.Ns, n.mean+x.Ns*math.Exp(-s.whole[i])
+			n.single, n.all = n.single+d*d, n.all+d
+		}
+	}
+	var need []float64
+	for _, n := range nets {
+		if n.all > 0 {
+			e := (n.mean - n.ns) / 1.645
+			need = append(need, math.Sqrt(max(e*e-n.single, 0))/n.all)
+		}
+	}
+	if len(need) < 8 {
+		return 0.3
+	}
+	return min(max(stats.Quantile(need, 0.9), 0.05), 1)
+}
+
+func (p *Predictor) surface(kind string) *surface {
+	if s, ok := p.surfaces[kind]; ok {
+		return s
+	}
+	points := p.kinds[kind]
+	points = slices.DeleteFunc(slices.Clone(points), func(x point) bool { return x.Ns <= 0 })
+	if 2*len(points) < len(p.kinds[kind]) {
+		points = nil // it mostly costs nothing
+	}
+	if len(points) > maxPoints {
+		points = points[len(points)-maxPoints:]
+	}
+	p.kinds[kind] = points
+	var s *surface
+	if len(points) >= 3 {
+		s = fit(points)
+	}
+	p.surfaces[kind] = s
+	return s
+}
+
+// Units groups the nodes of g as the runtime would, by the rules that the table learned.
+func (p *Predictor) Units(g *Graph) []Unit {
+	root := map[*part]*part{}
+	var find func(x *part) *part
+	find = func(x *part) *part {
+		if root[x] == nil || root[x] == x {
+			return x
+		}
+		root[x] = find(root[x])
+		return root[x]
+	}
+	g.edges(func(from, to *part, bytes float64) {
+		r, ok := p.rules[pair(from, to)]
+		if !ok {
+			r, ok = p.rules[coarse(pair(from, to))]
+		}
+		if ok && bytes >= r.From && bytes <= r.To {
+			root[find(to)] = find(from)
+		}
+	})
+	groups := map[*part][]*part{}
+	var order []*part
+	for _, x := range g.parts {
+		r := find(x)
+		if groups[r] == nil {
+			order = append(order, r)
+		}
+		groups[r] = append(groups[r], x)
+	}
+	var out []Unit
+	for _, r := range order {
+		out = append(out, unit(groups[r]))
+	}
+	return out
+}
+
+// One predicts a unit: its time and the deviation of the time's logarithm. Unsupported where the table knows no such kind or only
+// other sizes: what was never measured is not guessed.
+func (p *Predictor) One(u Unit) (ns, deviation float64, err error) {
+	refuse := func(format string, args ...any) error {
+		return fail.New(fail.Unsupported, format, args...).At(fail.Where{Node: string(u.Nodes[0]), Op: u.Kind}).
+			Try("let this target learn the model: fettle target learn %s MODEL", p.table.Target)
+	}
+	all, known := p.kinds[u.Kind]
+	if !known {
+		return 0, 0, refuse("%s: nothing of the kind %q was measured (its sizes are %s)", u.Label, u.Kind, sizes(u.Dims))
+	}
+	s := p.surface(u.Kind)
+	if points := p.kinds[u.Kind]; len(points) == 0 {
+		return 0, 0, nil // it costs nothing, as those measured did
+	}
+	if s == nil {
+		for _, x := range all {
+			if near(x.Dims, u.Dims, 1.02) && x.Ns > 0 {
+				return x.Ns, 0.1, nil
+			}
+		}
+		return 0, 0, refuse("%s: of the kind %q only the sizes %s were measured, not %s", u.Label, u.Kind, sizes(all[0].Dims), sizes(u.Dims))
+	}
+	for k, d := range u.Dims {
+		if d < s.lo[k]/1.05 || d > s.hi[k]*1.05 {
+			return 0, 0, refuse("%s: %s of the kind %q lie outside of what was measured, %s to %s", u.Label, sizes(u.Dims), u.Kind, sizes(s.lo), sizes(s.hi))
+		}
+	}
+	closest := math.Inf(1)
+	for _, x := range s.x {
+		d := 0.0
+		for k := range x {
+			d = max(d, math.Abs(x[k]-math.Log2(u.Dims[k])))
+		}
+		closest = min(closest, d)
+	}
+	if closest > gap && len(s.x) > 0 {
+		return 0, 0, refuse("%s: the nearest sizes measured to %s of the kind %q are more than %.1f times away", u.Label, sizes(u.Dims), u.Kind, math.Exp2(closest))
+	}
+	ns, deviation = s.at(u)
+	return ns, deviation, nil
+}
+
+// gap is how many doublings a size may be away from the nearest that was measured.
+const gap = 1.6
+
+func near(a, b []float64, times float64) bool {
+	for k := range a {
+		if a[k] > b[k]*times || b[k] > a[k]*times {
+			return false
+		}
+	}
+	return len(a) == len(b)
+}
+
+func sizes(d []float64) string {
+	var s []string
+	for _, v := range d {
+		s = append(s, fmt.Sprintf("%.0f", v))
+	}
+	return strings.Join(s, "×")
+}
+
+// Predict is the time of a model. It refuses as One does, naming the first layer that cannot be told.
+func (p *Predictor) Predict(g *Graph) (*Prediction, error) {
+	out := &Prediction{}
+	var single, all float64
+	for _, u := range p.Units(g) {
+		ns, d, err := p.One(u)
+		if err != nil {
+			return nil, err
+		}
+		l := Layer{Label: u.Label, Kind: u.Kind, Dims: u.Dims, Nodes: u.Nodes, Ns: ns, MACs: u.MACs, Bytes: u.Bytes}
+		l.Low, l.High = ns*math.Exp(-1.645*d), ns*math.Exp(1.645*d)
+		out.Layers = append(out.Layers, l)
+		out.Ns += ns
+		single, all = single+ns*ns*d*d, all+ns*d
+	}
+	d := 0.0
+	if out.Ns > 0 {
+		d = math.Sqrt(single+all*all*p.shared*p.shared) / out.Ns
+	}
+	out.Low, out.High = out.Ns*math.Exp(-1.645*d), out.Ns*math.Exp(1.645*d)
+	return out, nil
+}
+
+// Doubt is how much measuring the units would teach: the sum of their deviations by their share of the time, more where nothing is
+// known at all.
+func (p *Predictor) Doubt(units []Unit) float64 {
+	sum := 0.0
+	for _, u := range units {
+		_, known := p.kinds[u.Kind]
+		s := p.surface(u.Kind)
+		switch {
+		case s != nil:
+			_, d := s.at(u)
+			sum += min(d, 1)
+		case !known || len(p.kinds[u.Kind]) > 0:
+			sum += 0.5
+		}
+	}
+	return sum / math.Sqrt(float64(max(len(units), 1)))
+}
+
+// Kinds says what a table knows, the most measured first.
+func (p *Predictor) Kinds() []KindInfo {
+	var out []KindInfo
+	for kind := range p.kinds {
+		s := p.surface(kind)
+		k := KindInfo{Kind: kind, Points: len(p.kinds[kind])}
+		if s != nil {
+			k.Low, k.High = s.lo, s.hi
+			var e []float64
+			for _, v := range s.whole {
+				e = append(e, math.Abs(math.Expm1(v)))
+			}
+			if len(e) > 0 {
+				k.Error = stats.Median(e)
+			}
+		}
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b KindInfo) int {
+		return cmp.Or(cmp.Compare(b.Points, a.Points), strings.Compare(a.Kind, b.Kind))
+	})
+	return out
+}
+
+// KindInfo is one kind of a table.
+type KindInfo struct {
+	Kind   string    `json:"kind"`
+	Points int       `json:"points"` // 0: it costs nothing
+	Low    []float64 `json:"low,omitempty"`
+	High   []float64 `json:"high,omitempty"`
+	Error  float64   `json:"median_error"` // with each point left out
+}

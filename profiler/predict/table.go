@@ -1,0 +1,269 @@
+package predict
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"fettle/internal/fail"
+	"fettle/internal/stats"
+	"fettle/model"
+	"fettle/profiler/trace"
+)
+
+// Table is what was measured of kernels on one target, with one runtime and one number of threads. Its JSON form is what is kept.
+type Table struct {
+	Schema  int           `json:"schema"`
+	Target  string        `json:"target"`
+	CPU     string        `json:"cpu"`
+	ISA     string        `json:"isa,omitempty"`
+	Runtime trace.Runtime `json:"runtime"`
+	Threads int           `json:"threads"`
+	Taken   int64         `json:"taken_unix"`
+	Probes  int           `json:"probes"`  // networks measured so far
+	Spent   float64       `json:"seconds"` // for it
+	Points  []point       `json:"points"`
+	Joins   []joint       `json:"joints"` // pairs of nodes, seen as one step or as two
+	Wholes  []whole       `json:"wholes"` // of the networks measured
+}
+
+// TableSchema is the version of a table's form.
+const TableSchema = 1
+
+// point is one measured unit.
+type point struct {
+	Kind string         `json:"kind"`
+	Dims []float64      `json:"dims"`
+	Work [works]float64 `json:"work"`
+	Ns   float64        `json:"ns"`
+	Net  int            `json:"net"` // which network it was part of
+}
+
+// joint is one pair of nodes of which the second reads the first alone.
+type joint struct {
+	Pair  string  `json:"pair"`
+	Bytes float64 `json:"bytes"` // between them
+	One   bool    `json:"one"`
+}
+
+// whole is a network that was measured, as the sum of its units and at once.
+type whole struct {
+	Net int     `json:"net"`
+	Ns  float64 `json:"ns"`
+	Sum float64 `json:"sum_ns"`
+}
+
+// maxPoints of a kind: more make no better surface, and cost time.
+const maxPoints = 260
+
+// Measured is a unit with its time on a target.
+type Measured struct {
+	Unit
+	Ns float64
+}
+
+// Split takes a trace of g's model apart into the units that ran, with the time of each, and the time of the whole. Times are those
+// of the quieter half of the inferences: what disturbed the others is not the kernel's.
+func (g *Graph) Split(t *trace.Trace) (units []Measured, wholeNs float64, err error) {
+	steps, clean := quiet(t)
+	if len(steps) != len(t.Steps) || clean <= 0 {
+		return nil, 0, fail.New(fail.Corrupt, "the trace has no times of steps").Try("measure again")
+	}
+	of := map[string][]*part{} // by imported node
+	for _, p := range g.parts {
+		for _, o := range p.node.Origin {
+			of[string(o)] = append(of[string(o)], p)
+		}
+	}
+	owner := map[*part]int{} // the first step of a unit
+	groups := make([][]*part, len(t.Steps))
+	ns := make([]float64, len(t.Steps))
+	for i, s := range t.Steps {
+		into := i
+		var mine []*part
+		for _, o := range s.Origin {
+			for _, p := range of[o] {
+				if k, taken := owner[p]; taken {
+					into = min(into, k)
+				} else if !slices.Contains(mine, p) {
+					mine = append(mine, p)
+				}
+			}
+		}
+		ns[into] += steps[i]
+		groups[into] = append(groups[into], mine...)
+		for _, p := range mine {
+			owner[p] = into
+		}
+	}
+	for i, parts := range groups {
+		if len(parts) > 0 {
+			units = append(units, Measured{unit(parts), ns[i]})
+		}
+	}
+	for _, p := range g.parts {
+		if _, ran := owner[p]; !ran {
+			units = append(units, Measured{unit([]*part{p}), 0})
+		}
+	}
+	return units, clean, nil
+}
+
+// quiet are the times of steps, scaled so that they add up to an inference nobody watched, and of the whole.
+func quiet(t *trace.Trace) (steps []float64, clean float64) {
+	const low = 0.25
+	var all, watched []float64
+	var each [][]int64
+	for _, l := range t.Launches {
+		for _, v := range l.Clean {
+			all = append(all, float64(v))
+		}
+		for i, v := range l.Whole {
+			if i < len(l.Instrumented) && len(l.Instrumented[i]) == len(t.Steps) {
+				watched = append(watched, float64(v))
+				each = append(each, l.Instrumented[i])
+			}
+		}
+	}
+	if len(all) == 0 || len(each) == 0 {
+		return nil, 0
+	}
+	clean = stats.Quantile(all, low)
+	sum := 0.0
+	v := make([]float64, len(each))
+	for k := range t.Steps {
+		for i := range each {
+			v[i] = float64(each[i][k])
+		}
+		steps = append(steps, stats.Quantile(v, low))
+		sum += steps[k]
+	}
+	if sum > 0 {
+		for k := range steps {
+			steps[k] *= clean / sum
+		}
+	}
+	return steps, clean
+}
+
+// edges are the pairs of g that may be one step: the second reads the first, and nobody else does.
+func (g *Graph) edges(each func(from, to *part, bytes float64)) {
+	for _, p := range g.parts {
+		for _, v := range p.from {
+			made := g.m.Graph.Producer(v)
+			if made == nil || g.by[made.ID] == nil || len(g.users(v)) != 1 || g.m.Graph.Output(v) != nil {
+				continue
+			}
+			d, _ := g.dims(v)
+			each(g.by[made.ID], p, 4*product(d))
+		}
+	}
+}
+
+// users are the nodes that read v, also through conversions.
+func (g *Graph) users(v string) (out []*model.Node) {
+	for _, n := range g.m.Graph.Users(v) {
+		if n.Op == "QuantizeLinear" || n.Op == "DequantizeLinear" || n.Op == "Identity" {
+			out = append(out, g.users(n.Outputs[0])...)
+		} else {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// Add takes what a network showed into the table.
+func (t *Table) Add(g *Graph, tr *trace.Trace) error {
+	units, wholeNs, err := g.Split(tr)
+	if err != nil {
+		return err
+	}
+	of := map[model.NodeID]int{}
+	sum := 0.0
+	for i, u := range units {
+		for _, id := range u.Nodes {
+			of[id] = i
+		}
+		t.Points = append(t.Points, point{u.Kind, u.Dims, u.work, u.Ns, t.Probes})
+		sum += u.Ns
+	}
+	g.edges(func(from, to *part, bytes float64) {
+		a, b := of[from.node.ID], of[to.node.ID]
+		if units[b].Ns > 0 && units[a].Ns > 0 { // what costs nothing joins nothing
+			t.Joins = append(t.Joins, joint{pair(from, to), bytes, a == b})
+		}
+	})
+	t.Wholes = append(t.Wholes, whole{t.Probes, wholeNs, sum})
+	t.Probes++
+	return nil
+}
+
+func pair(a, b *part) string { return a.kind + " > " + b.kind }
+
+// coarse is a pair by operators alone.
+func coarse(pair string) string {
+	a, b, _ := strings.Cut(pair, " > ")
+	op := func(s string) string { s, _, _ = strings.Cut(s, " "); return s }
+	return op(a) + " > " + op(b)
+}
+
+// Rule says when a pair of nodes becomes one step: where so many bytes lie between them, more or fewer.
+type Rule struct {
+	Pair  string  `json:"pair"`
+	From  float64 `json:"from_bytes"`
+	To    float64 `json:"to_bytes"`
+	Seen  int     `json:"seen"`
+	Wrong int     `json:"wrong"` // of the pairs seen, those that the rule tells otherwise
+}
+
+// Rules learns when pairs become one step from the pairs that were seen: one range of bytes, up or down to a bound.
+func (t *Table) Rules() map[string]Rule {
+	by := map[string][]joint{}
+	for _, j := range t.Joins {
+		by[j.Pair] = append(by[j.Pair], j)
+		by[coarse(j.Pair)] = append(by[coarse(j.Pair)], j)
+	}
+	out := map[string]Rule{}
+	for name, seen := range by {
+		slices.SortFunc(seen, func(a, b joint) int {
+			if a.Bytes < b.Bytes {
+				return -1
+			}
+			if a.Bytes > b.Bytes {
+				return 1
+			}
+			return 0
+		})
+		one := 0
+		for _, j := range seen {
+			if j.One {
+				one++
+			}
+		}
+		// cut at every place: below it one step and above it two, or the other way round
+		best := Rule{Pair: name, Seen: len(seen), Wrong: len(seen) + 1}
+		below := 0 // of those below the cut, one step
+		for i := 0; i <= len(seen); i++ {
+			if i > 0 && seen[i-1].One {
+				below++
+			}
+			if i > 0 && i < len(seen) && seen[i].Bytes == seen[i-1].Bytes {
+				continue
+			}
+			cut := math.MaxFloat64
+			if i == 0 {
+				cut = 0
+			} else if i < len(seen) {
+				cut = math.Sqrt(seen[i-1].Bytes * seen[i].Bytes)
+			}
+			if wrong := (i - below) + (one - below); wrong < best.Wrong {
+				best.Wrong, best.From, best.To = wrong, 0, cut
+			}
+			if wrong := below + (len(seen) - i - (one - below)); wrong < best.Wrong {
+				best.Wrong, best.From, best.To = wrong, cut, math.MaxFloat64
+			}
+		}
+		out[name] = best
+	}
+	return out
+}
