@@ -15,7 +15,7 @@ type KernelRequest struct {
 	Int8      bool
 	Threads   int
 	ISA       string // poorer instruction set, "" for the best
-	Precision string // fast: kernels whose products may err by 1e-5 of the largest output too
+	Precision string // fast: kernels whose products may err by 1e-5 of the largest output too; half: by 5e-3
 	Pack      string // small marks what a plan for little memory takes
 	Budget    time.Duration
 }
@@ -47,7 +47,7 @@ func (a *App) BenchKernels(ctx context.Context, q KernelRequest) (*KernelReport,
 	if err != nil {
 		return nil, err
 	}
-	list, err := engine.Candidates(ctx, w, engine.Options{Threads: q.Threads, Features: feat, Small: q.Pack == "small", Fast: q.Precision == "fast"}, q.Budget)
+	list, err := engine.Candidates(ctx, w, engine.Options{Threads: q.Threads, Features: feat, Small: q.Pack == "small", Fast: q.Precision == "fast", Half: q.Precision == "half"}, q.Budget)
 	if err != nil {
 		return nil, err
 	}

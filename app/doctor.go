@@ -30,6 +30,9 @@ func (a *App) Doctor(context.Context) []TargetFinding {
 	} else {
 		add("precision", true, "--precision fast runs exact: there are no tiles of bf16 (AMX)", "")
 	}
+	if cpu.Detect().Has(cpu.NEONFP16) {
+		add("half precision", true, "--precision half takes products in half precision where they gain", "")
+	}
 	err := a.ensureHome()
 	if err == nil {
 		var f *os.File

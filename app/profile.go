@@ -23,7 +23,7 @@ type ProfileRequest struct {
 	Threads   int
 	ISA       string
 	Pack      string // auto, small or fast: what packed weights may need; "" is auto
-	Precision string // exact or fast; "" is exact
+	Precision string // exact, fast or half; "" is exact
 	Fresh     bool   // neither use nor keep a prepared plan
 	Optimize  bool   // apply the recipe standard first
 	Warmup    int    // inferences before the measurement, 0: until the times settle

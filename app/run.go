@@ -30,7 +30,7 @@ type RunRequest struct {
 	Threads    int
 	Optimize   bool
 	Pack       string // auto, small or fast: what packed weights may need; "" is auto
-	Precision  string // exact or fast; "" is exact
+	Precision  string // exact, fast or half; "" is exact
 	Fresh      bool   // neither use nor keep a prepared plan
 	Levels     Levels // of nested weights
 }

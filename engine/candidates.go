@@ -167,7 +167,7 @@ func (w Work) rivals(opt *Options) ([]rival, error) {
 	switch {
 	case w.Gemm != nil:
 		s := *w.Gemm
-		s.Fast = opt.Fast && !s.Int8
+		s.Fast, s.Half = opt.Fast && !s.Int8, opt.Half && !s.Int8
 		list, err := gemm.Plan(s, opt.Features)
 		if err != nil {
 			return nil, wrong(err)
@@ -185,7 +185,7 @@ func (w Work) rivals(opt *Options) ([]rival, error) {
 		}
 	default:
 		s := *w.Conv
-		s.Fast = opt.Fast
+		s.Fast, s.Half = opt.Fast, opt.Half
 		list, err := conv.Plan(s, opt.Features)
 		if err != nil {
 			return nil, wrong(err)

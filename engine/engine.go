@@ -24,6 +24,7 @@ type Options struct {
 	Verify   bool  // every buffer is poisoned before it is written, so that a wrong lifetime shows
 	Small    bool  // no kernel whose packed weights exceed the model's by more than a third
 	Fast     bool  // products may err by 1e-5 of the largest output of their layer (conv.FastError)
+	Half     bool  // sums of up to 64 products may be made in half precision, errors up to conv.HalfError of the largest output of their layer
 	Room     int64 // bytes that packed weights may take: a plan that needs more is made Small; 0 for any
 }
 

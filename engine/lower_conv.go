@@ -25,7 +25,7 @@ func lowerConv(l *lowering, n *model.Node) (bool, error) {
 	if !ok || !act.Fusable() {
 		return false, nil
 	}
-	shape.Act, shape.Fast = act, l.opt.Fast
+	shape.Act, shape.Fast, shape.Half = act, l.opt.Fast, l.opt.Half
 	var bias []float32
 	if b := l.in(n, 2); b != nil {
 		if b.data == nil {

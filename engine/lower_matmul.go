@@ -24,6 +24,8 @@ type product struct {
 	cAt    []int // nil: one after the other
 	addDim []int
 
+	unpack func() []float32 // the numbers of a constant b, where its bytes are others
+
 	lda, ldb, ldc int         // 0: tight
 	to            *model.Node // a Transpose that the store does, or nil
 }
@@ -129,7 +131,7 @@ const packLimit = 4 << 20
 func (l *lowering) product(n *model.Node, p *product) error {
 	sh := p.shape
 	sh.ConstB = p.b.data != nil && len(p.bAt) == 1
-	sh.Bias, sh.Accumulate, sh.Fast = p.bias != nil, p.add != nil, l.opt.Fast
+	sh.Bias, sh.Accumulate, sh.Fast, sh.Half = p.bias != nil, p.add != nil, l.opt.Fast, l.opt.Half
 	post := p.act
 	if p.act.Kind <= cpu.Clamp {
 		sh.Act, post = p.act, cpu.Act{}
@@ -159,7 +161,12 @@ func (l *lowering) product(n *model.Node, p *product) error {
 	if sh.ConstB {
 		data, alpha := p.b.data, p.alpha
 		packed, err = l.packed(n, alg.Name, alg.PackedLen(), data, func(dst []float32) error {
-			w := model.Data[float32](data)
+			var w []float32
+			if p.unpack != nil {
+				w = p.unpack()
+			} else {
+				w = model.Data[float32](data)
+			}
 			if alpha != 1 {
 				w = scaled(w, alpha)
 			}

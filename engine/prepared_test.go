@@ -182,6 +182,7 @@ func TestPreparedKey(t *testing.T) {
 		"other processor": {preparedKey, engine.Options{Threads: 1, Features: poor}},
 		"small":           {preparedKey, engine.Options{Threads: 1, Features: best(), Small: true}},
 		"fast":            {preparedKey, engine.Options{Threads: 1, Features: best(), Fast: true}},
+		"half":            {preparedKey, engine.Options{Threads: 1, Features: best(), Half: true}},
 		"other shape":     {preparedKey, engine.Options{Threads: 1, Features: best(), Shapes: map[string][]int{"i": {3}}}},
 	} {
 		if poor == best() && name == "other processor" {

@@ -37,8 +37,8 @@ type Options struct {
 	Shapes  map[string][]int       // shapes of inputs; unknown dimensions that are not here become 1
 	Types   map[string]model.DType // dtypes of inputs that the model leaves open
 	Pack    string                 `opt:"pack" enum:"auto small fast" help:"small: no algorithm that needs much more memory than the weights of the file; fast: any; auto: small where memory is short"`
-	// Precision: fast lets products err by 1e-5 of the largest output of their layer, where the processor gains by it.
-	Precision string `opt:"precision" enum:"exact fast" help:"fast: products may err by 1e-5 of the largest output of their layer"`
+	// Precision: fast lets products err by 1e-5 of the largest output of their layer, half by 5e-3, where the processor gains by it.
+	Precision string `opt:"precision" enum:"exact fast half" help:"fast: products may err by 1e-5 of the largest output of their layer; half: by 5e-3"`
 	Room      int64  // bytes that packed weights may take with pack auto; 0: half of what the machine has free
 	Cache     string // folder of prepared plans, "" for none
 	ModelID   string // names the bytes of the model for Cache; "": it is not prepared

@@ -37,6 +37,7 @@ func main() {
 	lite := flag.String("tflite", "", "the same network as a TensorFlow Lite file, where that format has its operators")
 	limit := flag.String("isa", "", "poorer instruction set")
 	fast := flag.Bool("fast", false, "products of bf16 parts where the processor has them")
+	half := flag.Bool("half", false, "products in half precision where the processor has them")
 	steps := flag.Bool("steps", false, "print the steps with their times instead of waiting for numbers")
 	file := flag.String("model", "", "run this model file as it is instead of a built-in network")
 	ready := flag.String("ready", "", "write the network as ours runs it to this file, and nothing else")
@@ -44,7 +45,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := bench(ctx, options{*name, *int8, *threads, *write, *limit, *fast, *steps, *file, *ready, *events, *lite})
+	err := bench(ctx, options{*name, *int8, *threads, *write, *limit, *fast, *half, *steps, *file, *ready, *events, *lite})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "fettle-bench:", err)
 		os.Exit(1)
@@ -58,6 +59,7 @@ type options struct {
 	write   string
 	isa     string
 	fast    bool
+	half    bool
 	steps   bool
 	file    string
 	ready   string
@@ -88,7 +90,7 @@ func bench(ctx context.Context, o options) error {
 		return err
 	}
 	begin := time.Now()
-	plan, err := engine.Compile(ctx, ours, engine.Options{Threads: o.threads, Features: feat, Fast: o.fast})
+	plan, err := engine.Compile(ctx, ours, engine.Options{Threads: o.threads, Features: feat, Fast: o.fast, Half: o.half})
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ type benchKernelsCmd struct {
 	Int8      bool          `name:"int8" help:"8-bit kernels."`
 	Threads   int           `default:"1" help:"Workers."`
 	ISA       string        `name:"isa" help:"Poorer instruction set to use."`
-	Precision string        `default:"exact" enum:"exact,fast" help:"fast: also kernels whose products may err by 1e-5 of the largest output."`
+	Precision string        `default:"exact" enum:"exact,fast,half" help:"fast: also kernels whose products may err by 1e-5 of the largest output; half: by 5e-3."`
 	Pack      string        `default:"fast" enum:"small,fast" help:"small: mark what a plan for little memory picks."`
 	Budget    time.Duration `default:"200ms" help:"Time for each kernel."`
 	JSON      bool          `name:"json" help:"Print JSON."`

@@ -23,7 +23,7 @@ type profileCmd struct {
 	Runs      int           `default:"50" help:"Inferences a launch, clean and instrumented each."`
 	Launches  int           `default:"3" help:"Starts of the program: the unit of replication."`
 	Shape     []string      `help:"Shape of an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
-	Precision string        `default:"exact" enum:"exact,fast" help:"fast: products may err by 1e-5 of the largest output of their layer, where AMX with bf16 gains by it; elsewhere it is exact."`
+	Precision string        `default:"exact" enum:"exact,fast,half" help:"fast: products may err by 1e-5 of the largest output of their layer, where AMX with bf16 gains by it; half: by 5e-3, where an Arm processor has arithmetic in half precision; elsewhere both are exact."`
 	Pack      string        `default:"auto" enum:"auto,small,fast" help:"Packed weights: small takes no algorithm that needs much more memory than the file's weights, fast any; auto: small where memory is short."`
 	Sustain   time.Duration `help:"Measure launch after launch for so long, with clock and temperature: cold, warm and steady. 30m is usual." placeholder:"30m"`
 	Counters  bool          `help:"Also count cycles, instructions, misses and energy, where the target has the means."`

@@ -19,7 +19,7 @@ type runCmd struct {
 	Threads    int      `default:"1" help:"Workers that share each layer."`
 	Runtime    string   `default:"fettle" help:"Engine."`
 	Optimize   bool     `help:"Apply the recipe standard first."`
-	Precision  string   `default:"exact" enum:"exact,fast" help:"fast: products may err by 1e-5 of the largest output of their layer, where AMX with bf16 gains by it; elsewhere it is exact."`
+	Precision  string   `default:"exact" enum:"exact,fast,half" help:"fast: products may err by 1e-5 of the largest output of their layer, where AMX with bf16 gains by it; half: by 5e-3, where an Arm processor has arithmetic in half precision; elsewhere both are exact."`
 	Pack       string   `default:"auto" enum:"auto,small,fast" help:"Packed weights: small takes no algorithm that needs much more memory than the file's weights, fast any; auto: small where memory is short."`
 	NoCache    bool     `help:"Neither use nor keep a prepared plan."`
 	LevelFlags `embed:""`

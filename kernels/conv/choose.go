@@ -51,7 +51,7 @@ func candidates(s Shape, f cpu.Features) []*Algorithm {
 			add(fmt.Sprintf(name, fam[nb].maxMR, nb*blk), fam[nb].isa, need, d)
 		}
 	}
-	if tiled > 0 && !s.splitWins() {
+	if tiled > 0 && !l[0].wins() {
 		return late(l, tiled)
 	}
 	return l

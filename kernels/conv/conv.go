@@ -22,8 +22,12 @@ type Shape struct {
 	Groups                 int
 	Residual               bool
 	Fast                   bool // sums of products of halves are allowed: errors up to FastError of the largest output
+	Half                   bool // sums of up to 64 products in half precision are allowed: errors up to HalfError of the largest output
 	Act                    cpu.Act
 }
+
+// HalfError is the largest error of a Half convolution as a share of its largest output before the activation.
+const HalfError = 5e-3
 
 // FastError is the largest error of a Fast convolution as a share of its largest output before the activation.
 const FastError = 1e-5

@@ -248,7 +248,7 @@ func TestRows(t *testing.T) {
 
 // TestNames holds the grammar <type>_<kind>[_<variant>]_<tile>__<isa>.
 func TestNames(t *testing.T) {
-	re := regexp.MustCompile(`^(f32|qu8s8|qs8s8)_(conv|dwconv|wino2|wino4)(_[a-z0-9]+)?_\d+x\d+__(generic|avx2|avx512f|avx512vnni|amxint8|amxbf16|neon|neondot|neoni8mm)(_\w+)?$`)
+	re := regexp.MustCompile(`^(f32|qu8s8|qs8s8)_(conv|dwconv|wino2|wino4)(_[a-z0-9]+)?_\d+x\d+__(generic|avx2|avx512f|avx512vnni|amxint8|amxbf16|neon|neonfp16|neondot|neoni8mm)(_\w+)?$`)
 	for _, c := range cases() {
 		algs, err := Plan(c.s, cpu.Detect())
 		if err != nil {

@@ -184,46 +184,17 @@ func (b *neonConvBound) bindWindows() {
 // bindCopy lays out the copy: the rows and columns that the taps read.
 func (b *neonConvBound) bindCopy() {
 	s := b.s
-	rows, step := (b.out.H-1)*s.SH+(s.KH-1)*s.DH+1, 1
-	if s.KH == 1 { // only these are read
-		rows, step = b.out.H, s.SH
-	}
-	cols := (b.out.W-1)*s.SW + (s.KW-1)*s.DW + 1
-	row, odd := cols*qBlk, 0
-	if b.apart {
-		odd = (cols + 1) / 2 * qBlk
-	}
+	g := copyPlace{s: s, in: b.in, out: b.out, vec: qBlk, apart: b.apart}.place()
 	b.from = b.in.Pixel(-s.PadT, -s.PadL)
-	b.copy = flipArgs{n: int64(cols), rows: int64(rows), inRow: int64(step * b.in.Row()), outRow: int64(row), odd: int64(odd)}
+	b.copy = flipArgs{n: int64(g.cols), rows: int64(g.rows), inRow: int64(g.step * b.in.Row()), outRow: int64(g.row), odd: int64(g.odd)}
 	h, w := b.out.H, b.out.W
-	if step*b.in.Row() == row && !b.apart { // one long row
-		b.copy.n, b.copy.rows = int64(rows*cols), 1
+	if g.step*b.in.Row() == g.row && !b.apart { // one long row
+		b.copy.n, b.copy.rows = int64(g.rows*g.cols), 1
 	}
-	b.plane = roundUp(rows*row, 64)
+	b.plane = g.plane
 	b.scratch = s.N*ceilDiv(s.C, qBlk)*b.plane + 64
-	at := func(i int) int64 {
-		taps := s.KH * s.KW
-		ky, kx := i%taps/s.KW*s.DH, i%taps%s.KW*s.DW
-		o := i/taps*b.plane + ky*row
-		if b.apart {
-			return int64(o + kx%2*odd + kx/2*qBlk)
-		}
-		return int64(o + kx*qBlk)
-	}
-	for i := range b.steps {
-		d := int64(0)
-		if i+1 < len(b.steps) {
-			d = at(i+1) - at(i)
-		}
-		b.deltas = append(b.deltas, d)
-	}
-	down, across := s.SH*row, s.SW*qBlk
-	if s.KH == 1 {
-		down = row
-	}
-	if b.apart {
-		across = qBlk
-	}
+	b.deltas = g.deltas(len(b.steps))
+	down, across := g.down, g.across
 	b.args.ps = int64(across)
 	none := cpu.Border{}
 	if down == w*across && b.out.Border() == none && (b.res == nil || b.res.Border() == none) {

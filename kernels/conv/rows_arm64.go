@@ -148,7 +148,7 @@ func winoFamily(f cpu.Features) *winoRows {
 }
 
 // archAlgorithms are algorithms that share nothing with the drivers of this package.
-func archAlgorithms(Shape, cpu.Features) []*Algorithm { return nil }
+func archAlgorithms(s Shape, f cpu.Features) []*Algorithm { return halfAlgorithms(s, f) }
 
 // archQ are 8-bit algorithms that share nothing with the drivers of this package.
 func archQ(s Shape, f cpu.Features) []*QAlgorithm {

@@ -118,6 +118,10 @@ func TestOffsetsNEON(t *testing.T) {
 	if unsafe.Offsetof(q.off) != 32 || unsafe.Offsetof(q.pairs) != 48 || unsafe.Offsetof(q.plane) != 64 || unsafe.Offsetof(q.clip) != 72 || unsafe.Offsetof(q.lo) != 80 || unsafe.Offsetof(q.hi) != 81 {
 		t.Error("qsArgs is not what the generator writes")
 	}
+	var h halfArgs
+	if unsafe.Offsetof(h.deltas) != 32 || unsafe.Offsetof(h.tiles) != 56 || unsafe.Offsetof(h.blocks) != 80 || unsafe.Offsetof(h.lo) != 104 || unsafe.Offsetof(h.act) != 112 || unsafe.Offsetof(h.biases) != 128 || unsafe.Offsetof(h.sums) != 128+672 {
+		t.Error("halfArgs is not what the generator writes")
+	}
 	var f flipArgs
 	var g gatherArgs
 	if unsafe.Offsetof(f.n) != 16 || unsafe.Offsetof(f.odd) != 48 || unsafe.Offsetof(g.inRow) != 32 || unsafe.Offsetof(g.tail) != 48 || unsafe.Offsetof(g.size) != 64 {

@@ -11,6 +11,20 @@ func tileBuffers(workers int) []uint8 { return cpu.Aligned[uint8](workers * tile
 // Xeon (family 6 model 207, 2 MB of second-level cache). Tiles lose where they are not full, and where what comes
 // before or behind them weighs more than the product: the split of the input, a pass for the activation function.
 
+// wins tells whether an algorithm that the architecture has for itself gains.
+func (a *Algorithm) wins() bool {
+	if a.ISA == cpu.NEONFP16 {
+		return a.Shape.halfWins()
+	}
+	return a.Shape.splitWins()
+}
+
+// halfWins: products in half precision are half of the direct algorithm's multiplications, Winograd's F(4x4) in float32 a quarter of them.
+func (s Shape) halfWins() bool {
+	wino := s.KH == 3 && s.KW == 3 && s.SH*s.SW*s.DH*s.DW == 1 && s.C >= 16 && s.M >= 16 && s.OutW() > 2
+	return !wino && s.M >= 8
+}
+
 // splitWins: three products of bf16 against float32 in vectors. Worst of what is left: 0.92; without the rule 0.16 (squeeze and excitation).
 func (s Shape) splitWins() bool {
 	switch {

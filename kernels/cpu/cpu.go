@@ -23,13 +23,14 @@ const (
 	AVX512VNNI            // amd64: AVX512F and VNNI
 	AMXInt8               // amd64: AVX512VNNI and products of tiles of 8-bit numbers
 	AMXBF16               // amd64: AMXInt8 and products of tiles of bf16
-	NEON                  // arm64
+	NEON                  // arm64, 32-bit Arm
+	NEONFP16              // arm64: NEON with arithmetic in half precision
 	NEONDot               // arm64: NEON with SDOT/UDOT
 	NEONI8MM              // arm64: NEONDot with SMMLA
 )
 
-func isaNames() [9]string {
-	return [...]string{"generic", "avx2", "avx512f", "avx512vnni", "amxint8", "amxbf16", "neon", "neondot", "neoni8mm"}
+func isaNames() [10]string {
+	return [...]string{"generic", "avx2", "avx512f", "avx512vnni", "amxint8", "amxbf16", "neon", "neonfp16", "neondot", "neoni8mm"}
 }
 
 func (i ISA) String() string {
@@ -80,7 +81,9 @@ func (f Features) Has(i ISA) bool {
 	case AMXBF16:
 		return f.Has(AMXInt8) && f.AMXBF16
 	case NEON:
-		return f.Arch == "arm64" && f.NEON
+		return (f.Arch == "arm64" || f.Arch == "arm") && f.NEON
+	case NEONFP16:
+		return f.Arch == "arm64" && f.NEON && f.FP16
 	case NEONDot:
 		return f.Arch == "arm64" && f.NEON && f.DotProd
 	case NEONI8MM:
@@ -118,7 +121,10 @@ func (f Features) Limit(i ISA) Features {
 		f.AMXBF16 = false
 	}
 	if i < NEON {
-		f.NEON, f.FP16 = f.NEON && f.Arch != "arm64", false
+		f.NEON = f.NEON && f.Arch != "arm64" && f.Arch != "arm"
+	}
+	if i < NEONFP16 {
+		f.FP16 = false
 	}
 	if i < NEONDot {
 		f.DotProd = false
@@ -146,7 +152,7 @@ func (f Features) Parse(limit string) (Features, error) {
 
 // BlockF32 is the number of channels in a block of float32 tensors: one vector line of the kernels of f.
 func (f Features) BlockF32() int {
-	if f.Arch == "arm64" {
+	if f.Arch == "arm64" || f.Arch == "arm" {
 		return 4
 	}
 	return 16
@@ -154,7 +160,7 @@ func (f Features) BlockF32() int {
 
 // BlockI8 is the number of channels in a block of 8-bit tensors.
 func (f Features) BlockI8() int {
-	if f.Arch == "arm64" {
+	if f.Arch == "arm64" || f.Arch == "arm" {
 		return 16
 	}
 	return 64

@@ -9,7 +9,7 @@ import (
 // archISA is the instruction set whose kernels serve i; Generic if there are none.
 func archISA(i cpu.ISA) cpu.ISA {
 	switch i {
-	case cpu.NEON, cpu.NEONDot, cpu.NEONI8MM:
+	case cpu.NEON, cpu.NEONFP16, cpu.NEONDot, cpu.NEONI8MM:
 		return cpu.NEON
 	}
 	return cpu.Generic

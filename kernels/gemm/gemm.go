@@ -23,11 +23,15 @@ type Shape struct {
 	Accumulate     bool // add to C
 	ConstB         bool // B is packed once by Pack; else Buffers.B is packed in every run
 	Fast           bool // sums of products of halves are allowed: errors up to FastError of the largest output
+	Half           bool // sums of up to 64 products in half precision are allowed: errors up to HalfError of the largest output
 	Int8           bool // A u8, B s8, bias and C int32; no Act, no TransA
 }
 
 // FastError is the largest error of a Fast product as a share of its largest output before the activation.
 const FastError = 1e-5
+
+// HalfError is the largest error of a Half product as a share of its largest output before the activation.
+const HalfError = 5e-3
 
 // MACs is the number of multiply-accumulates.
 func (s Shape) MACs() int64 { return int64(s.M) * int64(s.N) * int64(s.K) }
@@ -73,6 +77,7 @@ type row struct {
 	bits   bool           // masks are bits
 	words  int            // AMX: a sum is a multiple of so many words of 4 bytes
 	cut    func(*gargs)   // AMX: splits float32 into two bf16, for Fast
+	narrow func(*gargs)   // arm64: writes float32 as halves, for Half
 }
 
 // Algorithm is one way to run a Shape.
@@ -98,6 +103,9 @@ func Plan(s Shape, f cpu.Features) ([]*Algorithm, error) {
 		if r.cut != nil {
 			t = "f32_bf16x3"
 		}
+		if r.narrow != nil {
+			t = "f32_half"
+		}
 		l = append(l, &Algorithm{Name: fmt.Sprintf("%s_gemm_%dx%d__%v", t, r.mr, r.nr, r.isa), ISA: r.isa, MACs: s.MACs(), Shape: s, r: r})
 	}
 	return l, nil
@@ -113,6 +121,8 @@ func (a *Algorithm) steps() int {
 		n = (n + 3) / 4
 	case a.r.cut != nil:
 		n = (n + 1) / 2
+	case a.r.narrow != nil:
+		n = (n + halfStep - 1) / halfStep
 	}
 	if w := a.r.words; w > 0 {
 		n = (n + w - 1) / w * w
@@ -124,6 +134,9 @@ func (a *Algorithm) steps() int {
 func (a *Algorithm) panelLen() int {
 	if a.r.cut != nil {
 		return 2 * a.steps() * a.r.nr
+	}
+	if a.r.narrow != nil {
+		return a.steps() * halfStep / 2 * a.r.nr
 	}
 	return a.steps() * a.r.nr
 }
@@ -145,6 +158,10 @@ func (a *Algorithm) Pack(dst, b []float32, ldb int) error {
 	}
 	if a.r.cut != nil {
 		a.packHalves(dst, b, ldb)
+		return nil
+	}
+	if a.r.narrow != nil {
+		a.packFloat16(dst, b, ldb)
 		return nil
 	}
 	for p := range a.panels() {

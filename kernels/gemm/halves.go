@@ -59,3 +59,49 @@ func (r *Run) cut(i, worker int) {
 		}
 	}
 }
+
+// halfStep is the elements of the sum that a step of the kernels in half precision takes.
+const halfStep = 8
+
+// packFloat16 writes [panel][k][nr columns] halves.
+func (a *Algorithm) packFloat16(dst, b []float32, ldb int) {
+	s, nr := a.Shape, a.r.nr
+	if a.PackedLen() == 0 {
+		return
+	}
+	d := unsafe.Slice((*uint16)(unsafe.Pointer(&dst[0])), 2*a.PackedLen())
+	for n := range s.N {
+		for k := range s.K {
+			v := float32(0)
+			if s.TransB {
+				v = b[n*ldb+k]
+			} else {
+				v = b[k*ldb+n]
+			}
+			d[2*(n/nr)*a.panelLen()+k*nr+n%nr] = cpu.Float16(v)
+		}
+	}
+}
+
+// narrow writes some rows of A as halves into scratch.
+func (r *Run) narrow(i, worker int) {
+	k, b := r.k, &r.b
+	steps := k.steps()
+	whole := k.Shape.K / halfStep
+	g := &r.args[worker]
+	for m := i * cutRows; m < min((i+1)*cutRows, k.Shape.M); m++ {
+		row := b.A[m*b.LDA:][:k.Shape.K]
+		to := m * steps * halfStep / 2
+		if whole > 0 {
+			*g = gargs{a: word(row, 0), c: word(b.Scratch, to), nt: int64(whole)}
+			k.r.narrow(g)
+		}
+		if n := k.Shape.K % halfStep; n > 0 {
+			h := unsafe.Slice((*uint16)(word(b.Scratch, to+whole*halfStep/2)), halfStep)
+			clear(h)
+			for j, v := range row[whole*halfStep:] {
+				h[j] = cpu.Float16(v)
+			}
+		}
+	}
+}

@@ -11,6 +11,16 @@ func archRows(s Shape, f cpu.Features) []*row {
 	if s.Int8 || !f.Has(cpu.NEON) {
 		return nil
 	}
+	var l []*row
+	if s.Half && s.ConstB && !s.TransA && s.K > 0 && f.Has(cpu.NEONFP16) {
+		r := &row{isa: cpu.NEONFP16, mr: 7, nr: halfCols, f: make([]func(*gargs), 8), narrow: narrowLine}
+		for m, k := range gemmHalf() {
+			if k != nil {
+				r.f[m] = func(g *gargs) { halfGemm(k, g) }
+			}
+		}
+		l = append(l, r)
+	}
 	t := gemmN()
 	r := &row{isa: cpu.NEON, mr: 7, nr: 12, f: make([]func(*gargs), len(t))}
 	for m, k := range t {
@@ -18,7 +28,7 @@ func archRows(s Shape, f cpu.Features) []*row {
 			r.f[m] = func(g *gargs) { neonGemm(k, g) }
 		}
 	}
-	return []*row{r}
+	return append(l, r)
 }
 
 // callMults bounds the multiply instructions of one call, about 100 us of a Cortex-A72: assembly cannot be preempted.
@@ -81,4 +91,46 @@ func neonTail(g *gargs, i int64) {
 	for r := range g.mr {
 		copy(row(r), c[r*tailCols:])
 	}
+}
+
+const halfCols = 24
+
+// halfGemm cuts a call into pieces. What the kernel needs beside the matrices lies in the worker's buffer: the float32 sums, zeros or a
+// piece of the bias, and the tile of a panel whose last columns do not exist.
+func halfGemm(f func(*gargs), g *gargs) {
+	const sums, bias = 7 * halfCols, halfCols
+	buf := unsafe.Slice((*float32)(g.buf), sums+bias+sums)
+	all, first := *g, buf[sums:][:bias]
+	clear(first)
+	if g.bias != nil {
+		copy(first, unsafe.Slice((*float32)(g.bias), g.live))
+	}
+	g.bias = unsafe.Pointer(&first[0])
+	if all.live < halfCols {
+		c := buf[sums+bias:]
+		for i := range all.nt {
+			row := func(r int64) []float32 {
+				return unsafe.Slice((*float32)(unsafe.Add(all.c, (i*all.mr+r)*all.ldc)), all.live)
+			}
+			if all.acc != 0 {
+				for r := range all.mr {
+					copy(c[r*halfCols:], row(r))
+				}
+			}
+			g.nt, g.a, g.c, g.ldc = 1, unsafe.Add(all.a, i*all.mr*all.rs), unsafe.Pointer(&c[0]), 4*halfCols
+			f(g)
+			for r := range all.mr {
+				copy(row(r), c[r*halfCols:])
+			}
+		}
+		*g = all
+		return
+	}
+	per := max(1, callMults/max(1, 24*all.mr*all.k))
+	for t := int64(0); t < all.nt; t += per {
+		g.nt = min(per, all.nt-t)
+		g.a, g.c = unsafe.Add(all.a, t*all.mr*all.rs), unsafe.Add(all.c, t*all.mr*all.ldc)
+		f(g)
+	}
+	*g = all
 }

@@ -51,6 +51,9 @@ func (k *Kernel) Scratch() int {
 	if k.r.cut != nil {
 		return 2 * k.Shape.M * k.steps() // both parts of A
 	}
+	if k.r.narrow != nil {
+		return k.Shape.M * k.steps() * halfStep / 2
+	}
 	if k.Shape.ConstB {
 		return 0
 	}
@@ -75,6 +78,9 @@ func (k *Kernel) On(b Buffers) (*Run, error) {
 	}
 	if k.r.words > 0 {
 		r.bufs, r.tail = cpu.Aligned[uint8](k.work*tileBuffer), cpu.Floats(k.work*pair)
+	}
+	if k.r.narrow != nil {
+		r.bufs = cpu.Aligned[uint8](k.work * tileBuffer)
 	}
 	return r, nil
 }
@@ -130,9 +136,9 @@ func (r *Run) Set(b Buffers) error {
 	return nil
 }
 
-// Stages is 2 if B is packed first or A is split first.
+// Stages is 2 if B is packed first or A is split or narrowed first.
 func (r *Run) Stages() int {
-	if r.k.Shape.ConstB && r.k.r.cut == nil {
+	if r.k.Shape.ConstB && r.k.r.cut == nil && r.k.r.narrow == nil {
 		return 1
 	}
 	return 2
@@ -165,7 +171,7 @@ func (r *row) tiles(left int) (mr, n int) {
 // Pieces are panels, then pairs of a range of rows and a panel.
 func (r *Run) Pieces(stage int) int {
 	if stage+1 < r.Stages() {
-		if r.k.r.cut != nil {
+		if r.k.r.cut != nil || r.k.r.narrow != nil {
 			return (r.k.Shape.M + cutRows - 1) / cutRows
 		}
 		return r.k.panels()
@@ -184,6 +190,10 @@ func (r *Run) Piece(stage, i, worker int) {
 			r.cut(i, worker)
 			return
 		}
+		if k.r.narrow != nil {
+			r.narrow(i, worker)
+			return
+		}
 		if n := s.N - i*nr; n < nr { // columns beyond the matrix must be zero: scratch holds anything
 			clear(r.pack[i*s.K*nr:][:s.K*nr])
 		}
@@ -200,6 +210,8 @@ func (r *Run) Piece(stage, i, worker int) {
 	switch {
 	case s.Int8:
 		g.rs = int64(b.LDA)
+	case k.r.narrow != nil:
+		g.rs = int64(2 * halfStep * k.steps())
 	case k.r.cut != nil:
 		g.rs, g.low = int64(4*k.steps()), int64(4*s.M*k.steps())
 	}
@@ -234,6 +246,8 @@ func (r *Run) Piece(stage, i, worker int) {
 		mr, n := k.r.tiles(m1 - m)
 		if k.r.cut != nil {
 			g.a, g.c = word(b.Scratch, m*k.steps()), word(b.C, m*b.LDC+p*nr)
+		} else if k.r.narrow != nil {
+			g.a, g.c = word(b.Scratch, m*k.steps()*halfStep/2), word(b.C, m*b.LDC+p*nr)
 		} else if s.Int8 {
 			g.a, g.c = word(b.A8, min(m*b.LDA, len(b.A8))), word(b.C32, m*b.LDC+p*nr)
 		} else {

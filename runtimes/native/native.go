@@ -61,8 +61,10 @@ func (n native) options(opt runtimes.Options) (engine.Options, error) {
 	case "", "exact":
 	case "fast":
 		eo.Fast = feat.Has(cpu.AMXBF16) // elsewhere vectors of float32 are as fast as it gets, and exact; doctor says so
+	case "half":
+		eo.Half = feat.Has(cpu.NEONFP16) // elsewhere nothing gains by it
 	default:
-		return eo, fail.New(fail.Usage, "no precision is called %q", opt.Precision).At(fail.Where{Option: "precision"}).Try("say exact or fast")
+		return eo, fail.New(fail.Usage, "no precision is called %q", opt.Precision).At(fail.Where{Option: "precision"}).Try("say exact, fast or half")
 	}
 	switch opt.Pack {
 	case "", "auto":

@@ -108,6 +108,13 @@ func TestPrecision(t *testing.T) {
 		opt := runtimes.NewOptions()
 		opt.ISA, opt.Precision = c.isa, c.precision
 		eo, err := native{feat: cpu.Detect()}.options(opt)
+		if half := cpu.Detect().Has(cpu.NEONFP16); eo.Half {
+			t.Errorf("%q takes half precision", c.precision)
+		} else if opt.Precision = "half"; true {
+			if h, err := (native{feat: cpu.Detect()}).options(opt); err != nil || h.Fast || h.Half != (half && c.isa == "") {
+				t.Errorf("half on %q: %t, %v", c.isa, h.Half, err)
+			}
+		}
 		if err != nil || eo.Fast != c.fast {
 			t.Errorf("%q on %q: fast %t, %v", c.precision, c.isa, eo.Fast, err)
 		}

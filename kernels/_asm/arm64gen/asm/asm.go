@@ -190,7 +190,11 @@ func (f *File) MOV(d, n VReg) { f.ORR(d.B16, n.B16, n.B16) }
 // fp three-same: hi is bit 23
 func (f *File) fsame(op string, u, hi, opc uint32, d, n, m Arr) {
 	same(op, d, n, m)
-	must(d.size >= 2, "%s: single or double only", op)
+	must(d.size >= 1, "%s: no bytes", op)
+	if d.size == 1 { // FEAT_FP16
+		f.three(op, 0x0E400400|d.q<<30|u<<29|hi<<23|(opc&7)<<11, d, n, m)
+		return
+	}
 	f.three(op, 0x0E200400|d.q<<30|u<<29|hi<<23|(d.size-2)<<22|opc<<11, d, n, m)
 }
 
@@ -211,8 +215,12 @@ func lowReg(m Arr) uint32 { must(m.size != 1 || m.n < 16, "H lanes only of V0-V1
 func (f *File) fp(op string, u, hi, opc, eopc uint32, d, n, m Arr) {
 	if m.lane >= 0 {
 		same(op, d, n)
-		must(d.size == 2 && m.size == 2, "%s by lane: S only", op)
-		f.three(op, f.elem(0, eopc, d.q, m), d, n, m)
+		must(d.size == m.size && (d.size == 1 || d.size == 2), "%s by lane: H and S only", op)
+		w := f.elem(0, eopc, d.q, m) | lowReg(m)
+		if m.size == 1 {
+			w &^= 1 << 22 // halves have no size
+		}
+		f.three(op, w, d, n, m)
 		return
 	}
 	f.fsame(op, u, hi, opc, d, n, m)
@@ -301,10 +309,18 @@ func (f *File) SQXTUN(d, n Arr) { f.narrow("sqxtun", 0x2E212800, d, n) }
 func (f *File) XTN(d, n Arr)    { f.narrow("xtn", 0x0E212800, d, n) }
 func (f *File) SCVTF(d, n Arr) {
 	same("scvtf", d, n)
+	if d.size == 1 {
+		f.two("scvtf", 0x0E79D800|d.q<<30, d, n)
+		return
+	}
 	f.two("scvtf", 0x0E21D800|d.q<<30|(d.size-2)<<22, d, n)
 }
 func (f *File) FCVTNS(d, n Arr) {
 	same("fcvtns", d, n)
+	if d.size == 1 {
+		f.two("fcvtns", 0x0E79A800|d.q<<30, d, n)
+		return
+	}
 	f.two("fcvtns", 0x0E21A800|d.q<<30|(d.size-2)<<22, d, n)
 }
 func (f *File) FCVTZS(d, n Arr) {
@@ -378,6 +394,31 @@ func (f *File) UDOT(d, n, m Arr) { f.dot("udot", 1, d, n, m) }
 func (f *File) SMMLA(d, n, m Arr) {
 	must(d.size == 2 && n.size == 0 && m.size == 0 && d.q&n.q&m.q == 1, "smmla")
 	f.three("smmla", 0x4E80A400, d, n, m)
+}
+
+// BFMMLA adds the products of two 2x4 matrices of bf16 to a 2x2 matrix of float32.
+func (f *File) BFMMLA(d, n, m Arr) {
+	must(d.size == 2 && n.size == 1 && m.size == 1 && d.q&n.q&m.q == 1, "bfmmla")
+	f.three("bfmmla", 0x6E40EC00, d, n, m)
+}
+
+// FCVTN narrows floats (d.q set: into the upper half, FCVTN2), FCVTL widens them (n.q set: the upper half).
+func (f *File) FCVTN(d, n Arr) {
+	must(n.q == 1 && n.size == d.size+1 && d.size >= 1, "fcvtn: sizes")
+	op := "fcvtn"
+	if d.q == 1 {
+		op += "2"
+	}
+	f.two(op, 0x0E216800|d.q<<30|(d.size-1)<<22, d, n)
+}
+
+func (f *File) FCVTL(d, n Arr) {
+	must(d.q == 1 && d.size == n.size+1 && n.size >= 1, "fcvtl: sizes")
+	op := "fcvtl"
+	if n.q == 1 {
+		op += "2"
+	}
+	f.two(op, 0x0E217800|n.q<<30|(n.size-1)<<22, d, n)
 }
 
 func (f *File) perm(op string, opc uint32, d, n, m Arr) {

@@ -28,6 +28,29 @@ func forms() *File {
 				op(d.S2, n.S2, m.S(l))
 			}
 		}
+		for _, op := range []op3{f.FMLA, f.FMLS, f.FMUL, f.FADD, f.FSUB, f.FMAX, f.FMIN, f.FMAXNM, f.FDIV, f.FRECPS, f.FCMGT} {
+			op(d.H8, n.H8, m.H8)
+			op(d.H4, n.H4, m.H4)
+		}
+		for _, op := range []op3{f.FMLA, f.FMLS, f.FMUL} {
+			for l := range 8 {
+				op(d.H8, n.H8, m.H(l))
+				op(d.H4, n.H4, m.H(l))
+			}
+		}
+		for _, op := range []func(d, n Arr){f.SCVTF, f.FCVTNS} {
+			op(d.H8, n.H8)
+			op(d.H4, n.H4)
+		}
+		f.FCVTN(d.H4, n.S4)
+		f.FCVTN(d.H8, n.S4)
+		f.FCVTN(d.S2, n.D2)
+		f.FCVTN(d.S4, n.D2)
+		f.FCVTL(d.S4, n.H4)
+		f.FCVTL(d.S4, n.H8)
+		f.FCVTL(d.D2, n.S2)
+		f.FCVTL(d.D2, n.S4)
+		f.BFMMLA(d.S4, n.H8, m.H8)
 		for _, op := range []op3{f.FADD, f.FSUB, f.FMAX, f.FMIN, f.FMAXNM, f.FDIV, f.FRECPS, f.FCMGT} {
 			op(d.S4, n.S4, m.S4)
 			op(d.S2, n.S2, m.S2)
@@ -212,7 +235,7 @@ func TestWordsAgainstBinutils(t *testing.T) {
 		}
 	}
 	os.WriteFile(filepath.Join(dir, "x.s"), []byte(src.String()), 0o644)
-	run(as, "-march=armv8.2-a+dotprod+i8mm", "-o", dir+"/x.o", dir+"/x.s")
+	run(as, "-march=armv8.2-a+dotprod+i8mm+fp16+bf16", "-o", dir+"/x.o", dir+"/x.s")
 	run("aarch64-linux-gnu-objcopy", "-O", "binary", "-j", ".text", dir+"/x.o", dir+"/x.bin")
 	b, _ := os.ReadFile(dir + "/x.bin")
 	if len(b) != 4*len(f.Recs) {
