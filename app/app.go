@@ -36,6 +36,8 @@ type App struct {
 
 	mu    sync.Mutex
 	store *history.Store
+
+	predicts predictors
 }
 
 // Options say where an App keeps its things and what it may use.

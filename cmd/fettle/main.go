@@ -36,6 +36,7 @@ type cli struct {
 	Sensitivity sensitivityCmd `cmd:"" help:"Say what a model loses where channels go, and choose which go within a limit."`
 	Search      searchCmd      `cmd:"" help:"Try recipes against limits on time, size and score, and give those that nobody beats."`
 	Goal        goalCmd        `cmd:"" help:"Hold a goal against what a board can do at most, before anything is measured."`
+	Predict     predictCmd     `cmd:"" help:"Predict the time of a model on a target whose kernels were measured."`
 	Bench       benchCmd       `cmd:"" help:"Time the engine's kernels."`
 	Profile     profileCmd     `cmd:"" help:"Measure latency layer by layer, here or on a board."`
 	Compare     compareCmd     `cmd:"" help:"Compare two profiles, or measure two models in turns."`

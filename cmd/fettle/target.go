@@ -24,6 +24,7 @@ type targetCmd struct {
 	Fix      targetFixCmd      `cmd:"" help:"Mend what spoils measurements: pin the clock, restore it, cool down, free space. Reversible, and written down."`
 	Lease    targetLeaseCmd    `cmd:"" help:"Say who measures on a target and since when; --ask lets them know that you wait."`
 	Noise    targetNoiseCmd    `cmd:"" help:"Compare a model with itself: the change that means nothing on this target."`
+	Learn    targetLearnCmd    `cmd:"" help:"Measure kernels on a target, so that times of models can be predicted."`
 	Trust    targetTrustCmd    `cmd:"" help:"List the signing keys whose deployments a target takes; with a key, take those too."`
 	Forget   targetForgetCmd   `cmd:"" help:"Forget a board; with --remove take the agent and all deployments away."`
 }
@@ -474,6 +475,57 @@ func (c targetDiscoverCmd) Run(e *env) error {
 		}
 		if len(all) == 0 {
 			fmt.Fprintln(w, "nothing was found; add a board by its address: fettle target add NAME ssh://user@host")
+		}
+	})
+}
+
+type targetLearnCmd struct {
+	Name    string        `arg:"" optional:"" default:"local" help:"Target."`
+	Also    []string      `arg:"" optional:"" help:"Models to measure as well: for kinds of layers that the built-in probes do not have."`
+	Threads int           `default:"1" help:"Workers that share each layer."`
+	For     time.Duration `default:"2m" help:"How long to measure; a table that is there is continued."`
+	Anew    bool          `help:"Forget what was measured before."`
+	JSON    bool          `name:"json" help:"Print JSON."`
+	turn
+	login
+}
+
+// Help gives an example that works.
+func (targetLearnCmd) Help() string {
+	return "Example:\n  fettle target learn local --for 90s\n\nA run that was stopped goes on where it was: each measured network is kept at once."
+}
+
+// Run measures kernels.
+func (c targetLearnCmd) Run(e *env) error {
+	manner, err := c.manner()
+	if err != nil {
+		return err
+	}
+	q := app.LearnRequest{ProfileRequest: app.ProfileRequest{Target: c.Name, Threads: c.Threads, Progress: e.progress, Asks: c.asks(e, ""), Manner: manner, Waiting: waiting(e)},
+		Budget: c.For, Anew: c.Anew}
+	for _, file := range c.Also {
+		m, err := e.app.Load(e.ctx, file)
+		if err != nil {
+			return err
+		}
+		q.Also, q.Names = append(q.Also, m), append(q.Names, app.BaseName(file))
+	}
+	l, err := e.app.Learn(e.ctx, q)
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, l, func(w io.Writer) {
+		fmt.Fprintf(w, "%s, %d thread(s): %d networks (%d now), %d rows; a row that is left out is foretold within %.1f %% (median)\n", l.CPU, max(c.Threads, 1), l.Nets, l.Here, l.Rows, 100*l.Error)
+		for i, k := range l.Kinds {
+			switch {
+			case i == 24:
+				fmt.Fprintf(w, "  … %d kinds more\n", len(l.Kinds)-i)
+			case i > 24:
+			case k.Low != nil:
+				fmt.Fprintf(w, "  %-56s %4d rows, within %4.1f %%\n", k.Kind, k.Points, 100*k.Error)
+			default:
+				fmt.Fprintf(w, "  %-56s %4d rows\n", k.Kind, k.Points)
+			}
 		}
 	})
 }

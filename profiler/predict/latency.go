@@ -18,6 +18,7 @@ type Predictor struct {
 	rules    map[string]Rule
 	kinds    map[string][]point
 	surfaces map[string]*surface
+	saved    []float64 // of several nodes in one step: mean and deviation of the log of its time over that of its parts
 	shared   float64 // share of a unit's error that all units of a network have in common
 }
 
@@ -49,6 +50,7 @@ func NewPredictor(t *Table) *Predictor {
 		p.kinds[x.Kind] = append(p.kinds[x.Kind], x)
 	}
 	p.shared = p.common()
+	p.saved = p.saving()
 	return p
 }
 
@@ -151,6 +153,9 @@ func (p *Predictor) One(u Unit) (ns, deviation float64, err error) {
 		return fail.New(fail.Unsupported, format, args...).At(fail.Where{Node: string(u.Nodes[0]), Op: u.Kind}).
 			Try("let this target learn the model: fettle target learn %s MODEL", p.table.Target)
 	}
+	if ns, deviation, ok := p.byParts(u); ok {
+		return ns, deviation, nil
+	}
 	all, known := p.kinds[u.Kind]
 	if !known {
 		return 0, 0, refuse("%s: nothing of the kind %q was measured (its sizes are %s)", u.Label, u.Kind, sizes(u.Dims))
@@ -167,11 +172,26 @@ func (p *Predictor) One(u Unit) (ns, deviation float64, err error) {
 		}
 		return 0, 0, refuse("%s: of the kind %q only the sizes %s were measured, not %s", u.Label, u.Kind, sizes(all[0].Dims), sizes(u.Dims))
 	}
-	for k, d := range u.Dims {
-		if d < s.lo[k]/1.05 || d > s.hi[k]*1.05 {
+	for k := range u.Dims {
+		if !s.reaches(u, k) {
 			return 0, 0, refuse("%s: %s of the kind %q lie outside of what was measured, %s to %s", u.Label, sizes(u.Dims), u.Kind, sizes(s.lo), sizes(s.hi))
 		}
 	}
+	closest := s.closest(u)
+	if closest > gap && len(s.x) > 0 {
+		return 0, 0, refuse("%s: the nearest sizes measured to %s of the kind %q are more than %.1f times away", u.Label, sizes(u.Dims), u.Kind, math.Exp2(closest))
+	}
+	ns, deviation = s.at(u)
+	return ns, deviation, nil
+}
+
+// reaches reports whether the k-th size of u lies among those measured.
+func (s *surface) reaches(u Unit, k int) bool {
+	return u.Dims[k] >= s.lo[k]/1.05 && u.Dims[k] <= s.hi[k]*1.05
+}
+
+// closest is how many doublings the nearest measured sizes are away, in the size that differs most.
+func (s *surface) closest(u Unit) float64 {
 	closest := math.Inf(1)
 	for _, x := range s.x {
 		d := 0.0
@@ -180,12 +200,77 @@ func (p *Predictor) One(u Unit) (ns, deviation float64, err error) {
 		}
 		closest = min(closest, d)
 	}
-	if closest > gap && len(s.x) > 0 {
-		return 0, 0, refuse("%s: the nearest sizes measured to %s of the kind %q are more than %.1f times away", u.Label, sizes(u.Dims), u.Kind, math.Exp2(closest))
-	}
-	ns, deviation = s.at(u)
-	return ns, deviation, nil
+	return closest
 }
+
+// within reports whether a surface tells u without leaving what was measured.
+func (s *surface) within(u Unit) bool {
+	for k := range u.Dims {
+		if !s.reaches(u, k) {
+			return false
+		}
+	}
+	return len(s.x) == 0 || s.closest(u) <= gap
+}
+
+// byParts predicts several nodes in one step from what each takes alone, where the table does not know the step itself: times what it
+// saved the steps that were measured.
+func (p *Predictor) byParts(u Unit) (ns, deviation float64, ok bool) {
+	if len(u.parts) < 2 {
+		return 0, 0, false
+	}
+	if s := p.surface(u.Kind); s != nil && len(s.x) >= 12 && s.within(u) {
+		return 0, 0, false
+	}
+	sum, square, ok := p.sum(u)
+	if !ok || p.saved == nil {
+		return 0, 0, false
+	}
+	return sum * math.Exp(p.saved[0]), math.Sqrt(square + p.saved[1]*p.saved[1]), true
+}
+
+// sum adds up the parts of a unit, with the variance of the logarithm; false where one of them cannot be told.
+func (p *Predictor) sum(u Unit) (ns, variance float64, ok bool) {
+	for _, one := range u.parts {
+		s := p.surface(one.Kind)
+		switch {
+		case s != nil && s.within(one):
+			v, d := s.at(one)
+			ns, variance = ns+v, variance+v*v*d*d
+		case s == nil && p.known(one.Kind) && len(p.kinds[one.Kind]) == 0: // it costs nothing
+		default:
+			return 0, 0, false
+		}
+	}
+	return ns, variance / max(ns*ns, 1), ns > 0
+}
+
+// saving is what steps of several nodes took, held against their nodes alone; nil where fewer than five were seen.
+func (p *Predictor) saving() []float64 {
+	var logs []float64
+	for _, x := range p.table.Points {
+		if len(x.Parts) < 2 || x.Ns <= 0 {
+			continue
+		}
+		u := Unit{Kind: x.Kind, Dims: x.Dims}
+		for _, y := range x.Parts {
+			u.parts = append(u.parts, Unit{Kind: y.Kind, Dims: y.Dims, work: y.Work})
+		}
+		if ns, _, ok := p.sum(u); ok {
+			logs = append(logs, math.Log(x.Ns/ns))
+		}
+	}
+	if len(logs) < 5 {
+		return nil
+	}
+	m := stats.Median(logs)
+	for i := range logs {
+		logs[i] = math.Abs(logs[i] - m)
+	}
+	return []float64{m, 1.4826 * stats.Median(logs)}
+}
+
+func (p *Predictor) known(kind string) bool { _, ok := p.kinds[kind]; return ok }
 
 // gap is how many doublings a size may be away from the nearest that was measured.
 const gap = 1.6
@@ -201,8 +286,13 @@ func near(a, b []float64, times float64) bool {
 
 func sizes(d []float64) string {
 	var s []string
-	for _, v := range d {
+	for _, v := range d[:max(len(d)-marks, 0)] {
 		s = append(s, fmt.Sprintf("%.0f", v))
+	}
+	for i, v := range d[max(len(d)-marks, 0):] {
+		if v > 1 {
+			s = append(s, [marks]string{"a sum", "a smooth function", "at the input", "at the output"}[i])
+		}
 	}
 	return strings.Join(s, "×")
 }

@@ -37,6 +37,8 @@ type point struct {
 	Work [works]float64 `json:"work"`
 	Ns   float64        `json:"ns"`
 	Net  int            `json:"net"` // which network it was part of
+	// Parts are its nodes where it has several, without times.
+	Parts []point `json:"parts,omitempty"`
 }
 
 // joint is one pair of nodes of which the second reads the first alone.
@@ -184,7 +186,11 @@ func (t *Table) Add(g *Graph, tr *trace.Trace) error {
 		for _, id := range u.Nodes {
 			of[id] = i
 		}
-		t.Points = append(t.Points, point{u.Kind, u.Dims, u.work, u.Ns, t.Probes})
+		p := point{Kind: u.Kind, Dims: u.Dims, Work: u.work, Ns: u.Ns, Net: t.Probes}
+		for _, x := range u.parts {
+			p.Parts = append(p.Parts, point{Kind: x.Kind, Dims: x.Dims, Work: x.work})
+		}
+		t.Points = append(t.Points, p)
 		sum += u.Ns
 	}
 	g.edges(func(from, to *part, bytes float64) {

@@ -10,7 +10,8 @@ import (
 	"fettle/ops"
 )
 
-// Unit is what one kernel does: nodes of a model that run as one step. Kind says what cannot vary within a table's rows, Dims what can.
+// Unit is what one kernel does: nodes of a model that run as one step. Kind says what cannot vary within a table's rows, Dims what can:
+// sizes, then a 2 for each mark that it has and a 1 for each that it has not.
 type Unit struct {
 	Kind  string
 	Dims  []float64
@@ -19,12 +20,22 @@ type Unit struct {
 	MACs  float64
 	Bytes float64 // read and written
 
-	work [works]float64
+	work  [works]float64
+	parts []Unit // where there are several
 }
 
 // works are amounts of work whose times a base adds up: a start, products, products padded to tiles of channels and pixels, those of
-// Winograd with its transforms, bytes.
-const works = 11
+// Winograd with its transforms, bytes read, written and of weights, values of activation functions, and what is turned at the ends of a network.
+const works = 16
+
+// marks are what a layer may do besides: they do not make it another kind, because what they cost adds to what it costs.
+const (
+	summed  = iota // adds another value
+	smooth         // SiLU, Sigmoid or another that is not a bound
+	atInput        // reads what the caller gives, which may have to be turned
+	atOutput
+	marks
+)
 
 // tiles of output channels and pixels that kernels are made for.
 func tiles() [4][2]int { return [4][2]int{{8, 1}, {16, 1}, {16, 6}, {32, 1}} }
@@ -34,6 +45,7 @@ type part struct {
 	node  *model.Node
 	kind  string
 	dims  []float64
+	marks [marks]bool
 	work  [works]float64
 	macs  float64
 	bytes float64
@@ -187,7 +199,8 @@ func (g *Graph) part(n *model.Node, inf *ops.Inferred) (*part, error) {
 	}
 	p.work[0] = 1
 	if a := n.Str("activation", "none"); a != "none" && a != "relu" && a != "clip" && a != "leakyrelu" {
-		kind = append(kind, a)
+		p.marks[smooth] = true
+		p.work[11+b2i(a != "silu" && a != "sigmoid")] = product(out)
 	}
 	if integer {
 		kind = append(kind, "int8")
@@ -195,10 +208,13 @@ func (g *Graph) part(n *model.Node, inf *ops.Inferred) (*part, error) {
 		kind = append(kind, t.DType.String())
 	}
 	if input {
-		kind = append(kind, "at the input")
+		p.marks[atInput] = true
+		if in, ok := g.dims(first(n.Inputs)); ok {
+			p.work[13] = product(in)
+		}
 	}
 	if g.m.Graph.Output(n.Outputs[0]) != nil && len(out) == 4 {
-		kind = append(kind, "at the output")
+		p.marks[atOutput], p.work[14] = true, product(out)
 	}
 	p.kind = strings.Join(kind, " ")
 	return p, nil
@@ -244,8 +260,7 @@ func (g *Graph) conv(p *part, in, out []int, size float64) []string {
 	p.work[8], p.work[9], p.work[10] = product(in)*size, product(out)*size, product(w)*size
 	if n.Domain == "fettle" {
 		if len(n.Inputs) > 3 && n.Inputs[3] != "" {
-			words = append(words, "and sum")
-			p.work[9] += product(out) * size
+			p.marks[summed], p.work[15] = true, product(out)*size
 			if src, _ := g.through(n.Inputs[3]); len(p.from) > 1 { // what is added is no way to be fused
 				p.from = slices.DeleteFunc(p.from, func(v string) bool { return v == src && v != p.from[0] })
 			}
@@ -269,9 +284,13 @@ func unit(parts []*part) Unit {
 	slices.SortFunc(parts, func(a, b *part) int { return a.at - b.at })
 	u := Unit{Label: parts[0].node.Label()}
 	var kinds []string
+	var any [marks]bool
 	for _, p := range parts {
 		kinds = append(kinds, p.kind)
 		u.Dims = append(u.Dims, p.dims...)
+		for i, on := range p.marks {
+			any[i] = any[i] || on
+		}
 		u.Nodes = append(u.Nodes, p.node.ID)
 		u.MACs += p.macs
 		u.Bytes += p.bytes
@@ -280,11 +299,24 @@ func unit(parts []*part) Unit {
 		}
 	}
 	u.work[0] = 1
+	for _, on := range any {
+		u.Dims = append(u.Dims, 1+float64(b2i(on)))
+	}
 	u.Kind = strings.Join(kinds, " | ")
 	if len(parts) > 1 {
+		for _, p := range parts {
+			u.parts = append(u.parts, unit([]*part{p}))
+		}
 		u.Label += " → " + parts[len(parts)-1].node.Label()
 	}
 	return u
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func broadcast(other, elements float64) string {

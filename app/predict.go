@@ -1,0 +1,121 @@
+package app
+
+import (
+	"context"
+	"sync"
+
+	"fettle/internal/fail"
+	"fettle/internal/stats"
+	"fettle/model"
+	"fettle/profiler/predict"
+	"fettle/remote/deploy"
+)
+
+// Prediction is the time of a model on a target, with its layers.
+type Prediction = predict.Prediction
+
+// predictors keeps prepared tables: preparing one takes a second, an answer from it a millisecond.
+type predictors struct {
+	mu  sync.Mutex
+	all map[string]*prepared
+}
+
+type prepared struct {
+	taken int64
+	nets  int
+	mu    sync.Mutex
+	p     *predict.Predictor
+}
+
+// predictor is the prepared table of a target; nil where there is none.
+func (a *App) predictor(target string, threads int) *prepared {
+	t := a.latencyTable(target, threads)
+	if t == nil {
+		return nil
+	}
+	key := a.tablePath(target, threads)
+	a.predicts.mu.Lock()
+	defer a.predicts.mu.Unlock()
+	if a.predicts.all == nil {
+		a.predicts.all = map[string]*prepared{}
+	}
+	if p := a.predicts.all[key]; p != nil && p.taken == t.Taken && p.nets == t.Probes {
+		return p
+	}
+	p := &prepared{taken: t.Taken, nets: t.Probes, p: predict.NewPredictor(t)}
+	a.predicts.all[key] = p
+	return p
+}
+
+// predict answers from a prepared table.
+func (p *prepared) predict(m *model.Model, shapes map[string][]int) (*Prediction, error) {
+	g, err := predict.NewGraph(m, shapes)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.p.Predict(g)
+}
+
+// Predict foretells how long a model takes on a target, from the target's table of kernels. NotFound where there is none, Unsupported naming the
+// layer where the table does not reach.
+func (a *App) Predict(ctx context.Context, m *model.Model, target string, threads int, shapes map[string][]int) (*Prediction, error) {
+	const what = "predict the time"
+	p := a.predictor(target, threads)
+	if p == nil {
+		return nil, fail.New(fail.NotFound, "the kernels of %s with %d thread(s) were never measured", targetName(target), max(threads, 1)).Doing(what).
+			Try("run fettle target learn %s --threads %d", targetName(target), max(threads, 1))
+	}
+	if len(shapes) == 0 {
+		var err error
+		if shapes, err = a.openShapes(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	out, err := p.predict(m, shapes)
+	return out, fail.In(err, what, fail.Where{})
+}
+
+// PredictionCheck is a prediction held against a measurement.
+type PredictionCheck = predict.Check
+
+// CheckPrediction predicts the time of a model, measures it on the same target and compares both, layer by layer.
+func (a *App) CheckPrediction(ctx context.Context, q ProfileRequest) (*PredictionCheck, error) {
+	p, err := a.Predict(ctx, q.Model, q.Target, q.Threads, q.Shapes)
+	if err != nil {
+		return nil, err
+	}
+	b, err := pack(q.Name, q.Model)
+	if err != nil {
+		return nil, err
+	}
+	opt, err := a.profileOptions(ctx, q.Model, q)
+	if err != nil {
+		return nil, err
+	}
+	g, err := predict.NewGraph(q.Model, opt.Shapes)
+	if err != nil {
+		return nil, err
+	}
+	var c predict.Check
+	err = a.measuring(ctx, q, func(conn *deploy.Conn) error {
+		t, err := conn.Profile(ctx, deploy.FromBundle(b), opt, nil)
+		if err != nil {
+			return err
+		}
+		units, ns, err := g.Split(t)
+		if err != nil {
+			return err
+		}
+		c = predict.Hold(q.Name, p, units, ns)
+		return nil
+	})
+	return &c, err
+}
+
+// PredictedLayer is one layer of a prediction.
+type PredictedLayer = predict.Layer
+
+// Median is the middle of v.
+func Median(v []float64) float64 { return stats.Median(v) }
