@@ -6,12 +6,11 @@ import (
 	"errors"
 	"io/fs"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"syscall"
 	"unsafe"
 
 	"fettle/internal/fail"
+	"fettle/internal/mapped"
 	"fettle/model"
 	"fettle/model/onnx"
 	"fettle/ops"
@@ -30,7 +29,7 @@ func OpenPrepared(ctx context.Context, path string, key Key, opt Options) (*Plan
 	}
 	p, err := openPrepared(ctx, b, key, opt)
 	if err != nil {
-		_ = syscall.Munmap(b) // nothing refers to it
+		_ = mapped.Free(b) // nothing refers to it
 		return nil, fail.In(err, "open a prepared plan", fail.Where{File: path})
 	}
 	return p, nil
@@ -42,7 +41,7 @@ func CheckPrepared(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = syscall.Munmap(b) }()
+	defer func() { _ = mapped.Free(b) }()
 	m, err := decodePrepared(b)
 	if err != nil {
 		return fail.In(err, "check a prepared plan", fail.Where{File: path})
@@ -61,7 +60,7 @@ func CheckPrepared(ctx context.Context, path string) error {
 
 func mapPrepared(path string) ([]byte, error) {
 	where := fail.Where{File: path}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := mapped.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fail.New(fail.NotFound, "there is no prepared plan").At(where)
 	}
@@ -73,7 +72,7 @@ func mapPrepared(path string) ([]byte, error) {
 	if err != nil || !st.Mode().IsRegular() || st.Size() < preparedHead || st.Size() > maxPreparedData {
 		return nil, fail.New(fail.Corrupt, "it is no prepared plan").At(where).Try("remove it; it is made again")
 	}
-	b, err := syscall.Mmap(int(f.Fd()), 0, int(st.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
+	b, err := mapped.File(f, st.Size())
 	if err != nil {
 		return nil, fail.New(fail.TooBig, "cannot map %d bytes: %v", st.Size(), err).At(where)
 	}
@@ -101,7 +100,7 @@ func openPrepared(ctx context.Context, b []byte, key Key, opt Options) (*Plan, e
 		}
 	}
 	if from := m.constants(); from < int64(len(data)) {
-		_ = syscall.Madvise(data[from:], syscall.MADV_RANDOM) // a hint: single rows are read, so reading ahead is in vain
+		mapped.Scattered(data[from:]) // single rows are read
 	}
 	r := &replay{table: &m.table, data: data, folded: map[string]*model.Tensor{}}
 	mod, err := r.model(m.onnx)
@@ -188,7 +187,7 @@ func (r *replay) tensor(c preparedConst) (*model.Tensor, error) {
 	}
 	// Nothing reads the bytes of a hollow tensor. Should a file lie about that, what is read is zero.
 	if int64(len(r.hollow)) < c.Len {
-		b, err := syscall.Mmap(-1, 0, int(c.Len), syscall.PROT_READ, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+		b, err := mapped.Zeros(int(c.Len))
 		if err != nil {
 			return nil, fail.New(fail.TooBig, "cannot map %d bytes: %v", c.Len, err)
 		}

@@ -2,9 +2,9 @@ package onnx
 
 import (
 	"os"
-	"syscall"
 
 	"fettle/internal/fail"
+	"fettle/internal/mapped"
 	"fettle/model"
 )
 
@@ -47,14 +47,14 @@ func (r *reader) external(g *model.Graph, root *os.Root) error {
 }
 
 func openBeside(root *os.Root, name string, limit int64) ([]byte, error) {
-	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := mapped.OpenIn(root, name)
 	if err != nil {
 		return nil, fail.New(fail.Invalid, "the weights lie in %q: %v", name, err).Try("put the file beside the model, inside its folder")
 	}
 	defer f.Close()
 	if st, err := f.Stat(); err == nil {
-		if sys, ok := st.Sys().(*syscall.Stat_t); ok && st.Mode().IsRegular() && sys.Nlink != 1 {
-			return nil, fail.New(fail.Denied, "the file has %d names (hard links); only files with one are read", sys.Nlink).Try("copy it")
+		if n := mapped.Links(st); n > 1 && st.Mode().IsRegular() {
+			return nil, fail.New(fail.Denied, "the file has %d names (hard links); only files with one are read", n).Try("copy it")
 		}
 	}
 	m, err := mapOpen(f, limit)

@@ -10,9 +10,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"fettle/internal/fail"
+	"fettle/internal/mapped"
 	"fettle/model"
 )
 
@@ -81,7 +81,7 @@ type mapping struct{ b []byte }
 // mapFile maps a regular file read-only. The mapping is never undone: tensors of the model alias it, and pages that nobody
 // reads cost no memory.
 func mapFile(path string, limit int64) (mapping, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not hold us
+	f, err := mapped.Open(path)
 	if err != nil {
 		return mapping{}, openError(err)
 	}
@@ -104,7 +104,7 @@ func mapOpen(f *os.File, limit int64) (mapping, error) {
 	case st.Size() > limit:
 		return mapping{}, fail.New(fail.TooBig, "the file has %d bytes, at most %d are read", st.Size(), limit)
 	}
-	b, err := syscall.Mmap(int(f.Fd()), 0, int(st.Size()), syscall.PROT_READ, syscall.MAP_PRIVATE)
+	b, err := mapped.File(f, st.Size())
 	if err != nil {
 		return mapping{}, fail.New(fail.TooBig, "cannot map %d bytes: %v", st.Size(), err)
 	}

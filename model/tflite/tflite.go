@@ -10,9 +10,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"fettle/internal/fail"
+	"fettle/internal/mapped"
 	"fettle/model"
 )
 
@@ -52,7 +52,7 @@ func Read(b []byte, budget Budget) (*model.Model, error) {
 
 // mapFile maps a regular file read-only; the mapping is never undone.
 func mapFile(path string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not hold us
+	f, err := mapped.Open(path)
 	if err != nil {
 		if os.IsNotExist(err) {
 			return nil, fail.New(fail.NotFound, "there is no such file").Try("check the path")
@@ -69,7 +69,7 @@ func mapFile(path string, limit int64) ([]byte, error) {
 	case st.Size() > limit:
 		return nil, fail.New(fail.TooBig, "the file has %d bytes, at most %d are read", st.Size(), limit)
 	}
-	b, err := syscall.Mmap(int(f.Fd()), 0, int(st.Size()), syscall.PROT_READ, syscall.MAP_PRIVATE)
+	b, err := mapped.File(f, st.Size())
 	if err != nil {
 		return nil, fail.New(fail.TooBig, "cannot map %d bytes: %v", st.Size(), err)
 	}
