@@ -263,8 +263,8 @@ func (t *tape[T]) columns(d *array[T], c int) *array[T] {
 	out := t.zeros(c)
 	if t.fast != nil {
 		v, shift := single(d.v), make([]float32, c)
-		total, _ := t.fast.bySums(v, c, func(from, to int, a, b []float64) { t.fast.Moments(v[from:to], shift, a, b) })
-		for i, s := range total {
+		sums := t.fast.bySums(v, c, func(from, to int, a, b []float64) { t.fast.Moments(v[from:to], shift, a, b) })
+		for i, s := range sums.a {
 			out.v[i] = T(s)
 		}
 		return out

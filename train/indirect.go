@@ -16,7 +16,9 @@ type fast struct {
 	crew  *team.Team // nil: the caller alone
 	cuts  int        // parts of the batch with sums of their own: the same for any number of workers
 	plans map[geometry]*convPlan
-	packs map[model.NodeID]*packed // of the weights of each convolution
+	packs map[model.NodeID]*packed     // of the weights of each convolution
+	sums  map[model.NodeID][][]float32 // room for their gradients, a cut each
+	room  [][][]float32                // scratch of each worker, by slot
 
 	failed error // of a worker
 }
@@ -27,7 +29,7 @@ func newFast(f cpu.Features, cuts int) *fast {
 	if !ok {
 		return nil
 	}
-	return &fast{Kernels: k, cuts: cuts, plans: map[geometry]*convPlan{}, packs: map[model.NodeID]*packed{}}
+	return &fast{Kernels: k, cuts: cuts, plans: map[geometry]*convPlan{}, packs: map[model.NodeID]*packed{}, sums: map[model.NodeID][][]float32{}}
 }
 
 // packed are weights in the orders of the kernels, until the next step changes them.
@@ -218,10 +220,10 @@ func byTaps(g geometry, w []float32) []float32 {
 }
 
 // each calls f for 0..n-1, on the crew where there is one. The calls are independent of each other.
-func (f *fast) each(n int, work func(i int)) {
+func (f *fast) each(n int, work func(i, worker int)) {
 	if f.crew == nil || n == 1 {
 		for i := range n {
-			work(i)
+			work(i, 0)
 		}
 		return
 	}
@@ -233,27 +235,30 @@ func (f *fast) each(n int, work func(i int)) {
 // pieces is one stage of independent calls.
 type pieces struct {
 	n    int
-	work func(i int)
+	work func(i, worker int)
 }
 
 func (p pieces) Stages() int       { return 1 }
 func (p pieces) Pieces(int) int    { return p.n }
-func (p pieces) Piece(_, i, _ int) { p.work(i) }
+func (p pieces) Piece(_, i, w int) { p.work(i, w) }
 
 // jobs calls work for groups of images, in as many parts as there are cuts.
 func (f *fast) jobs(g geometry, work func(cut, first, n int)) {
-	job := f.job(g)
-	count := (g.n + job - 1) / job
-	f.each(f.cuts, func(cut int) {
+	f.groups(g.n, f.job(g), func(cut, _, first, n int) { work(cut, first, n) })
+}
+
+// groups calls work for size images of n at once, in as many parts as there are cuts.
+func (f *fast) groups(n, size int, work func(cut, worker, first, n int)) {
+	count := (n + size - 1) / size
+	f.each(f.cuts, func(cut, worker int) {
 		for j := count * cut / f.cuts; j < count*(cut+1)/f.cuts; j++ {
-			work(cut, j*job, min(job, g.n-j*job))
+			work(cut, worker, j*size, min(size, n-j*size))
 		}
 	})
 }
 
-// prepare makes the plans that jobs of g need: workers only read them.
-func (f *fast) prepare(g geometry) (whole, rest *convPlan) {
-	job := f.job(g)
+// prepare makes the plans that groups of job images of g need: workers only read them.
+func (f *fast) prepare(g geometry, job int) (whole, rest *convPlan) {
 	whole = f.plan(g, job)
 	rest = whole
 	if g.n%job != 0 {
@@ -262,8 +267,17 @@ func (f *fast) prepare(g geometry) (whole, rest *convPlan) {
 	return whole, rest
 }
 
-func (f *fast) forward(id model.NodeID, g geometry, y, x, w, bias []float32) {
-	whole, rest := f.prepare(g)
+// forwards is a convolution forward, ready for jobs.
+type forwards struct {
+	g           geometry
+	job         int
+	whole, rest *convPlan
+	k           *packed
+	bias        []float32
+}
+
+func (f *fast) forwards(id model.NodeID, g geometry, job int, w, bias []float32) forwards {
+	whole, rest := f.prepare(g, job)
 	k := f.pack(id, g, whole, w, false)
 	if bias != nil && whole.depth == nil && whole.forward.BiasLen() != g.m { // room for the last panel, group by group
 		mg, n := g.m/g.group, whole.forward.BiasLen()
@@ -273,94 +287,146 @@ func (f *fast) forward(id model.NodeID, g geometry, y, x, w, bias []float32) {
 		}
 		bias = wide
 	}
-	f.jobs(g, func(_, first, n int) {
-		p := whole
-		if n != f.job(g) {
-			p = rest
-		}
-		xs, ys := x[first*g.c*g.h*g.w:], y[first*g.m*g.oh*g.ow:]
-		if p.depth != nil {
-			p.depth.Run(ys, xs, k.depth, bias)
-			return
-		}
-		for i := range g.group {
-			b := bias
-			if b != nil {
-				b = b[i*p.forward.BiasLen():]
-			}
-			p.forward.Run(ys[i*g.m/g.group:], xs[i*g.c/g.group:], k.forward[i*p.forward.PackedLen():], b)
-		}
-	})
+	return forwards{g, job, whole, rest, k, bias}
 }
 
-// backward adds the gradient of the weights to dw and writes that of the input to dx, each unless it is nil; grad.Slack floats behind dy
-// are readable.
-func (f *fast) backward(id model.NodeID, g geometry, dx, dw, x, w, dy []float32) {
-	whole, rest := f.prepare(g)
-	k := f.pack(id, g, whole, w, dx != nil)
+// run is that of the images first to first+n.
+func (c forwards) run(first, n int, y, x []float32) {
+	g, p := c.g, c.whole
+	if n != c.job {
+		p = c.rest
+	}
+	xs, ys := x[first*g.c*g.h*g.w:], y[first*g.m*g.oh*g.ow:]
+	if p.depth != nil {
+		p.depth.Run(ys, xs, c.k.depth, c.bias)
+		return
+	}
+	for i := range g.group {
+		b := c.bias
+		if b != nil {
+			b = b[i*p.forward.BiasLen():]
+		}
+		p.forward.Run(ys[i*g.m/g.group:], xs[i*g.c/g.group:], c.k.forward[i*p.forward.PackedLen():], b)
+	}
+}
+
+func (f *fast) forward(id model.NodeID, g geometry, y, x, w, bias []float32) {
+	c := f.forwards(id, g, f.job(g), w, bias)
+	f.jobs(g, func(_, first, n int) { c.run(first, n, y, x) })
+}
+
+// backwards is the gradient of a convolution, ready for jobs.
+type backwards struct {
+	g           geometry
+	job         int
+	whole, rest *convPlan
+	k           *packed
+	sums        [][]float32 // of the weights, a cut each, in the order of the kernels; nil: not wanted
+}
+
+// backwards prepares for a gradient of the input, where back says so, and of the weights, where learn does.
+func (f *fast) backwards(id model.NodeID, g geometry, job int, w []float32, back, learn bool) *backwards {
+	whole, rest := f.prepare(g, job)
+	b := &backwards{g: g, job: job, whole: whole, rest: rest, k: f.pack(id, g, whole, w, back)}
+	if !learn {
+		return b
+	}
 	size := len(w)
 	if whole.depth == nil {
 		size = g.group * whole.forward.PackedLen()
 	}
-	sums := make([][]float32, f.cuts)
-	f.jobs(g, func(cut, first, n int) {
-		p := whole
-		if n != f.job(g) {
-			p = rest
+	b.sums = f.sums[id]
+	if len(b.sums) != f.cuts || len(b.sums[0]) != size {
+		b.sums = make([][]float32, f.cuts)
+		for i := range b.sums {
+			b.sums[i] = make([]float32, size)
 		}
-		if dw != nil && sums[cut] == nil {
-			sums[cut] = make([]float32, size)
-		}
-		xs, ds := x[first*g.c*g.h*g.w:], dy[first*g.m*g.oh*g.ow:]
-		ds = ds[:cap(ds)]
-		for i := range g.group {
-			if dw == nil {
-				break
-			}
-			if p.depth != nil {
-				p.depth.Outer(sums[cut], xs, ds)
-				break
-			}
-			p.forward.Outer(sums[cut][i*p.forward.PackedLen():], xs[i*g.c/g.group:], ds[i*g.m/g.group:])
-		}
-		if dx == nil {
-			return
-		}
-		to := dx[first*g.c*g.h*g.w:][:n*g.c*g.h*g.w]
-		if p.undone {
-			clear(to)
-		}
-		for j, ph := range p.back {
-			if ph.depth != nil {
-				ph.depth.Run(to, ds, k.back[j], nil)
-				continue
-			}
-			for i := range g.group {
-				ph.product.Run(to[i*g.c/g.group:], ds[i*g.m/g.group:], k.back[j][i*ph.product.PackedLen():], nil)
-			}
-		}
-	})
-	for _, s := range sums {
-		if s == nil {
+		f.sums[id] = b.sums
+	}
+	for _, s := range b.sums {
+		clear(s)
+	}
+	return b
+}
+
+// plan is that of n images.
+func (c *backwards) plan(n int) *convPlan {
+	if n != c.job {
+		return c.rest
+	}
+	return c.whole
+}
+
+// weights adds the gradient of the weights by n images; xs and ds begin at the first of them.
+func (c *backwards) weights(cut, n int, xs, ds []float32) {
+	g, p := c.g, c.plan(n)
+	ds = ds[:cap(ds)]
+	if p.depth != nil {
+		p.depth.Outer(c.sums[cut], xs, ds)
+		return
+	}
+	for i := range g.group {
+		p.forward.Outer(c.sums[cut][i*p.forward.PackedLen():], xs[i*g.c/g.group:], ds[i*g.m/g.group:])
+	}
+}
+
+// input writes the gradient of n images to to.
+func (c *backwards) input(n int, to, ds []float32) {
+	g, p := c.g, c.plan(n)
+	ds, to = ds[:cap(ds)], to[:n*g.c*g.h*g.w]
+	if p.undone {
+		clear(to)
+	}
+	for j, ph := range p.back {
+		if ph.depth != nil {
+			ph.depth.Run(to, ds, c.k.back[j], nil)
 			continue
 		}
-		if whole.depth != nil {
+		for i := range g.group {
+			ph.product.Run(to[i*g.c/g.group:], ds[i*g.m/g.group:], c.k.back[j][i*ph.product.PackedLen():], nil)
+		}
+	}
+}
+
+// add adds the gradients of all cuts to dw.
+func (c *backwards) add(dw []float32) {
+	g := c.g
+	for _, s := range c.sums {
+		if c.whole.depth != nil {
 			taps := g.kh * g.kw
 			for i := range dw {
 				dw[i] += s[i%taps*g.c+i/taps]
 			}
 			continue
 		}
-		n, part := whole.forward.PackedLen(), len(dw)/g.group
+		n, part := c.whole.forward.PackedLen(), len(dw)/g.group
 		for i := range g.group {
-			whole.forward.Add(dw[i*part:][:part], s[i*n:][:n], whole.strides)
+			c.whole.forward.Add(dw[i*part:][:part], s[i*n:][:n], c.whole.strides)
 		}
+	}
+}
+
+// backward adds the gradient of the weights to dw and writes that of the input to dx, each unless it is nil; grad.Slack floats behind dy
+// are readable.
+func (f *fast) backward(id model.NodeID, g geometry, dx, dw, x, w, dy []float32) {
+	c := f.backwards(id, g, f.job(g), w, dx != nil, dw != nil)
+	f.jobs(g, func(cut, first, n int) {
+		xs, ds := x[first*g.c*g.h*g.w:], dy[first*g.m*g.oh*g.ow:]
+		if dw != nil {
+			c.weights(cut, n, xs, ds)
+		}
+		if dx != nil {
+			c.input(n, dx[first*g.c*g.h*g.w:], ds)
+		}
+	})
+	if dw != nil {
+		c.add(dw)
 	}
 }
 
 // ranges calls f for parts of n rows.
 func (f *fast) ranges(n int, work func(cut, from, to int)) {
-	f.each(f.cuts, func(cut int) {
+	f.each(f.cuts, func(cut, _ int) {
 		if from, to := n*cut/f.cuts, n*(cut+1)/f.cuts; from < to {
 			work(cut, from, to)
 		}
@@ -368,18 +434,29 @@ func (f *fast) ranges(n int, work func(cut, from, to int)) {
 }
 
 // bySums adds up two sums a channel over parts of the pixels of x, in the order of the parts.
-func (f *fast) bySums(x []float32, c int, part func(from, to int, a, b []float64)) (a, b []float64) {
-	sums := make([][2][]float64, f.cuts)
-	f.ranges(len(x)/c, func(cut, from, to int) {
-		sums[cut] = [2][]float64{make([]float64, c), make([]float64, c)}
-		part(from*c, to*c, sums[cut][0], sums[cut][1])
-	})
-	a, b = make([]float64, c), make([]float64, c)
+func (f *fast) bySums(x []float32, c int, part func(from, to int, a, b []float64)) channelSums {
+	sums := f.sumsByCut(c)
+	f.ranges(len(x)/c, func(cut, from, to int) { part(from*c, to*c, sums[cut].a, sums[cut].b) })
+	return total(sums)
+}
+
+// sumsByCut are zeros for each cut.
+func (f *fast) sumsByCut(c int) []channelSums {
+	sums := make([]channelSums, f.cuts)
+	for i := range sums {
+		sums[i] = newChannelSums(c)
+	}
+	return sums
+}
+
+// total adds up the sums of the cuts, in their order.
+func total(sums []channelSums) channelSums {
+	t := newChannelSums(len(sums[0].a))
 	for _, s := range sums {
-		for i := range s[0] {
-			a[i] += s[0][i]
-			b[i] += s[1][i]
+		for i := range s.a {
+			t.a[i] += s.a[i]
+			t.b[i] += s.b[i]
 		}
 	}
-	return a, b
+	return t
 }

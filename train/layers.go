@@ -15,33 +15,67 @@ type normSaved[T float] struct {
 	hat       *array[T] // nil with vector kernels
 	mean, inv []float64
 	gate      grad.Gate // of a Relu that goes with it
+	out       *array[T] // of a sum and a Relu that go with it
 }
+
+// channelSums are two sums a channel.
+type channelSums struct{ a, b []float64 }
+
+func newChannelSums(c int) channelSums { return channelSums{make([]float64, c), make([]float64, c)} }
 
 // normForward normalises each channel by the statistics of the batch and moves the running ones towards them
 // (Ioffe and Szegedy 2015, arXiv:1502.03167). The running variance is the unbiased one, as exporters expect. A frozen tape
 // takes the running statistics and leaves them.
 func normForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
 	x := in[0]
+	s, err := t.statistics(n, in, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	y, c := t.array(x.shape...), x.shape[1]
+	if t.fast != nil {
+		pass := t.normPass(n, in, &s, y)
+		t.fast.ranges(len(x.v)/c, func(_, a, b int) { pass(a*c, b*c) })
+		return y, s, nil
+	}
+	s.hat = t.array(x.shape...)
+	for p := 0; p < len(x.v); p += c {
+		for ch, v := range x.v[p : p+c] {
+			h := T((float64(v) - s.mean[ch]) * s.inv[ch])
+			s.hat.v[p+ch] = h
+			y.v[p+ch] = h*in[1].v[ch] + in[2].v[ch]
+		}
+	}
+	return y, s, nil
+}
+
+// statistics are those that n normalises by. moments are the sums of its input and of the square, less the running mean, if they are
+// known already.
+func (t *tape[T]) statistics(n *model.Node, in []*array[T], moments *channelSums) (normSaved[T], error) {
+	x := in[0]
 	if len(x.shape) != 4 {
-		return nil, nil, fail.New(fail.Unsupported, "training knows pictures [N, C, H, W], not shape %v", x.shape)
+		return normSaved[T]{}, fail.New(fail.Unsupported, "training knows pictures [N, C, H, W], not shape %v", x.shape)
 	}
 	c := x.shape[1]
-	eps := float64(n.Float("epsilon", 1e-5))
-	y := t.array(x.shape...)
 	mean, sq := make([]float64, c), make([]float64, c)
 	s := normSaved[T]{mean: mean, inv: make([]float64, c)}
-	count := float64(len(x.v) / c)
+	count, eps := float64(len(x.v)/c), float64(n.Float("epsilon", 1e-5))
 	switch {
 	case t.frozen:
 		for ch := range c {
 			mean[ch], s.inv[ch] = float64(in[3].v[ch]), 1/math.Sqrt(float64(in[4].v[ch])+eps)
 		}
+		return s, nil
 	case t.fast != nil:
-		v, shift := single(x.v), append([]float32(nil), single(in[3].v)...) // the running mean is near: no digits are lost
-		a, b := t.fast.bySums(v, c, func(from, to int, a, b []float64) { t.fast.Moments(v[from:to], shift, a, b) })
+		shift := single(in[3].v) // the running mean is near: no digits are lost
+		if moments == nil {
+			v := single(x.v)
+			m := t.fast.bySums(v, c, func(from, to int, a, b []float64) { t.fast.Moments(v[from:to], shift, a, b) })
+			moments = &m
+		}
 		for ch := range c {
-			d := a[ch] / count
-			mean[ch], sq[ch] = float64(shift[ch])+d, max(0, b[ch]-d*a[ch])
+			d := moments.a[ch] / count
+			mean[ch], sq[ch] = float64(shift[ch])+d, max(0, moments.b[ch]-d*moments.a[ch])
 		}
 	default:
 		for p := 0; p < len(x.v); p += c {
@@ -59,48 +93,60 @@ func normForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T],
 			}
 		}
 	}
-	if !t.frozen {
-		for ch := range c {
-			s.inv[ch] = 1 / math.Sqrt(sq[ch]/count+eps)
-			in[3].v[ch] = T(t.keep*float64(in[3].v[ch]) + (1-t.keep)*mean[ch])
-			in[4].v[ch] = T(t.keep*float64(in[4].v[ch]) + (1-t.keep)*sq[ch]/max(1, count-1))
-		}
+	for ch := range c {
+		s.inv[ch] = 1 / math.Sqrt(sq[ch]/count+eps)
+		in[3].v[ch] = T(t.keep*float64(in[3].v[ch]) + (1-t.keep)*mean[ch])
+		in[4].v[ch] = T(t.keep*float64(in[4].v[ch]) + (1-t.keep)*sq[ch]/max(1, count-1))
 	}
-	if t.fast != nil {
-		scale, shift := make([]float32, c), make([]float32, c)
-		for ch := range c {
-			k := float64(in[1].v[ch]) * s.inv[ch]
-			scale[ch], shift[ch] = float32(k), float32(float64(in[2].v[ch])-k*mean[ch])
-		}
-		to, from := single(y.v), single(x.v)
-		pass := t.fast.Affine
-		if t.gated[n] {
-			pass, s.gate = t.fast.AffineRelu, grad.Gate{Scale: scale, Shift: shift}
-		}
-		t.fast.ranges(len(from)/c, func(_, a, b int) { pass(to[a*c:b*c], from[a*c:b*c], scale, shift) })
-		return y, s, nil
-	}
-	s.hat = t.array(x.shape...)
-	for p := 0; p < len(x.v); p += c {
-		for ch, v := range x.v[p : p+c] {
-			h := T((float64(v) - mean[ch]) * s.inv[ch])
-			s.hat.v[p+ch] = h
-			y.v[p+ch] = h*in[1].v[ch] + in[2].v[ch]
-		}
-	}
-	return y, s, nil
+	return s, nil
 }
 
-func normBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
+// normPass gives what normalises a range of numbers with vector kernels, with the Relu, and the sum, that go with n.
+func (t *tape[T]) normPass(n *model.Node, in []*array[T], s *normSaved[T], y *array[T]) func(from, to int) {
+	c := len(s.inv)
+	scale, shift := make([]float32, c), make([]float32, c)
+	for ch := range c {
+		k := float64(in[1].v[ch]) * s.inv[ch]
+		scale[ch], shift[ch] = float32(k), float32(float64(in[2].v[ch])-k*s.mean[ch])
+	}
+	to, from := single(y.v), single(in[0].v)
+	if t.joins[n] {
+		s.out = y
+		other := single(in[5].v)
+		return func(a, b int) { t.fast.Join(to[a:b], from[a:b], other[a:b], scale, shift) }
+	}
+	pass := t.fast.Affine
+	if t.gated[n] {
+		pass, s.gate = t.fast.AffineRelu, grad.Gate{Scale: scale, Shift: shift}
+	}
+	return func(a, b int) { pass(to[a:b], from[a:b], scale, shift) }
+}
+
+func normBackward[T float](t *tape[T], n *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
 	s := saved.(normSaved[T])
 	x := in[0]
 	c := x.shape[1]
+	if t.fast != nil {
+		xs, mean := single(x.v), s.middle()
+		if s.out != nil { // what passes the Relu is the gradient of the other part of the sum too
+			open := t.array(dy.shape...)
+			copy(open.v, dy.v)
+			dy = open
+		}
+		ds := single(dy.v)
+		sums := t.fast.bySums(xs, c, func(from, to int, a, b []float64) { t.normSums(&s, ds[from:to], nil, xs[from:to], mean, from, a, b) })
+		dx := t.array(x.shape...)
+		pass, dscale, dshift := t.normBlend(&s, in, sums, len(xs)/c)
+		to := single(dx.v)
+		t.fast.ranges(len(xs)/c, func(_, a, b int) { pass(to[a*c:b*c], ds[a*c:b*c], xs[a*c:b*c]) })
+		out := []*array[T]{dx, dscale, dshift}
+		if s.out != nil {
+			out = append(out, nil, nil, dy)
+		}
+		return out, nil
+	}
 	dx, dscale, dshift := t.array(x.shape...), t.array(c), t.array(c)
 	count := float64(len(x.v) / c)
-	if t.fast != nil {
-		t.normBackwardFast(s, dx, dscale, dshift, x, in[1], dy)
-		return []*array[T]{dx, dscale, dshift}, nil
-	}
 	sum, dot := make([]float64, c), make([]float64, c)
 	for p := 0; p < len(x.v); p += c {
 		for ch, d := range dy.v[p : p+c] {
@@ -123,40 +169,54 @@ func normBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any,
 	return []*array[T]{dx, dscale, dshift}, nil
 }
 
-// normBackwardFast is normBackward with vector kernels: sums of dy and of dy times the normalised input, then one pass.
-func (t *tape[T]) normBackwardFast(s normSaved[T], dx, dscale, dshift, x, scale, dy *array[T]) {
-	c, count := len(s.inv), float64(len(x.v)/len(s.inv))
-	mean := make([]float32, c)
+// middle is the mean of each channel.
+func (s *normSaved[T]) middle() []float32 {
+	mean := make([]float32, len(s.mean))
 	for ch, m := range s.mean {
 		mean[ch] = float32(m)
 	}
-	xs, ds, to := single(x.v), single(dy.v), single(dx.v)
-	sum, dot := t.fast.bySums(xs, c, func(from, to int, a, b []float64) { t.fast.Dots(xs[from:to], ds[from:to], mean, s.gate, a, b) })
+	return mean
+}
+
+// normSums adds what comes back from a part of the output, and that times the input, by channel; at is where the part begins. Where a
+// sum and a Relu go with the normalisation, d, plus more unless that is nil, becomes what passes the Relu.
+func (t *tape[T]) normSums(s *normSaved[T], d, more, x, mean []float32, at int, a, b []float64) {
+	if s.out != nil {
+		t.fast.Open(d, more, single(s.out.v)[at:at+len(d)], x, mean, a, b)
+		return
+	}
+	t.fast.Dots(x, d, mean, s.gate, a, b)
+}
+
+// normBlend gives the pass from the gradient of the output to that of the input, and the gradients of scale and shift. sums are those of
+// normSums; count is how many numbers a channel has.
+func (t *tape[T]) normBlend(s *normSaved[T], in []*array[T], sums channelSums, count int) (pass func(dst, d, x []float32), dscale, dshift *array[T]) {
+	c := len(s.inv)
+	dscale, dshift = t.array(c), t.array(c)
 	var co [3][]float32
 	for i := range co {
 		co[i] = make([]float32, c)
 	}
 	for ch := range c {
 		inv := s.inv[ch]
-		hat := dot[ch] * inv // the sum of dy times the normalised input
-		dscale.v[ch], dshift.v[ch] = T(hat), T(sum[ch])
-		k := float64(scale.v[ch]) * inv
+		hat := sums.b[ch] * inv // the sum of dy times the normalised input
+		dscale.v[ch], dshift.v[ch] = T(hat), T(sums.a[ch])
+		k := float64(in[1].v[ch]) * inv
 		co[0][ch] = float32(k)
 		if !t.frozen {
-			c1 := -k * inv * hat / count
-			co[1][ch], co[2][ch] = float32(c1), float32(-k*sum[ch]/count-c1*float64(mean[ch]))
+			c1 := -k * inv * hat / float64(count)
+			co[1][ch], co[2][ch] = float32(c1), float32(-k*sums.a[ch]/float64(count)-c1*float64(float32(s.mean[ch])))
 		}
 	}
-	t.fast.ranges(len(xs)/c, func(_, a, b int) {
-		t.fast.Blend(to[a*c:b*c], ds[a*c:b*c], xs[a*c:b*c], co[0], co[1], co[2], s.gate)
-	})
+	gate := s.gate
+	return func(dst, d, x []float32) { t.fast.Blend(dst, d, x, co[0], co[1], co[2], gate) }, dscale, dshift
 }
 
 func reluForward[T float](t *tape[T], _ *model.Node, in []*array[T]) (*array[T], any, error) {
 	y := t.array(in[0].shape...)
 	if d, fast := any(y.v).([]float32); fast {
 		x := single(in[0].v)
-		t.spread(len(d), func(from, to int) { t.vec.Act(cpu.Act{Kind: cpu.ReLU}, d[from:to], x[from:to]) })
+		t.spread(len(d), func(from, to int) { t.relu(d[from:to], x[from:to]) })
 		return y, y, nil
 	}
 	for i, v := range in[0].v {
@@ -164,6 +224,8 @@ func reluForward[T float](t *tape[T], _ *model.Node, in []*array[T]) (*array[T],
 	}
 	return y, y, nil
 }
+
+func (t *tape[T]) relu(dst, x []float32) { t.vec.Act(cpu.Act{Kind: cpu.ReLU}, dst, x) }
 
 func reluBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
 	y, dx := saved.(*array[T]), t.array(dy.shape...)

@@ -1,6 +1,8 @@
 package train
 
 import (
+	"slices"
+
 	"fettle/internal/fail"
 	"fettle/kernels/cpu"
 	"fettle/model"
@@ -16,6 +18,8 @@ type tape[T float] struct {
 	frozen    bool                             // BatchNormalization uses and keeps its running statistics
 	keep      float64                          // share of the running statistics that a step keeps
 	gated     map[*model.Node]bool             // normalisations whose Relu goes with them
+	joins     map[*model.Node]bool             // normalisations with a sixth input: a sum with it and a Relu go with them
+	types     map[string]model.Type            // of all values, for a batch of one
 	consts    map[string]*model.Tensor         // what follows from constants alone
 	rounded   map[string]bool                  // weights as integers: no constants, since the floats behind them are learned
 	byBatch   map[int]map[string]*model.Tensor // consts by the size of the batch
@@ -32,7 +36,12 @@ type tape[T float] struct {
 	saved     []any
 	input     string
 	output    string
-	macs      int64 // multiply-adds of convolutions and products since it was last set to 0
+	maker     map[string]int       // by value: its node
+	readers   map[string][]int     // by value: the nodes that read it
+	inner     []bool               // of nodes: it ran in a stretch
+	moments   map[int]*channelSums // of the inputs of normalisations, by node, where a stretch has them
+	ended     map[int]*channelSums // of what comes back to normalisations
+	macs      int64                // multiply-adds of convolutions and products since it was last set to 0
 
 	watch map[string]*array[T] // values whose gradients are kept: filled in by backward
 
@@ -129,7 +138,7 @@ func newTapeOn[T float](m *model.Model, feat cpu.Features) (*tape[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tape[T]{muls: newMuls(feat), keep: 0.9, consts: inf.Consts, byBatch: map[int]map[string]*model.Tensor{1: inf.Consts}, moves: map[string][]*origin{}, stretched: map[string][]int32{}, m: m, g: g, byName: map[string]*param[T]{}, input: free[0].Name, output: g.Outputs[0].Name}
+	t := &tape[T]{muls: newMuls(feat), keep: 0.9, types: inf.Types, consts: inf.Consts, byBatch: map[int]map[string]*model.Tensor{1: inf.Consts}, moves: map[string][]*origin{}, stretched: map[string][]int32{}, m: m, g: g, byName: map[string]*param[T]{}, input: free[0].Name, output: g.Outputs[0].Name}
 	for _, in := range g.Inits {
 		if in.Tensor.DType != model.Float32 {
 			continue
@@ -180,34 +189,79 @@ func newTapeOn[T float](m *model.Model, feat cpu.Features) (*tape[T], error) {
 	return t, nil
 }
 
-// fuse lets normalisations take the Relu behind them along, where nobody else reads what lies between: the vector kernels do both in
-// one pass. Values between the two are not kept then.
+// fuse lets normalisations take what is behind them along, where nobody else reads what lies between: a Relu, or a sum with another
+// value and a Relu. The vector kernels do it in one pass. Values between are not kept then.
 func (t *tape[T]) fuse() {
 	if t.fast == nil {
 		return
 	}
-	t.gated = map[*model.Node]bool{}
+	t.gated, t.joins = map[*model.Node]bool{}, map[*model.Node]bool{}
 	readers := map[string]int{}
 	for _, n := range t.g.Nodes {
 		for _, r := range model.Reads(n) {
 			readers[r]++
 		}
 	}
+	private := func(v string) bool { return readers[v] == 1 && t.g.Output(v) == nil }
 	var l []applied[T]
-	norm := map[string]int{} // by output: its place in l
+	norm, sums := map[string]int{}, map[string]int{} // by output: its place in l
 	for _, a := range t.nodes {
 		in := a.n.Inputs[0]
-		i, ok := norm[in]
-		if a.n.Op == "Relu" && ok && readers[in] == 1 && t.g.Output(in) == nil {
-			l[i].out, t.gated[l[i].n] = a.out, true
-			continue
+		if a.n.Op == "Relu" && private(in) {
+			if i, ok := norm[in]; ok {
+				l[i].out, t.gated[l[i].n] = a.out, true
+				delete(norm, in)
+				continue
+			}
+			if i, ok := sums[in]; ok && t.join(l, norm, private, i, a.out) {
+				continue
+			}
 		}
-		if a.n.Op == "BatchNormalization" {
+		switch a.n.Op {
+		case "BatchNormalization":
 			norm[a.out] = len(l)
+		case "Add":
+			sums[a.out] = len(l)
 		}
 		l = append(l, a)
 	}
-	t.nodes = l
+	t.nodes = slices.DeleteFunc(l, func(a applied[T]) bool { return a.n == nil })
+}
+
+// join puts the normalisation before the sum l[i] into its place, with the Relu behind, which writes out.
+func (t *tape[T]) join(l []applied[T], norm map[string]int, private func(string) bool, i int, out string) bool {
+	n := l[i].n
+	if len(n.Inputs) != 2 {
+		return false
+	}
+	for k, v := range n.Inputs {
+		at, ok := norm[v]
+		other := n.Inputs[1-k]
+		if !ok || !private(v) || other == v || t.byName[other] != nil || t.consts[other] != nil || !sameShape(t.types[v], t.types[other]) {
+			continue
+		}
+		with := *l[at].n
+		with.Inputs = append(slices.Clone(with.Inputs[:5]), other)
+		l[i] = applied[T]{&with, out, l[at].rule}
+		l[at].n = nil
+		delete(norm, v)
+		t.joins[&with] = true
+		return true
+	}
+	return false
+}
+
+// sameShape reports whether two types have known, equal sizes of pictures.
+func sameShape(a, b model.Type) bool {
+	if !a.Ranked || !b.Ranked || len(a.Shape) != 4 || len(b.Shape) != 4 {
+		return false
+	}
+	for i := range a.Shape {
+		if !a.Shape[i].Known() || !b.Shape[i].Known() || a.Shape[i].N != b.Shape[i].N {
+			return false
+		}
+	}
+	return true
 }
 
 // typesFor is the type of the input for a batch, where the model leaves it open; other open sizes are 1.
@@ -353,12 +407,22 @@ func (t *tape[T]) forward(x *array[T]) (*array[T], error) {
 	}
 	t.values = map[string]*array[T]{t.input: x}
 	t.saved = t.saved[:0]
-	for _, a := range t.nodes {
-		saved, err := t.apply(a)
+	t.moments, t.inner = map[int]*channelSums{}, make([]bool, len(t.nodes))
+	for i := 0; i < len(t.nodes); {
+		next, err := t.ahead(i)
 		if err != nil {
-			return nil, fail.In(err, "train", fail.Where{Node: string(a.n.ID), Op: a.n.Op})
+			return nil, err
+		}
+		if next > i {
+			i = next
+			continue
+		}
+		saved, err := t.apply(t.nodes[i])
+		if err != nil {
+			return nil, trainIn(err, t.nodes[i].n)
 		}
 		t.saved = append(t.saved, saved)
+		i++
 	}
 	return t.values[t.output], t.trouble()
 }
@@ -413,11 +477,20 @@ func (t *tape[T]) backward(seeds map[string]*array[T]) error {
 		t.grads[name] = d
 		t.users[d] = 2 // its owner keeps it
 	}
+	t.ended = map[int]*channelSums{}
 	for i := len(t.nodes) - 1; i >= 0; i-- {
+		next, err := t.astern(i)
+		if err != nil {
+			return err
+		}
+		if next < i {
+			i = next + 1
+			continue
+		}
 		a := t.nodes[i]
 		ds, used, err := t.undo(a, t.saved[i])
 		if err != nil {
-			return fail.In(err, "train", fail.Where{Node: string(a.n.ID), Op: a.n.Op})
+			return trainIn(err, a.n)
 		}
 		for k, d := range ds {
 			if d != nil && a.n.Inputs[k] != "" {

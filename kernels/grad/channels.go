@@ -40,7 +40,7 @@ func (k *Kernels) blocks(c int, f func(from, to, nv int)) {
 }
 
 // sums adds two sums a channel; x and b are [pixels, c], coefs what the kernel wants, plain the same for one element.
-func (k *Kernels) sums(kind int, x, b []float32, c int, s0, s1 []float64, co [][]float32, plain func(i, ch int) (v, d float64)) {
+func (k *Kernels) sums(kind int, x, b, gate, term []float32, c int, s0, s1 []float64, co [][]float32, plain func(i, ch int) (v, d float64)) {
 	const most = 512 // rows in one float32 sum
 	for from := 0; from < len(x); from += most * c {
 		n := min(most, (len(x)-from)/c)
@@ -58,6 +58,12 @@ func (k *Kernels) sums(kind int, x, b []float32, c int, s0, s1 []float64, co [][
 			var out coefs
 			l := coefsOf(co, lo, hi)
 			a := args{x: at(x, from+lo), b: at(b, from+lo), c: unsafe.Pointer(&out), bias: unsafe.Pointer(&l), n: int64(n), step: int64(4 * c)}
+			if gate != nil {
+				a.zero = at(gate, from+lo)
+			}
+			if term != nil {
+				a.table = at(term, from+lo)
+			}
 			k.pass[kind][nv](&a)
 			for ch := lo; ch < hi; ch++ {
 				s0[ch] += float64(out[ch-lo])
@@ -78,7 +84,7 @@ func coefsOf(co [][]float32, lo, hi int) (l coefs) {
 
 // Moments adds the sums of x - shift and of its square by channel; x is [pixels, len(shift)].
 func (k *Kernels) Moments(x, shift []float32, sum, square []float64) {
-	k.sums(moments, x, x, len(shift), sum, square, [][]float32{shift}, func(i, ch int) (float64, float64) {
+	k.sums(moments, x, x, nil, nil, len(shift), sum, square, [][]float32{shift}, func(i, ch int) (float64, float64) {
 		v := float64(x[i] - shift[ch])
 		return v, v
 	})
@@ -86,12 +92,35 @@ func (k *Kernels) Moments(x, shift []float32, sum, square []float64) {
 
 // Dots adds the sums of d and of d times x - shift by channel, d being what passes the gate.
 func (k *Kernels) Dots(x, d, shift []float32, g Gate, sum, dot []float64) {
-	k.sums(g.kind(dots, dotsRelu), x, d, len(shift), sum, dot, [][]float32{shift, g.Scale, g.Shift}, func(i, ch int) (float64, float64) {
+	k.sums(g.kind(dots, dotsRelu), x, d, nil, nil, len(shift), sum, dot, [][]float32{shift, g.Scale, g.Shift}, func(i, ch int) (float64, float64) {
 		if !g.open(x[i], ch) {
 			return 0, 0
 		}
 		return float64(x[i] - shift[ch]), float64(d[i])
 	})
+}
+
+// Open keeps d, or d + term, where out > 0 and puts 0 elsewhere; it adds the sums of d by then and of d times x - shift by channel. This is
+// what comes back through a Relu behind a sum of a normalised x and others. term may be nil.
+func (k *Kernels) Open(d, term, out, x, shift []float32, sum, dot []float64) {
+	kind := openDots
+	if term != nil {
+		kind = addOpenDots
+	}
+	k.sums(kind, x, d, out, term, len(shift), sum, dot, [][]float32{shift}, func(i, ch int) (float64, float64) {
+		if term != nil {
+			d[i] += term[i]
+		}
+		if out[i] <= 0 {
+			d[i] = 0
+		}
+		return float64(x[i] - shift[ch]), float64(d[i])
+	})
+}
+
+// Join writes dst = max(scale x + shift + b, 0) by channel.
+func (k *Kernels) Join(dst, x, b, scale, shift []float32) {
+	k.maps(join, dst, x, b, len(scale), [][]float32{scale, shift}, func(i, ch int) { dst[i] = max(scale[ch]*x[i]+shift[ch]+b[i], 0) })
 }
 
 // Affine writes dst = scale x + shift by channel.

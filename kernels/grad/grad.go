@@ -41,6 +41,9 @@ const (
 	dotsRelu
 	affineRelu
 	blendRelu
+	join
+	openDots
+	addOpenDots
 	passes
 )
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -156,12 +157,12 @@ func TestChannels(t *testing.T) {
 				r := rand.New(rand.NewPCG(uint64(c), uint64(n)))
 				x, d := random(r, n*c), random(r, n*c)
 				a, b, s := random(r, c), random(r, c), random(r, c)
-				var sums [6][]float64
-				var want [6][]float64
+				more := random(r, n*c)
+				var sums, want [10][]float64
 				for i := range sums {
 					sums[i], want[i] = make([]float64, c), make([]float64, c)
 				}
-				var maps [5][]float64
+				var maps [8][]float64
 				for i := range maps {
 					maps[i] = make([]float64, n*c)
 				}
@@ -183,6 +184,14 @@ func TestChannels(t *testing.T) {
 					want[4][ch] += open
 					want[5][ch] += open * v
 					maps[3][i] = max(maps[0][i], 0)
+					maps[5][i] = max(maps[0][i]+float64(more[i]), 0)
+					for j, h := range []float64{0, float64(more[i])} {
+						if x[i] > 0 {
+							maps[6+j][i] = g + h
+							want[6+2*j][ch] += g + h
+							want[7+2*j][ch] += (g + h) * v
+						}
+					}
 					maps[4][i] = float64(s[ch])*open + float64(a[ch])*float64(x[i]) + float64(b[ch])
 				}
 				k.Moments(x, s, sums[0], sums[1])
@@ -190,6 +199,11 @@ func TestChannels(t *testing.T) {
 				gate := Gate{a, b}
 				k.Dots(x, d, s, gate, sums[4], sums[5])
 				what := fmt.Sprintf("%s, %d channels, %d pixels", name, c, n)
+				for j, term := range [][]float32{nil, more} {
+					open := slices.Clone(d)
+					k.Open(open, term, x, x, s, sums[6+2*j], sums[7+2*j])
+					near(t, what+", behind a gate", open, maps[6+j], 1e-6)
+				}
 				for j := range sums {
 					for ch := range c {
 						if math.Abs(sums[j][ch]-want[j][ch]) > 1e-4*float64(n) {
@@ -202,6 +216,8 @@ func TestChannels(t *testing.T) {
 				near(t, what+", affine", out, maps[0], 1e-6)
 				k.AffineRelu(out, x, a, b)
 				near(t, what+", affine and relu", out, maps[3], 1e-6)
+				k.Join(out, x, more, a, b)
+				near(t, what+", joined", out, maps[5], 1e-6)
 				k.Blend(out, d, x, a, b, s, Gate{})
 				near(t, what+", blend", out, maps[1], 1e-6)
 				k.Blend(out, d, x, s, a, b, gate)

@@ -43,7 +43,8 @@ func gradKernels(s isa) {
 
 // rowsKernel emits n tiles of mr rows x nv vectors of columns: C[outs[i]] = sum over taps of X[table[tap][i]]·B[tap] + bias. The
 // table holds the places of rows of X in floats, a tile after another, [taps][mr]; a negative one stands for a row of zeros. B is
-// packed [taps][k][nv vectors]. Per step of the sum: nv loads, mr broadcasts, mr*nv FMA; the multipliers are the limit.
+// packed [taps][k][nv vectors]. Per step of the sum: nv loads, mr broadcasts, mr*nv FMA; the multipliers are the limit. One wide vector
+// of columns has two sums a row, of even and odd steps: eight would wait for each other.
 func rowsKernel(s isa, mr, nv int) {
 	name := fmt.Sprintf("rows%dx%d%s", mr, nv, s.suffix)
 	text(name)
@@ -54,6 +55,11 @@ func rowsKernel(s isa, mr, nv int) {
 		acc[i] = s.vecs(nv)
 	}
 	bv, x := s.vecs(nv), s.vecs(2)
+	twice := nv == 1 && s == avx512
+	odd := make([]vec, mr)
+	if twice {
+		odd = s.vecs(mr)
+	}
 	r := make([]gp, mr)
 	for i := range r {
 		r[i] = GP64()
@@ -77,6 +83,11 @@ func rowsKernel(s isa, mr, nv int) {
 		}
 	}
 	Label("begin")
+	if twice {
+		for i := range odd {
+			s.zero(odd[i])
+		}
+	}
 	MOVQ(Mem{Base: p, Disp: rB}, b)
 	MOVQ(Mem{Base: p, Disp: rTaps}, t)
 	MOVQ(t, Mem{Base: p, Disp: rCur})
@@ -92,8 +103,22 @@ func rowsKernel(s isa, mr, nv int) {
 	}
 	ADDQ(Imm(uint64(4*mr)), table)
 	NEGQ(k)
+	if twice {
+		TESTQ(U32(1), k)
+		JZ(LabelRef("k"))
+		VMOVUPS(Mem{Base: b}, bv[0])
+		for i := range r {
+			VFMADD231PS_BCST(Mem{Base: r[i], Index: k, Scale: 4}, bv[0], odd[i])
+		}
+		ADDQ(Imm(uint64(s.bytes)), b)
+		INCQ(k)
+		JZ(LabelRef("summed"))
+	}
 	Label("k")
 	PREFETCHT0(Mem{Base: b, Disp: 1024})
+	if twice {
+		VMOVUPS(Mem{Base: b, Disp: s.bytes}, x[0])
+	}
 	for j := range bv {
 		VMOVUPS(Mem{Base: b, Disp: j * s.bytes}, bv[j])
 	}
@@ -108,11 +133,27 @@ func rowsKernel(s isa, mr, nv int) {
 			VFMADD231PS(bv[j], x[i%2], acc[i][j])
 		}
 	}
-	ADDQ(Imm(uint64(nv*s.bytes)), b)
-	INCQ(k)
+	if twice {
+		for i := range r {
+			VFMADD231PS_BCST(Mem{Base: r[i], Index: k, Scale: 4, Disp: 4}, x[0], odd[i])
+		}
+		ADDQ(Imm(uint64(2*s.bytes)), b)
+		ADDQ(Imm(2), k)
+	} else {
+		ADDQ(Imm(uint64(nv*s.bytes)), b)
+		INCQ(k)
+	}
 	JNZ(LabelRef("k"))
+	if twice {
+		Label("summed")
+	}
 	DECQ(Mem{Base: p, Disp: rCur})
 	JNZ(LabelRef("tap"))
+	if twice {
+		for i := range odd {
+			VADDPS(odd[i], acc[i][0], acc[i][0])
+		}
+	}
 	// the rows' registers are free: rows of C
 	for i := range r {
 		MOVLQSX(Mem{Base: outs, Disp: 4 * i}, t)
@@ -288,12 +329,22 @@ func depthOuterKernel(s isa, nv int) {
 // X, B and C are the values; coefficients lie as lines of 16 floats behind rBias.
 func channelKernels(s isa) {
 	const line = 64
+	const gates, terms = 1, 2
+	more := 0 // further values: gates at rZero, terms at rTable
+	var gate, term func() Mem
 	kernel := func(kind string, nv, un int, coefs, sums int, out bool, f func(x, b, c Mem, co, sum []vec)) {
 		name := fmt.Sprintf("%s%d%s", kind, nv, s.suffix)
 		text(name)
 		inTable(kind+s.suffix, 3, nv, name)
 		p := arg()
 		x, b, c, n, step := load(p, rX), load(p, rB), load(p, rC), load(p, rN), load(p, rStep)
+		var ge, te gp
+		if more&gates != 0 {
+			ge = load(p, rZero)
+		}
+		if more&terms != 0 {
+			te = load(p, rTable)
+		}
 		co := make([][]vec, nv)
 		sum := make([][][]vec, nv)
 		cp := load(p, rBias)
@@ -313,12 +364,20 @@ func channelKernels(s isa) {
 		one := func(u int) {
 			for j := range nv {
 				d := j * s.bytes
+				gate = func() Mem { return Mem{Base: ge, Disp: d} }
+				term = func() Mem { return Mem{Base: te, Disp: d} }
 				f(Mem{Base: x, Disp: d}, Mem{Base: b, Disp: d}, Mem{Base: c, Disp: d}, co[j], sum[j][u])
 			}
 			ADDQ(step, x)
 			ADDQ(step, b)
 			if out {
 				ADDQ(step, c)
+			}
+			if more&gates != 0 {
+				ADDQ(step, ge)
+			}
+			if more&terms != 0 {
+				ADDQ(step, te)
 			}
 		}
 		Label("many")
@@ -408,6 +467,42 @@ func channelKernels(s isa) {
 			VMAXPS(z, v, v)
 			VMOVUPS(v, c)
 		})
+		kernel("join", nv, 2, 2, 0, true, func(x, b, c Mem, co, _ []vec) { // max(c0 x + c1 + b, 0)
+			v, z := s.vec(), s.vec()
+			VMOVUPS(x, v)
+			VFMADD213PS(co[1], co[0], v)
+			VADDPS(b, v, v)
+			s.zero(z)
+			VMAXPS(z, v, v)
+			VMOVUPS(v, c)
+		})
+		for _, kind := range []string{"openDots", "addOpenDots"} { // b, or b + term, where the gate > 0; its sums as dots has them
+			if more = gates; kind == "addOpenDots" {
+				more |= terms
+			}
+			kernel(kind, nv, 1, 1, 2, false, func(x, b, _ Mem, co, sum []vec) {
+				v, d, z := s.vec(), s.vec(), s.vec()
+				VMOVUPS(b, d)
+				if more&terms != 0 {
+					VADDPS(term(), d, d)
+				}
+				s.zero(z)
+				if s == avx512 {
+					m := K()
+					VCMPPS(Imm(1), gate(), z, m)
+					VMOVAPS_Z(d, m, d)
+				} else {
+					VCMPPS(Imm(1), gate(), z, z)
+					VANDPS(z, d, d)
+				}
+				VMOVUPS(d, b)
+				VMOVUPS(x, v)
+				VSUBPS(co[0], v, v)
+				VADDPS(d, sum[0], sum[0])
+				VFMADD231PS(v, d, sum[1])
+			})
+			more = 0
+		}
 		kernel("affine", nv, 2, 2, 0, true, func(x, _, c Mem, co, _ []vec) { // c0 x + c1
 			v := s.vec()
 			VMOVUPS(x, v)
