@@ -69,6 +69,7 @@ generate: ## assembly from kernels/_asm
 	cd kernels/_asm/amd64gen && $(GO) run .
 	cd kernels/_asm/amxgen && $(GO) run .
 	cd kernels/_asm/arm64gen && $(GO) run .
+	cd kernels/_asm/armgen && $(GO) run .
 
 docs: cli ## docs/passes.md, docs/errors.md, docs/ops.md from the tables
 	$(OUT)/fettle docs -o docs

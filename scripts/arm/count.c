@@ -1,5 +1,5 @@
 /* A plugin of qemu-user that counts what a guest executes: all instructions, how many more they were if LD1 and ST1 of three and four
- * registers were LDP and STP, and vector multiplies (arm64 only). Arguments: out=FILE for the totals at the end; ranges=FILE with
+ * registers were LDP and STP, and vector multiplies (arm64 only); of 32-bit Arm how many more they were if VLDM and VSTM moved 32 bytes. Arguments: out=FILE for the totals at the end; ranges=FILE with
  * lines "low high name" for counts of address ranges; events=FILE: every clock_gettime leaves a line "nanoseconds total pairs multiplies",
  * and getppid, which nothing else calls, begins the file anew the first time and writes it the second.
  * Debian has no package with qemu-plugin.h, so the few calls used (plugin API 1, qemu 4.2 and later) are declared here. */
@@ -30,6 +30,7 @@ static struct range *ranges;
 static size_t nranges;
 static uint64_t total, pairs, mults;
 static const char *out, *events;
+static bool arm32;
 static int open_since = -1; /* vcpu that called getppid */
 
 struct event { uint64_t ns, total, pairs, mults; };
@@ -39,6 +40,10 @@ static size_t nlog, room;
 /* extra is how many more LDP or STP an LD1 or ST1 of several registers without interleaving needs. */
 static unsigned extra(uint32_t w)
 {
+	if (arm32) { /* VLDM and VSTM of registers of 64 bits */
+		bool many = (w & 0xfe000f00) == 0xec000b00 && (w & 0x01200000) != 0x01000000 && (w & 0xff) > 2;
+		return many ? ((w & 0xff) / 2 + 3) / 4 - 1 : 0;
+	}
 	if ((w & 0xbf000000) != 0x0c000000) return 0; /* structures of several registers */
 	switch (w >> 12 & 15) {
 	case 2: case 6: return 1; /* four, three */
@@ -49,6 +54,7 @@ static unsigned extra(uint32_t w)
 /* multiplies says whether an instruction takes the vector multiply pipe. */
 static bool multiplies(uint32_t w)
 {
+	if (arm32) return false;
 	uint32_t three = w & 0x9f200400, op = w >> 11 & 31;
 	bool q3 = three == 0x0e200400, u = w >> 29 & 1;
 	if (q3 && op == 0x19) return true;                                /* FMLA, FMLS */
@@ -111,7 +117,7 @@ static void trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 static void syscall_(qemu_plugin_id_t id, unsigned cpu, int64_t num, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h)
 {
 	(void)id; (void)a; (void)b; (void)c; (void)d; (void)e; (void)f; (void)g; (void)h;
-	if (num == 173) { /* getppid */
+	if (num == (arm32 ? 64 : 173)) { /* getppid */
 		if (open_since < 0) { open_since = (int)cpu; nlog = 0; return; }
 		FILE *o = fopen(events, "w");
 		for (size_t i = 0; o && i < nlog; i++)
@@ -120,7 +126,7 @@ static void syscall_(qemu_plugin_id_t id, unsigned cpu, int64_t num, uint64_t a,
 		open_since = -1;
 		return;
 	}
-	if (num != 113 || (int)cpu != open_since) return;
+	if ((arm32 ? num != 263 && num != 403 : num != 113) || (int)cpu != open_since) return; /* clock_gettime */
 	if (nlog == room) log_ = realloc(log_, (room = room ? 2 * room : 4096) * sizeof *log_);
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
@@ -141,7 +147,7 @@ static void fini(qemu_plugin_id_t id, void *p)
 __attribute__((visibility("default")))
 int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv)
 {
-	(void)info;
+	arm32 = !strcmp(*(const char *const *)info, "arm"); /* the first field is the target's name */
 	for (int i = 0; i < argc; i++) {
 		if (!strncmp(argv[i], "out=", 4)) out = strdup(argv[i] + 4);
 		else if (!strncmp(argv[i], "events=", 7)) events = strdup(argv[i] + 7);

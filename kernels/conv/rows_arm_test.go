@@ -1,0 +1,37 @@
+package conv
+
+import (
+	"testing"
+
+	"fettle/kernels/cpu"
+)
+
+// TestPlanPicksNEON: the differential test walks what Plan lists, so the vector kernels must be on the list, first, and absent for a processor
+// without them.
+func TestPlanPicksNEON(t *testing.T) {
+	dw := with(sq(32, 14, 14, 32, 3, 1, 1), func(s *Shape) { s.Groups = 32 })
+	for _, c := range []struct {
+		name, want string
+		s          Shape
+	}{
+		{"1x1", "f32_conv_3x12__neon", sq(64, 14, 14, 64, 1, 1, 0)},
+		{"3x3 stride 2", "f32_conv_3x12__neon", sq(64, 14, 14, 64, 3, 2, 1)},
+		{"first layer", "f32_conv_first_3x12__neon", sq(3, 32, 32, 24, 3, 2, 1)},
+		{"depthwise", "f32_dwconv_k3s1_2x7__neon", dw},
+	} {
+		for _, has := range []bool{true, false} {
+			algs, err := Plan(c.s, cpu.Features{Arch: "arm", NEON: has})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if has && algs[0].Name != c.want {
+				t.Errorf("%s: %s, want %s", c.name, algs[0].Name, c.want)
+			}
+			for _, a := range algs {
+				if !has && a.ISA != cpu.Generic {
+					t.Errorf("%s: %s without NEON", c.name, a.Name)
+				}
+			}
+		}
+	}
+}
