@@ -55,6 +55,10 @@ var rows = []row{
 
 	{"", "QuantizeLinear", lowerQuantize},
 	{"", "DequantizeLinear", lowerDequantize},
+	{"", "DynamicQuantizeLinear", lowerDynamicQuantize},
+	{"", "MatMulInteger", lowerMatMulInteger},
+	{"", "ConvInteger", lowerConvInteger},
+	{"com.microsoft", "MatMulNBits", lowerNBits},
 
 	{"", "MaxPool", lowerPool},
 	{"", "AveragePool", lowerPool},
