@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,9 +27,12 @@ type SearchRequest struct {
 	Preprocess string
 	Out        string  // folder of the front: recipes, models, and what is known; a search that was stopped goes on there
 	Distil     float64 // minutes of distillation for each recipe; 0: none
+	Optimizer  string  // "" or exact: a row of budgets, solved exactly; gp, tpe, evolution, random: roll-outs over groups of channels
+	Rollouts   int     // how many of these
 	Seed       int64
 	Budget     time.Duration
 	Progress   task.Progress
+	Live       func(SearchResult) // sees the result so far after each recipe; may be nil
 }
 
 // Experiment is one recipe that was tried. Numbers are of the file itself: no guess stays in.
@@ -46,15 +50,22 @@ type Experiment struct {
 	Misses  string  `json:"misses,omitempty"` // the limits that it does not hold
 	Problem string  `json:"problem,omitempty"`
 	Of      string  `json:"of"` // model, data and seed that the numbers belong to
+
+	Point  []int    `json:"point,omitempty"`  // of a roll-out
+	Damage *float64 `json:"damage,omitempty"` // of a roll-out: distance of the answers on items of the data that it was not fitted to
 }
 
 // SearchResult is the front and the verdict.
 type SearchResult struct {
 	Verdict  string       `json:"verdict"` // met, best-effort, impossible
 	Why      string       `json:"why"`
+	Binding  string       `json:"binding,omitempty"` // the limits that the nearest recipe does not hold
 	Base     Experiment   `json:"base"`
-	Floor    Experiment   `json:"floor"` // the least of each that any recipe reached
-	Front    []Experiment `json:"front"` // nobody is faster, smaller and better
+	Floor    Experiment   `json:"floor"`            // the least of each that any recipe reached
+	Front    []Experiment `json:"front"`            // nobody is faster, smaller and better
+	Beaten   []Experiment `json:"beaten,omitempty"` // the others
+	Failed   []Experiment `json:"failed,omitempty"`
+	Rollouts []Rollout    `json:"rollouts,omitempty"`
 	Tried    int          `json:"tried"`
 	Untried  int          `json:"untried"` // the time was over
 	LastSeed int64        `json:"seed"`
@@ -138,15 +149,24 @@ func (q SearchRequest) plans() []optimizer.Recipe {
 }
 
 // Search tries recipes on a model and gives those that nobody beats, with a verdict on the goal. What it tried lies in the folder, so that a
-// search that was stopped goes on.
+// search that was stopped or killed goes on.
 func (a *App) Search(ctx context.Context, path string, q SearchRequest) (*SearchResult, error) {
+	base, err := a.Load(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return a.SearchModel(ctx, base, q)
+}
+
+// SearchModel is Search for a model that is open.
+func (a *App) SearchModel(ctx context.Context, base *model.Model, q SearchRequest) (*SearchResult, error) {
 	l, err := parseGoal(q.Goal)
 	if err != nil {
 		return nil, err
 	}
-	base, err := a.Load(ctx, path)
-	if err != nil {
-		return nil, err
+	if exact := q.Optimizer == "" || q.Optimizer == "exact"; !exact && (search.NewSampler(q.Optimizer, nil, 0) == nil || q.Rollouts < 1 || q.Rollouts > mostRollouts) {
+		return nil, fail.New(fail.Usage, "optimizer %q with %d roll-outs", q.Optimizer, q.Rollouts).Doing("search").
+			Try("known are exact, %s; give 1 to %d roll-outs", strings.Join(search.Samplers(), ", "), mostRollouts)
 	}
 	if err := os.MkdirAll(q.Out, 0o755); err != nil {
 		return nil, fail.New(fail.Denied, "%v", err).Doing("search")
@@ -155,64 +175,111 @@ func (a *App) Search(ctx context.Context, path string, q SearchRequest) (*Search
 	if err != nil || len(inputs) == 0 {
 		return nil, fail.New(fail.Unsupported, "the model cannot be run on inputs made here").Doing("search")
 	}
-	r := &SearchResult{LastSeed: q.Seed}
-	r.Base, err = a.known(ctx, q, base, "original", inputs[0], func() (*model.Model, float64, error) {
-		first := optimizer.Recipe{Schema: 1, Seed: q.Seed, Steps: []optimizer.RecipeStep{{Pass: "eliminate-dead"}}}
-		o, err := a.Optimize(ctx, base, &first, OptimizeOptions{Score: q.Score, Preprocess: q.Preprocess, Unproven: true})
-		if err != nil {
-			return nil, 0, err
-		}
-		return base, number(o.Report.Steps[0].Before.Score), nil
+	h := &hunt{a: a, q: q, base: base, limits: l, in: inputs[0], begin: time.Now(), r: &SearchResult{LastSeed: q.Seed}}
+	h.r.Base, err = a.known(ctx, h, Experiment{Name: "original"}, func(*Experiment) (*model.Model, float64, error) {
+		score, err := a.scored(ctx, base, base, q)
+		return base, score, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	begin, plans := time.Now(), q.plans()
-	var all []Experiment
-	impossible := ""
-	for i, p := range plans {
-		if time.Since(begin) > q.Budget {
-			r.Untried = len(plans) - i
-			break
-		}
-		name := planName(p)
-		q.Progress.Report(int64(i), int64(len(plans)), "trying "+name)
-		x, err := a.known(ctx, q, base, name, inputs[0], func() (*model.Model, float64, error) {
-			o, err := a.Optimize(ctx, base, &p, OptimizeOptions{Data: q.Data, Score: q.Score, Preprocess: q.Preprocess, Unproven: true})
-			if err != nil {
-				return nil, 0, err
-			}
-			return o.Model, number(o.Report.Steps[len(o.Report.Steps)-1].After.Score), nil
-		})
-		if fail.Is(err, fail.Cancelled) {
-			return nil, err
-		}
-		if err != nil { // one recipe that does not fit is no end of the search
-			impossible = fail.From(err).Error()
-			all = append(all, Experiment{Name: name, Problem: impossible})
-			continue
-		}
-		if err := a.WriteRecipe(filepath.Join(q.Out, x.Recipe), p); err != nil {
-			return nil, err
-		}
-		all = append(all, x)
-	}
-	r.judge(all, l, impossible)
-	b, err := json.MarshalIndent(r, "", " ")
-	if err == nil {
-		err = os.WriteFile(filepath.Join(q.Out, "search.json"), append(b, '\n'), 0o644)
+	if q.Optimizer == "" || q.Optimizer == "exact" {
+		err = h.exact(ctx)
+	} else {
+		err = h.rollouts(ctx)
 	}
 	if err != nil {
-		return nil, fail.New(fail.Denied, "%v", err).Doing("search")
+		return nil, err
 	}
-	return r, nil
+	h.r.judge(h.all, l, h.impossible)
+	return h.r, h.save()
 }
 
-func number(v *float64) float64 {
-	if v == nil {
-		return 0
+// hunt is a search under way.
+type hunt struct {
+	a          *App
+	q          SearchRequest
+	base       *model.Model
+	limits     limits
+	in         map[string]*model.Tensor
+	begin      time.Time
+	r          *SearchResult
+	all        []Experiment
+	impossible string
+}
+
+// late reports whether the time is over.
+func (h *hunt) late() bool { return time.Since(h.begin) > h.q.Budget }
+
+// exact tries a row of budgets, the choice of channels within each being exact.
+func (h *hunt) exact(ctx context.Context) error {
+	plans := h.q.plans()
+	for i, p := range plans {
+		if h.late() {
+			h.r.Untried = len(plans) - i
+			return nil
+		}
+		h.q.Progress.Report(int64(i), int64(len(plans)), "trying "+planName(p))
+		if _, err := h.try(ctx, Experiment{Name: planName(p)}, p, nil); err != nil {
+			return err
+		}
 	}
-	return *v
+	return nil
+}
+
+// try makes an experiment of a recipe; one that does not fit is no end of the search. more adds what is to be kept with its numbers.
+func (h *hunt) try(ctx context.Context, x Experiment, p optimizer.Recipe, more func(x *Experiment, m *model.Model) error) (Experiment, error) {
+	got, err := h.a.known(ctx, h, x, func(x *Experiment) (*model.Model, float64, error) {
+		o, err := h.a.Optimize(ctx, h.base, &p, OptimizeOptions{Data: h.q.Data, Preprocess: h.q.Preprocess, Unproven: true})
+		if err != nil {
+			return nil, 0, err
+		}
+		if more != nil {
+			if err := more(x, o.Model); err != nil {
+				return nil, 0, err
+			}
+		}
+		if err := h.a.WriteRecipe(filepath.Join(h.q.Out, x.Recipe), p); err != nil {
+			return nil, 0, err
+		}
+		score, err := h.a.scored(ctx, o.Model, h.base, h.q)
+		return o.Model, score, err
+	})
+	if fail.Is(err, fail.Cancelled) || fail.Is(err, fail.Denied) {
+		return got, err
+	}
+	if err != nil {
+		h.impossible = fail.From(err).Error()
+		got.Problem = h.impossible
+	}
+	h.all = append(h.all, got)
+	if h.q.Live != nil {
+		now := *h.r
+		now.judge(h.all, h.limits, h.impossible)
+		h.q.Live(now)
+	}
+	return got, nil
+}
+
+// save writes the result.
+func (h *hunt) save() error {
+	b, err := json.MarshalIndent(h.r, "", " ")
+	if err != nil {
+		return fail.New(fail.Internal, "%v", err).Doing("search")
+	}
+	return exportFile(filepath.Join(h.q.Out, "search.json"), append(b, '\n'))
+}
+
+// scored is how good a model is on the held-out data: its accuracy, or how often it agrees with the original where there are no labels.
+func (a *App) scored(ctx context.Context, m, base *model.Model, q SearchRequest) (float64, error) {
+	r, err := a.EvalModel(ctx, m, base, q.Score, q.Preprocess, 0, nil)
+	if err != nil {
+		return 0, err
+	}
+	if r.Score != nil {
+		return *r.Score, nil
+	}
+	return r.Agreement.Top1, nil
 }
 
 // planName says what a recipe does, in a file name.
@@ -228,27 +295,27 @@ func planName(p optimizer.Recipe) string {
 	return strings.Join(parts, "+")
 }
 
-func (q SearchRequest) keep(name string, x Experiment) error {
+// keep writes an experiment in one step: a search that is killed finds whole ones.
+func (q SearchRequest) keep(x Experiment) error {
 	b, err := json.MarshalIndent(x, "", " ")
-	if err == nil {
-		err = os.WriteFile(filepath.Join(q.Out, name+".json"), append(b, '\n'), 0o644)
-	}
 	if err != nil {
-		return fail.New(fail.Denied, "%v", err).Doing("search")
+		return fail.New(fail.Internal, "%v", err).Doing("search")
 	}
-	return nil
+	return exportFile(filepath.Join(q.Out, x.Name+".json"), append(b, '\n'))
 }
 
 // known gives the numbers of an experiment: from the folder, where it was made before, else made now and measured from its file.
-func (a *App) known(ctx context.Context, q SearchRequest, base *model.Model, name string, in map[string]*model.Tensor, build func() (*model.Model, float64, error)) (Experiment, error) {
-	x := Experiment{Name: name, Recipe: name + ".toml", Model: name + ".onnx", Of: fmt.Sprint("2 ", base.Hash(), " ", q.Data, " ", q.Score, " ", q.Seed, " ", q.Distil)}
-	if b, err := os.ReadFile(filepath.Join(q.Out, name+".json")); err == nil {
+func (a *App) known(ctx context.Context, h *hunt, x Experiment, build func(x *Experiment) (*model.Model, float64, error)) (Experiment, error) {
+	q := h.q
+	x.Recipe, x.Model = x.Name+".toml", x.Name+".onnx"
+	x.Of = fmt.Sprint("3 ", h.base.Hash(), " ", q.Data, " ", q.Score, " ", q.Seed, " ", q.Distil, " ", x.Point)
+	if b, err := os.ReadFile(filepath.Join(q.Out, x.Name+".json")); err == nil {
 		var old Experiment
 		if _, gone := os.Stat(filepath.Join(q.Out, x.Model)); json.Unmarshal(b, &old) == nil && old.Of == x.Of && gone == nil {
 			return old, nil
 		}
 	}
-	m, score, err := build()
+	m, score, err := build(&x)
 	if err != nil {
 		return x, err
 	}
@@ -265,10 +332,10 @@ func (a *App) known(ctx context.Context, q SearchRequest, base *model.Model, nam
 		return x, err
 	}
 	x.Bytes, x.MACs, x.Score = info.Size(), size.MACs, score
-	if x.Ms, x.P99, err = a.timeRuns(ctx, m, in); err != nil {
+	if x.Ms, x.P99, err = a.timeRuns(ctx, m, h.in); err != nil {
 		return x, err
 	}
-	return x, q.keep(name, x)
+	return x, q.keep(x)
 }
 
 // timeRuns gives the median and the 99th percentile of the time of runs of m on this computer.
@@ -293,12 +360,13 @@ func (a *App) timeRuns(ctx context.Context, m *model.Model, in map[string]*model
 
 // judge makes the front of all experiments and the verdict.
 func (r *SearchResult) judge(all []Experiment, l limits, impossible string) {
-	r.Floor = r.Base
+	r.Floor, r.Front, r.Beaten, r.Failed, r.Binding = r.Base, nil, nil, nil, ""
 	r.Floor.Name, r.Floor.Model, r.Floor.Recipe = "floor", "", ""
 	var points []search.Point
 	var ok []Experiment
 	for _, x := range append([]Experiment{r.Base}, all...) {
 		if x.Problem != "" {
+			r.Failed = append(r.Failed, x)
 			continue
 		}
 		x.Drop = 100 * (r.Base.Score - x.Score)
@@ -308,8 +376,14 @@ func (r *SearchResult) judge(all []Experiment, l limits, impossible string) {
 		points, ok = append(points, search.Point{Name: x.Name, Costs: []float64{x.Ms, float64(x.Bytes), x.Drop}}), append(ok, x)
 	}
 	r.Tried = len(ok) - 1
-	for _, i := range search.Front(points) {
+	front := search.Front(points)
+	for _, i := range front {
 		r.Front = append(r.Front, ok[i])
+	}
+	for i, x := range ok {
+		if !slices.Contains(front, i) {
+			r.Beaten = append(r.Beaten, x)
+		}
 	}
 	best := -1
 	for i, x := range r.Front {
@@ -323,7 +397,7 @@ func (r *SearchResult) judge(all []Experiment, l limits, impossible string) {
 	case best >= 0:
 		r.Verdict, r.Why = "met", fmt.Sprintf("%s holds all limits and loses %.2f points, the least of those that do", r.Front[best].Name, r.Front[best].Drop)
 	case out != "":
-		r.Verdict, r.Why = "impossible", "below the floor of all recipes: "+out
+		r.Verdict, r.Why, r.Binding = "impossible", "below the floor of all recipes: "+out, out
 		if impossible != "" {
 			r.Why += "; " + impossible
 		}
@@ -335,6 +409,7 @@ func (r *SearchResult) judge(all []Experiment, l limits, impossible string) {
 				near = x
 			}
 		}
+		r.Binding = near.Misses
 		r.Why = fmt.Sprintf("the binding limit: %s (%s)", near.Misses, near.Name)
 	}
 }

@@ -93,8 +93,13 @@ type Doc struct {
 	Data      string                   // folder of calibration data, SampleCalibrate for the sample's own, "" for none
 	Scores    map[string]*score.Result // by hash of the model; a missing one was not measured
 	Goals     Goals
-	Quant     *Quant // nil: nothing was found out yet
-	Saved     string // hash that was last saved or opened
+	Quant     *Quant        // nil: nothing was found out yet
+	Cuts      *Cuts         // of channels; nil: nothing was found out yet
+	Course    *Course       // the last distillation, nil: none
+	Hunt      *Hunt         // the last search, nil: none
+	Kept      []*KeptRecipe // the tree of experiments, oldest first
+	At        int           // id of the kept recipe that the ledger came from, 0: the opened model
+	Saved     string        // hash that was last saved or opened
 }
 
 // Hash is the SHA-256 of the file that the model after the last step makes: what deployments and runs name.

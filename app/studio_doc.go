@@ -86,7 +86,7 @@ func (s *Studio) show(ctx context.Context, d *Doc) error {
 	first := &Revision{Label: "Opened", Data: d.Data, Result: &Derived{Model: d.Base, Info: info, SHA256: d.SHA256}}
 	d.Revisions = []*Revision{first}
 	kept := s.app.recent(d.Path)
-	d.Goals = kept.Goals
+	d.Goals, d.Kept = kept.Goals, s.app.readKept(d.Base.Hash())
 	kept.Path, kept.Name, kept.Bytes = d.Path, d.Name, info.FileBytes
 	recent, keepErr := s.app.remember(kept)
 	runs, runsErr := s.app.keptRuns(ctx, d)

@@ -17,7 +17,9 @@ type searchCmd struct {
 	Out        string        `short:"o" required:"" help:"Folder for recipes, models and results; a search that was stopped goes on there."`
 	Distill    float64       `default:"0" help:"Minutes of distillation for each recipe."`
 	Budget     time.Duration `default:"10m" help:"No further recipe begins after this time."`
-	Seed       int64         `default:"1" help:"Seed of the recipes."`
+	Optimizer  string        `default:"exact" enum:"exact,gp,tpe,evolution,random" help:"exact: a row of budgets, the channels of each chosen exactly. gp (Gaussian process), tpe (Parzen trees), evolution, random: roll-outs over how many channels of each group go, low rank and 8 bits."`
+	Rollouts   int           `default:"24" help:"Recipes that gp, tpe, evolution and random try."`
+	Seed       int64         `default:"1" help:"Seed of the recipes and of the optimizer: the same seed tries the same."`
 	JSON       bool          `name:"json" help:"Print JSON."`
 }
 
@@ -29,7 +31,7 @@ func (searchCmd) Help() string {
 // Run searches.
 func (c searchCmd) Run(e *env) error {
 	r, err := e.app.Search(e.ctx, c.Model, app.SearchRequest{Goal: c.Goal, Data: c.Data, Score: c.Score, Preprocess: c.Preprocess, Out: c.Out,
-		Distil: c.Distill, Seed: c.Seed, Budget: c.Budget, Progress: e.progress})
+		Distil: c.Distill, Optimizer: c.Optimizer, Rollouts: c.Rollouts, Seed: c.Seed, Budget: c.Budget, Progress: e.progress})
 	if err != nil {
 		return err
 	}
@@ -43,6 +45,9 @@ func (c searchCmd) Run(e *env) error {
 		}
 		for _, x := range r.Front {
 			row(x)
+		}
+		for _, o := range r.Rollouts {
+			fmt.Fprintf(w, "  roll-out %3d: reward %+.4f, best so far %+.4f  %v\n", o.N, o.Reward, o.Best, o.Point)
 		}
 		fmt.Fprintf(w, "%s: %s\n%d recipes tried, %d left for another time; * holds all limits\n", r.Verdict, r.Why, r.Tried, r.Untried)
 	})

@@ -142,6 +142,7 @@ func (c *course) endOfPass(ctx context.Context, p *progress) error {
 	if err != nil {
 		return err
 	}
+	c.env.Progress.Report(int64(1000*float64(p.Step)/float64(c.perEpoch()*c.o.Epochs)), 1000, "held-out items: "+d.String())
 	if (c.o.Sparsity == 0 || p.Thin) && d.better(p.Best) {
 		p.Best, p.BestAt = d, p.Step
 		p.Finest, err = c.pupil.State()
