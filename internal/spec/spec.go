@@ -197,6 +197,12 @@ func set(f reflect.Value, o Option, val any, prefix string) error {
 		}
 	case String, Enum:
 		s, ok := val.(string)
+		if b, was := val.(bool); was && contains(o.Enum, "on") && contains(o.Enum, "off") { // an option that was true or false in older files
+			s, ok = "off", true
+			if b {
+				s = "on"
+			}
+		}
 		if !ok {
 			return bad("a text")
 		}

@@ -247,7 +247,7 @@ func TestGPTQ(t *testing.T) {
 				return
 			}
 			for _, f := range found[:len(found)-1] {
-				if !strings.Contains(f.Reason, "% of that of nearest rounding") {
+				if f.Label != "pairs of weights" && !strings.Contains(f.Reason, "% of that of nearest rounding") {
 					t.Errorf("%s: %s", f.Label, f.Reason)
 				}
 			}

@@ -2,6 +2,7 @@ package quantize
 
 import (
 	"fmt"
+	"slices"
 
 	"fettle/internal/fail"
 	"fettle/model"
@@ -177,11 +178,23 @@ func (w *writer) weights(n *model.Node, l *layer) error {
 		sx = w.steps[w.sel.find(l.node.Inputs[0])].scale
 		floor = scaleFloor(bias, sx)
 	}
-	least := floor
-	if w.o.ReduceRange && l.as == "int8" {
-		least = reducedFloor(t, l.axis, floor)
-	}
 	p := precisions[l.as]
+	var safe []float64 // for pairs of products
+	if w.o.paired() && l.as == "int8" {
+		switch w.o.ReduceRange {
+		case "on":
+			safe = reducedFloor(t, l.axis)
+		case "auto":
+			safe = pairsOf(l.node, t.Shape, l.axis, !w.o.static()).floor(t, l.axis, nil)
+		}
+	}
+	least := floor
+	if safe != nil {
+		least = slices.Clone(safe)
+		for c, f := range floor {
+			least[c] = max(least[c], f)
+		}
+	}
 	if !p.scaled {
 		return w.cast(n, l, p, t)
 	}
@@ -190,7 +203,7 @@ func (w *writer) weights(n *model.Node, l *layer) error {
 	for len(scale) < t.Shape[l.axis] {
 		scale = append(scale, g.scale[0])
 	}
-	if !w.o.ReduceRange && raised(t, l.axis, scale, floor) && w.o.PerChannel {
+	if w.o.PerChannel && raised(t, l.axis, scale, safe, floor) {
 		w.note(n.ID, "scales of some channels were raised so that the bias fits int32")
 	}
 	// Layers that share a weight share its integers, unless their biases ask for other scales.
@@ -268,12 +281,12 @@ func (w *writer) note(id model.NodeID, s string) {
 	w.notes[id] = s
 }
 
-// raised reports whether floor decided a scale.
-func raised(t *model.Tensor, axis int, scale []float32, floor []float64) bool {
+// raised reports whether floor decided a scale, and not the weights or what is safe for pairs of them.
+func raised(t *model.Tensor, axis int, scale []float32, safe, floor []float64) bool {
 	if floor == nil {
 		return false
 	}
-	_, plain := QuantizeWeights(t, axis, true, nil)
+	_, plain := QuantizeWeights(t, axis, true, safe)
 	for c := range plain {
 		if scale[c] > plain[c] && plain[c] != 1 {
 			return true

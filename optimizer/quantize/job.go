@@ -183,6 +183,7 @@ func (j *job) run(ctx context.Context) (*model.Model, []optimizer.Finding, error
 		}
 		j.say(optimizer.Applied, "quantize", fmt.Sprintf("outputs on %s: %s", j.where(), f))
 	}
+	j.tellPairs(w, out)
 	var more []optimizer.Finding
 	if j.o.Activations == "dynamic" {
 		if out, more, err = toDynamic(out); err != nil {

@@ -117,7 +117,7 @@ func TestSuggestedMargin(t *testing.T) {
 func TestNestedRefusals(t *testing.T) {
 	m := parse(t, net)
 	in, _ := optimizer.RandomInputs(m, 4, 3)
-	for _, o := range []map[string]any{{"activations": "dynamic"}, {"reduce_range": true}, {"export": "matmulnbits", "activations": "none"}, {"block": 16, "activations": "none"}} {
+	for _, o := range []map[string]any{{"activations": "dynamic"}, {"reduce_range": "on"}, {"export": "matmulnbits", "activations": "none"}, {"block": 16, "activations": "none"}} {
 		o["weights"] = "nested"
 		p := New()
 		if err := spec.Decode(p.Options(), o); err != nil {

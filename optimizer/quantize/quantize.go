@@ -44,7 +44,7 @@ type Options struct {
 	Export      string   `opt:"export" enum:"qdq qoperator matmulnbits" help:"how the file spells integer operators; matmulnbits: matrix products by packed weights of 8 and fewer bits, as ONNX Runtime has them"`
 	PerChannel  bool     `opt:"per_channel" help:"one scale for each output channel instead of one for the whole weight"`
 	Block       int      `opt:"block" min:"0" max:"256" help:"weights along the sums that share a scale, a power of two from 16 on; 0: one scale for each output channel" when:"activations=none"`
-	ReduceRange bool     `opt:"reduce_range" help:"weights of 7 bits, for runtimes that add byte products in 16 bits: ONNX Runtime on x86 with AVX2 and no VNNI"`
+	ReduceRange string   `opt:"reduce_range" enum:"auto on off" help:"8-bit weights that kernels which add two byte products in 16 bits cannot saturate, as ONNX Runtime on x86 with AVX2 and no VNNI; auto: wider steps in channels with such pairs; on: weights of 7 bits; off: the full range"`
 	Asymmetric  bool     `opt:"asymmetric" help:"weights of 4 bits and fewer may have a zero other than 0, which moves their range" when:"activations=none"`
 	CorrectBias bool     `opt:"correct_bias" help:"moves biases so that the mean of each layer's output stays, where that brings held-out outputs closer" paper:"Nagel et al. 2019, arXiv:1906.04721, section 4.2"`
 	Layers      []string `opt:"layers" help:"types of single layers, as name=type: what weights allows, or float"`
@@ -58,7 +58,7 @@ type Options struct {
 
 // New makes the pass with its defaults.
 func New() optimizer.Pass {
-	return &pass{o: Options{Weights: "int8", Activations: "uint8", Rounding: "nearest", Rounds: 1000, Minutes: 10, Calibration: "mse", Export: "qdq", PerChannel: true, Asymmetric: true, Percentile: 99.99, CorrectBias: true, Budget: "size", Time: 60, Size: 20, MaxDrop: 100, Samples: 128}}
+	return &pass{o: Options{Weights: "int8", Activations: "uint8", Rounding: "nearest", Rounds: 1000, Minutes: 10, Calibration: "mse", Export: "qdq", ReduceRange: "auto", PerChannel: true, Asymmetric: true, Percentile: 99.99, CorrectBias: true, Budget: "size", Time: 60, Size: 20, MaxDrop: 100, Samples: 128}}
 }
 
 type pass struct{ o Options }
@@ -97,7 +97,7 @@ func (p *pass) supported() error {
 	if p.o.Weights == "mixed" && p.o.Block > 0 {
 		return fail.New(fail.Unsupported, "weights = \"mixed\" in blocks is not supported").At(fail.Where{Option: "block"}).Try("set block to 0")
 	}
-	if p.o.Weights == "nested" && (p.o.Activations == "dynamic" || p.o.ReduceRange || p.o.Export == "matmulnbits" || p.o.Block > 0) {
+	if p.o.Weights == "nested" && (p.o.Activations == "dynamic" || p.o.ReduceRange == "on" || p.o.Export == "matmulnbits" || p.o.Block > 0) {
 		return fail.New(fail.Unsupported, "weights = \"nested\" with dynamic activations, reduce_range, blocks or export = \"matmulnbits\" is not supported").
 			At(fail.Where{Option: "weights"}).Try("leave them at their defaults")
 	}

@@ -262,7 +262,7 @@ func TestShapeOfTheGraph(t *testing.T) {
 	if strings.Join(got, " ") != strings.Join(want, " ") {
 		t.Fatalf("got  %v\nwant %v", got, want)
 	}
-	if len(found) != 4 || found[0].Gain.Bytes <= 0 || found[3].Label != "bias correction" {
+	if len(found) != 5 || found[0].Gain.Bytes <= 0 || found[3].Label != "pairs of weights" || found[4].Label != "bias correction" {
 		t.Fatalf("%+v", found)
 	}
 	g := out.Graph
@@ -373,7 +373,7 @@ func TestBiasFits(t *testing.T) {
 // TestReducedRange: two products of a byte and a 7-bit weight fit 16 bits, which is the point of the option.
 func TestReducedRange(t *testing.T) {
 	w := model.Float32s([]float32{1, -1, 0.5, 0.25, -3, 2}, 2, 3)
-	q, scale := QuantizeWeights(w, 0, true, reducedFloor(w, 0, nil))
+	q, scale := QuantizeWeights(w, 0, true, reducedFloor(w, 0))
 	for i, x := range model.Data[float32](w) {
 		v := int(int8(q.Raw[i]))
 		if v < -reducedMax || v > reducedMax || 2*255*v > math.MaxInt16 || 2*255*v < math.MinInt16 {

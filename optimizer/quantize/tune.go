@@ -144,6 +144,9 @@ func (t *tuner) layer(ctx context.Context, p *placed, qs, fs *walk) (string, err
 	l := &lot{p: p, o: t.o, weight: weight, node: n, tune: tune, held: held, group: weight.Shape[p.l.axis] / pt.groups, width: pt.width,
 		workers: t.team.Size(), until: t.until}
 	l.bias, l.free = t.bias(n, p)
+	if t.o.paired() && t.o.ReduceRange != "off" && p.l.as == "int8" {
+		l.safe = pairsOf(n, weight.Shape, p.l.axis, !t.o.static())
+	}
 	if why := l.solve(ctx); why != "" {
 		return why, ctx.Err()
 	}
@@ -229,6 +232,7 @@ type lot struct {
 	group, width int       // output channels of a group, weights of one
 	bias         []float64 // float
 	free         bool      // the bias may change
+	safe         pairs     // that must not saturate
 
 	rows          []row
 	offset        []float64  // new bias - bias, of each output channel
@@ -345,7 +349,11 @@ func (l *lot) kinds(ctx context.Context, sides []*side, g int) ([]kind, error) {
 	for i := range l.group {
 		plain[i], near[i] = l.weights(g*l.group+i), l.near(g*l.group+i)
 	}
-	best := func(i int, goal []float64) row { return l.choice(g*l.group+i).best([]*factor{a, b}, goal) }
+	best := func(i int, goal []float64) row {
+		r := l.choice(g*l.group+i).best([]*factor{a, b}, goal)
+		l.safe.hold(&r)
+		return r
+	}
 	if precisions[l.p.l.as].nested() {
 		whole, _ := s.moments(false)
 		d := damped(whole, k, damping)
@@ -380,6 +388,7 @@ func (l *lot) kinds(ctx context.Context, sides []*side, g int) ([]kind, error) {
 		}
 		relaxed := make([]stored, l.group)
 		for i, r := range rows {
+			l.safe.hold(&r)
 			relaxed[i] = l.store(r, t.goals[i], plain[i], s)
 		}
 		out = append(out, kind{"adaround", t.refit, relaxed})

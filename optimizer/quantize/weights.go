@@ -27,15 +27,12 @@ func QuantizeWeights(w *model.Tensor, axis int, perChannel bool, floor []float64
 // bytes in 16 bits: 2*255*127 saturates there, 2*255*63 does not. ONNX Runtime computes so on them.
 const reducedMax = 63
 
-// reducedFloor is the least scale of each channel with which its weights stay within reducedMax, and not under floor.
-func reducedFloor(w *model.Tensor, axis int, floor []float64) []float64 {
+// reducedFloor is the least scale of each channel with which its weights stay within reducedMax.
+func reducedFloor(w *model.Tensor, axis int) []float64 {
 	_, full := QuantizeWeights(w, axis, true, nil)
 	out := make([]float64, len(full))
 	for c, s := range full {
 		out[c] = float64(s) * 127 / reducedMax
-		if floor != nil {
-			out[c] = math.Max(out[c], floor[c])
-		}
 	}
 	return out
 }
