@@ -8,7 +8,7 @@ LDFLAGS := -trimpath -ldflags '-s -w'
 # set compiles the C parts again, which takes minutes.
 TAGS := -tags migrated_fynedo
 
-.PHONY: all help run test cli agents studio bench bench-arm bench-commits bench-stats lint screenshots doctor generate docs size clean
+.PHONY: all help run test cli cross agents studio bench bench-arm bench-commits bench-stats lint screenshots doctor generate docs size clean
 
 all: cli ## build the command line (no cgo) and check it
 
@@ -29,6 +29,13 @@ test: ## set up and run all tests
 cli: ## bin/fettle, the command line
 	@mkdir -p $(OUT)
 	CGO_ENABLED=0 $(GO) build $(LDFLAGS) -o $(OUT)/fettle ./cmd/fettle
+
+cross: agents ## the command line for other desktops: bin/fettle-SYSTEM-PROCESSOR
+	@mkdir -p $(OUT)
+	@for t in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \
+	   out=$(OUT)/fettle-$${t%/*}-$${t#*/}; case $$t in windows/*) out=$$out.exe;; esac; \
+	   CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build $(LDFLAGS) -o $$out ./cmd/fettle && echo $$out || exit 1; \
+	 done
 
 agents: ## the board agents that studio and command line embed
 	@for a in $(AGENT_ARCHES); do \
