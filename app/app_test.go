@@ -15,6 +15,9 @@ import (
 // TestMain makes the test program an agent where it is started as one, as the command line does.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "agent" {
+		if node := os.Getenv(alter); node != "" {
+			os.Exit(alteredAgent(node, os.Args[2:]))
+		}
 		os.Exit(AgentMain([]string{os.Args[0], "agent"}, os.Args[2:], "", os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())

@@ -161,11 +161,15 @@ func (a *App) values(ctx context.Context, m *model.Model, in map[string]*model.T
 		seen[v] = true
 		g.Outputs = append(g.Outputs, model.Value{Name: v, Type: t})
 	}
-	wide := m.WithGraph(g)
-	s, err := a.prepare(ctx, wide, in, 1)
+	return a.evaluate(ctx, m.WithGraph(g), in)
+}
+
+// evaluate runs m on the engine, or where that lacks an operator on the reference, and gives its outputs.
+func (a *App) evaluate(ctx context.Context, m *model.Model, in map[string]*model.Tensor) (map[string]*model.Tensor, error) {
+	s, err := a.prepare(ctx, m, in, 1)
 	var outs []*model.Tensor
 	if fail.Is(err, fail.Unsupported) {
-		outs, err = reference(ctx, wide, in)
+		outs, err = reference(ctx, m, in)
 	} else if err == nil {
 		defer s.Close()
 		if err = s.Feed(in); err == nil {
@@ -178,7 +182,7 @@ func (a *App) values(ctx context.Context, m *model.Model, in map[string]*model.T
 		return nil, err
 	}
 	out := map[string]*model.Tensor{}
-	for i, o := range g.Outputs {
+	for i, o := range m.Graph.Outputs {
 		out[o.Name] = outs[i]
 	}
 	return out, nil

@@ -45,6 +45,7 @@ type cli struct {
 	Deployments deploymentsCmd `cmd:"" help:"List what is deployed on a board."`
 	Service     serviceCmd     `cmd:"" help:"Keep deployments running on a board, and say how they go."`
 	Key         keyCmd         `cmd:"" help:"Print the public half of the key that signs your deployments; it is made on first use."`
+	Audit       auditCmd       `cmd:"" help:"Follow a model through a board value by value: the first layer that computes something else than here, and on which input."`
 	Export      exportCmd      `cmd:"" help:"Write a profile or comparison as a report or plot."`
 	Sample      sampleCmd      `cmd:"" help:"Write a built-in network."`
 	Doctor      doctorCmd      `cmd:"" help:"Say what this computer lacks, and how to get it."`
