@@ -2,14 +2,17 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
 	"runtime"
 	"strings"
 
+	"fettle/engine"
 	"fettle/kernels/cpu"
 	"fettle/remote/agentbin"
+	"fettle/runtimes/native"
 )
 
 // Doctor says what this computer lacks for Fettle's work, and how to get it.
@@ -32,6 +35,9 @@ func (a *App) Doctor(context.Context) []TargetFinding {
 	}
 	if cpu.Detect().Has(cpu.NEONFP16) {
 		add("half precision", true, "--precision half takes products in half precision where they gain", "")
+	}
+	for processor, scores := range native.Scores(a.plans()) {
+		add("kernels", true, fmt.Sprintf("on %s kernels were chosen by %d measurements: %s", processor, len(scores), fastest(scores)), "")
 	}
 	err := a.ensureHome()
 	if err == nil {
@@ -88,4 +94,21 @@ func sshKeys() []string {
 		}
 	}
 	return out
+}
+
+// fastest names the best kernel of each probe.
+func fastest(scores []engine.Score) string {
+	var text []string
+	for i, s := range scores {
+		if i == 0 || scores[i-1].Probe != s.Probe {
+			best := s
+			for _, o := range scores[i:] {
+				if o.Probe == s.Probe && o.Ns < best.Ns {
+					best = o
+				}
+			}
+			text = append(text, s.Probe+" "+best.Kernel)
+		}
+	}
+	return strings.Join(text, ", ")
 }

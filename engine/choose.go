@@ -1,5 +1,7 @@
 package engine
 
+import "fettle/kernels/conv"
+
 // packer is a kernel that packs weights.
 type packer interface{ PackedLen() int }
 
@@ -20,4 +22,17 @@ func choose[A packer](opt *Options, list []A, words int) A {
 		}
 	}
 	return least
+}
+
+// chooseConv is choose for convolutions, by the scores of the processor where there are any; why says so. Scores never choose the portable kernel.
+func chooseConv[A packer](opt *Options, list []A, s conv.Shape, int8 bool, name func(A) string, words int) (a A, why string) {
+	if opt.Small {
+		return choose(opt, list, words), ""
+	}
+	names := make([]string, len(list))
+	for i, a := range list {
+		names[i] = name(a)
+	}
+	at, why := byScore(opt.Scores, s, int8, names)
+	return list[at], why
 }

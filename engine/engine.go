@@ -21,11 +21,12 @@ type Options struct {
 	Features cpu.Features     // processor the kernels are chosen for
 	Shapes   map[string][]int // shapes of inputs; an unknown dimension of an input that is not here becomes 1
 	Types    map[string]model.DType
-	Verify   bool  // every buffer is poisoned before it is written, so that a wrong lifetime shows
-	Small    bool  // no kernel whose packed weights exceed the model's by more than a third
-	Fast     bool  // products may err by 1e-5 of the largest output of their layer (conv.FastError)
-	Half     bool  // sums of up to 64 products may be made in half precision, errors up to conv.HalfError of the largest output of their layer
-	Room     int64 // bytes that packed weights may take: a plan that needs more is made Small; 0 for any
+	Verify   bool    // every buffer is poisoned before it is written, so that a wrong lifetime shows
+	Small    bool    // no kernel whose packed weights exceed the model's by more than a third
+	Fast     bool    // products may err by 1e-5 of the largest output of their layer (conv.FastError)
+	Half     bool    // sums of up to 64 products may be made in half precision, errors up to conv.HalfError of the largest output of their layer
+	Scores   []Score // of this processor, by MeasureScores; none: kernels are chosen by the rules of their tables
+	Room     int64   // bytes that packed weights may take: a plan that needs more is made Small; 0 for any
 }
 
 // Step is one executed unit of a plan, as profiles show it.
@@ -36,6 +37,7 @@ type Step struct {
 	Nodes  []model.NodeID // nodes of the compiled model that the step covers
 	Origin []model.NodeID // imported nodes that those stand for
 	Kernel string         // row that was chosen, f32_conv_14x32__avx512f; "reference" for the plain kernel
+	Why    string         // what was measured where scores chose the row, "" where the rules did
 	DType  string
 	MACs   int64
 	Bytes  int64

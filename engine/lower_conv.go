@@ -44,9 +44,9 @@ func lowerConv(l *lowering, n *model.Node) (bool, error) {
 	if err != nil || len(algs) == 0 {
 		return false, nil // a shape that the kernels do not take runs with the reference kernel
 	}
-	alg := choose(&l.opt, algs, shape.WeightLen())
+	alg, why := chooseConv(&l.opt, algs, shape, false, func(a *conv.Algorithm) string { return a.Name }, shape.WeightLen())
 
-	s := &step{Step: Step{Kernel: alg.Name, MACs: alg.MACs, DType: "float32"}}
+	s := &step{Step: Step{Kernel: alg.Name, Why: why, MACs: alg.MACs, DType: "float32"}}
 	in := l.convInput(x, alg.In)
 	s.reads = append(s.reads, in)
 	var resBuf *buffer

@@ -176,7 +176,7 @@ func lowerConv8(l *lowering, isl *island) error {
 	if err != nil {
 		return fail.New(fail.Internal, "%v", err)
 	}
-	alg := choose(&l.opt, vectors(algs), shape.WeightLen()/4)
+	alg, why := chooseConv(&l.opt, vectors(algs), shape, true, func(a *conv.QAlgorithm) string { return a.Name }, shape.WeightLen()/4)
 	x := l.vals[isl.in[0].value]
 	var in, res *buffer
 	if alg.In.Block == l.opt.Features.BlockI8() {
@@ -184,7 +184,7 @@ func lowerConv8(l *lowering, isl *island) error {
 	} else {
 		in = l.pixels8(x, alg.In, isl.in[0].grid.zero8())
 	}
-	s := &step{Step: Step{Kernel: alg.Name, MACs: alg.MACs, Bytes: byteSize(x) + int64(len(isl.w.t.Raw))}, reads: []*buffer{in}}
+	s := &step{Step: Step{Kernel: alg.Name, Why: why, MACs: alg.MACs, Bytes: byteSize(x) + int64(len(isl.w.t.Raw))}, reads: []*buffer{in}}
 	q := conv.Quant{InScale: isl.in[0].grid.scale, InZero: isl.in[0].grid.zero8(), OutScale: isl.out.grid.scale, OutZero: isl.out.grid.zero8(), WScale: isl.w.scale, Bias: isl.bias}
 	if shape.Residual {
 		res = l.blocks8(isl, 1, cpu.Border{})

@@ -50,7 +50,7 @@ func (p *Profile) layers(t *trace.Trace, rounds int) {
 	sum := 0.0
 	perLayer := max(60, min(rounds, 8_000_000/(1+min(len(sh.gap), 4*thin)*len(mid))))
 	for j, st := range t.Steps {
-		l := Layer{ID: st.ID, Name: st.Name, Op: st.Op, Origin: st.Origin, Kernel: st.Kernel, DType: st.DType, Device: st.Device,
+		l := Layer{ID: st.ID, Name: st.Name, Op: st.Op, Origin: st.Origin, Kernel: st.Kernel, Why: st.Why, DType: st.DType, Device: st.Device,
 			Threads: st.Threads, MACs: st.MACs, Bytes: st.Bytes, Window: st.Window, Strides: st.Strides}
 		if l.Origin == nil {
 			l.Origin = []string{}

@@ -69,6 +69,7 @@ type Layer struct {
 	Op       string     `json:"op"`
 	Origin   []string   `json:"origin"` // ids of nodes of the imported model
 	Kernel   string     `json:"kernel"`
+	Why      string     `json:"why,omitempty"` // what was measured where that chose the kernel
 	DType    string     `json:"dtype"`
 	Device   string     `json:"device"`
 	Threads  int        `json:"threads"`

@@ -54,6 +54,7 @@ type Step struct {
 	Op     string
 	Origin []string // ids of nodes of the imported model
 	Kernel string
+	Why    string // what was measured where that chose the kernel, "" for rules
 	DType  string
 	Device string
 	MACs   int64

@@ -222,7 +222,7 @@ func (c *child) profile(ctx context.Context, r *wire.Request, job childJob) erro
 	launch := &wire.Launch{Index: job.Launch, LoadNS: p.loadNS, FirstNS: first, Runtime: p.facts.Name, Version: p.facts.Version, Path: p.facts.Path,
 		Steps: []wire.Step{}, Weights: mem.Weights, Arena: mem.Arena, Floor: mem.Floor, Prepared: mem.Prepared, Small: mem.Small}
 	for _, s := range p.Steps() {
-		launch.Steps = append(launch.Steps, wire.Step{ID: s.ID, Name: s.Name, Op: s.Op, Origin: s.Origin, Kernel: s.Kernel, DType: s.DType, Device: s.Device, MACs: s.MACs, Bytes: s.Bytes,
+		launch.Steps = append(launch.Steps, wire.Step{ID: s.ID, Name: s.Name, Op: s.Op, Origin: s.Origin, Kernel: s.Kernel, Why: s.Why, DType: s.DType, Device: s.Device, MACs: s.MACs, Bytes: s.Bytes,
 			Window: s.Window, Strides: s.Strides})
 	}
 	if err := r.Item(wire.Event{Launch: launch}); err != nil {

@@ -97,7 +97,7 @@ func (c *collector) launch(l *wire.Launch) error {
 	}
 	steps := make([]trace.Step, len(l.Steps))
 	for i, s := range l.Steps {
-		steps[i] = trace.Step{ID: s.ID, Name: s.Name, Op: s.Op, Origin: s.Origin, Kernel: s.Kernel, DType: s.DType, Device: s.Device, Threads: c.t.Plan.Threads, MACs: s.MACs, Bytes: s.Bytes,
+		steps[i] = trace.Step{ID: s.ID, Name: s.Name, Op: s.Op, Origin: s.Origin, Kernel: s.Kernel, Why: s.Why, DType: s.DType, Device: s.Device, Threads: c.t.Plan.Threads, MACs: s.MACs, Bytes: s.Bytes,
 			Window: window(s.Window), Strides: window(s.Strides)}
 		if len(s.Origin) > 1 && l.Index == 0 {
 			c.t.Plan.Fusions++

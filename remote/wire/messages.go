@@ -344,6 +344,7 @@ type Step struct {
 	Op     string   `json:"op"`
 	Origin []string `json:"origin"`
 	Kernel string   `json:"kernel"`
+	Why    string   `json:"why,omitempty"` // what was measured where that chose the kernel
 	DType  string   `json:"dtype"`
 	Device string   `json:"device"`
 	MACs   int64    `json:"macs"`

@@ -35,6 +35,9 @@ func (n native) Reopen(ctx context.Context, opt runtimes.Options) (runtimes.Sess
 	if err != nil {
 		return nil, err
 	}
+	if eo.Scores, err = n.kept(eo, opt.Cache); err != nil {
+		return nil, err
+	}
 	key := n.key(opt)
 	smalls := []bool{false, true}
 	switch opt.Pack {

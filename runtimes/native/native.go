@@ -39,6 +39,9 @@ func (n native) Prepare(ctx context.Context, m *model.Model, opt runtimes.Option
 	if err != nil {
 		return nil, err
 	}
+	if eo.Scores, err = n.scores(ctx, eo, opt); err != nil {
+		return nil, err
+	}
 	p, err := engine.Compile(ctx, m, eo)
 	if err != nil {
 		return nil, err
@@ -100,7 +103,7 @@ func (s session) Steps() []runtimes.Step {
 		for k, o := range st.Origin {
 			origin[k] = string(o)
 		}
-		out[i] = runtimes.Step{ID: st.ID, Name: st.Name, Op: st.Op, Origin: origin, Kernel: st.Kernel, DType: st.DType, Device: "cpu", MACs: st.MACs, Bytes: st.Bytes,
+		out[i] = runtimes.Step{ID: st.ID, Name: st.Name, Op: st.Op, Origin: origin, Kernel: st.Kernel, Why: st.Why, DType: st.DType, Device: "cpu", MACs: st.MACs, Bytes: st.Bytes,
 			Window: st.Window, Strides: st.Strides}
 	}
 	return out
