@@ -8,7 +8,7 @@ LDFLAGS := -trimpath -ldflags '-s -w'
 # set compiles the C parts again, which takes minutes.
 TAGS := -tags migrated_fynedo
 
-.PHONY: all help run test cli cross agents studio bench bench-arm bench-commits bench-stats lint screenshots doctor generate docs size clean
+.PHONY: all help run test cli cross agents studio bench bench-arm bench-commits bench-stats bench-train lint screenshots doctor generate docs size clean
 
 all: cli ## build the command line (no cgo) and check it
 
@@ -51,6 +51,11 @@ studio: agents ## bin/fettle-studio, the desktop studio (needs cgo)
 bench: cli ## time our engine against ONNX Runtime, TensorFlow Lite and XNNPACK, interleaved; prints a table
 	@scripts/ort/install.sh
 	scripts/bench.sh
+
+bench-train: cli ## pictures a second of training (forward, backward, update) with one and two threads, and the share of the multipliers
+	@for n in 1 2; do \
+	   $(OUT)/fettle bench train sample:resnet20 --threads $$n && $(OUT)/fettle bench train sample:mobilenetv1 --batch 8 --threads $$n || exit 1; \
+	 done
 
 bench-commits: ## time this tree against another commit, interleaved, and list the steps that became slower: make bench-commits BASE=HEAD~1
 	scripts/bench-commits.sh $(or $(BASE),HEAD~1)

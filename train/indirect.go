@@ -34,8 +34,10 @@ func newFast(f cpu.Features, cuts int) *fast {
 
 // packed are weights in the orders of the kernels, until the next step changes them.
 type packed struct {
-	forward, depth []float32
-	back           [][]float32 // a phase each
+	forward, depth   []float32
+	back             [][]float32 // a phase each
+	fresh, freshBack bool
+	again            func() // packs weights that stay where they are; nil: not known to
 }
 
 // convPlan is a convolution over a number of images.
@@ -162,11 +164,20 @@ func (f *fast) phase(g geometry, a, b int) (*phase, bool) {
 	return ph, true
 }
 
-// changed forgets what was packed: the weights are others now.
+// changed says that the weights are others now. A crew packs at once those that it knows to lie where they lay; the rest are packed when
+// they are used.
 func (f *fast) changed() {
-	if f != nil {
-		clear(f.packs)
+	if f == nil {
+		return
 	}
+	var l []*packed
+	for _, k := range f.packs {
+		k.fresh, k.freshBack = false, false
+		if k.again != nil && f.crew != nil {
+			l = append(l, k)
+		}
+	}
+	f.each(len(l), func(i, _ int) { l[i].again() })
 }
 
 // pack gives the weights of a convolution in the orders of the kernels.
@@ -176,37 +187,54 @@ func (f *fast) pack(id model.NodeID, g geometry, p *convPlan, w []float32, back 
 		k = &packed{}
 		f.packs[id] = k
 	}
+	k.fill(g, p, w, back)
+	return k
+}
+
+// fill packs what is not fresh.
+func (k *packed) fill(g geometry, p *convPlan, w []float32, back bool) {
 	size := len(w) / g.group // of a group
-	if p.depth != nil {
-		if k.depth == nil {
+	if !k.fresh {
+		k.fresh = true
+		if p.depth != nil {
 			k.depth = byTaps(g, w)
-		}
-	} else if k.forward == nil {
-		k.forward = make([]float32, g.group*p.forward.PackedLen())
-		for i := range g.group {
-			p.forward.Pack(k.forward[i*p.forward.PackedLen():], w[i*size:][:size], p.strides)
-		}
-	}
-	if !back || k.back != nil {
-		return k
-	}
-	for _, ph := range p.back {
-		if ph.depth != nil {
-			sub := make([]float32, 0, len(ph.taps)*g.c)
-			for _, t := range ph.taps {
-				sub = append(sub, k.depth[t*g.c:][:g.c]...)
+		} else {
+			n := p.forward.PackedLen()
+			k.forward = sized(k.forward, g.group*n)
+			for i := range g.group {
+				p.forward.Pack(k.forward[i*n:], w[i*size:][:size], p.strides)
 			}
-			k.back = append(k.back, sub)
+		}
+	}
+	if !back || k.freshBack {
+		return
+	}
+	k.freshBack = true
+	if len(k.back) != len(p.back) {
+		k.back = make([][]float32, len(p.back))
+	}
+	for j, ph := range p.back {
+		if ph.depth != nil {
+			k.back[j] = k.back[j][:0]
+			for _, t := range ph.taps {
+				k.back[j] = append(k.back[j], k.depth[t*g.c:][:g.c]...)
+			}
 			continue
 		}
 		n := ph.product.PackedLen()
-		b := make([]float32, g.group*n)
+		k.back[j] = sized(k.back[j], g.group*n)
 		for i := range g.group {
-			ph.product.Pack(b[i*n:], w[i*size:][:size], ph.strides)
+			ph.product.Pack(k.back[j][i*n:], w[i*size:][:size], ph.strides)
 		}
-		k.back = append(k.back, b)
 	}
-	return k
+}
+
+// sized is v, or a new slice where its length is not n.
+func sized(v []float32, n int) []float32 {
+	if len(v) == n {
+		return v
+	}
+	return make([]float32, n)
 }
 
 // byTaps turns depthwise weights [C, 1, kh, kw] to [taps, C].

@@ -245,20 +245,14 @@ func reluBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any,
 
 // clipForward bounds by constants.
 func clipForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T], any, error) {
-	bounds := [2]T{T(n.Float("min", -math.MaxFloat32)), T(n.Float("max", math.MaxFloat32))}
-	for i := range bounds {
-		if name := inputOf(n, 1+i); name != "" {
-			c := t.consts[name]
-			if c == nil {
-				return nil, nil, fail.New(fail.Unsupported, "training knows bounds that are constants only")
-			}
-			bounds[i] = T(c.Float64At(0))
-		}
+	bounds, err := t.bounds(n)
+	if err != nil {
+		return nil, nil, err
 	}
 	y := t.array(in[0].shape...)
 	if d, fast := any(y.v).([]float32); fast {
-		x, act := single(in[0].v), cpu.Act{Kind: cpu.Clamp, A: float32(bounds[0]), B: float32(bounds[1])}
-		t.spread(len(d), func(from, to int) { t.vec.Act(act, d[from:to], x[from:to]) })
+		x := single(in[0].v)
+		t.spread(len(d), func(from, to int) { t.clip(bounds, d[from:to], x[from:to]) })
 		return y, bounds, nil
 	}
 	for i, v := range in[0].v {
@@ -267,8 +261,34 @@ func clipForward[T float](t *tape[T], n *model.Node, in []*array[T]) (*array[T],
 	return y, bounds, nil
 }
 
+// bounds are those of a Clip.
+func (t *tape[T]) bounds(n *model.Node) ([2]T, error) {
+	bounds := [2]T{T(n.Float("min", -math.MaxFloat32)), T(n.Float("max", math.MaxFloat32))}
+	for i := range bounds {
+		if name := inputOf(n, 1+i); name != "" {
+			c := t.consts[name]
+			if c == nil {
+				return bounds, fail.New(fail.Unsupported, "training knows bounds that are constants only")
+			}
+			bounds[i] = T(c.Float64At(0))
+		}
+	}
+	return bounds, nil
+}
+
+func (t *tape[T]) clip(bounds [2]T, dst, x []float32) {
+	t.vec.Act(cpu.Act{Kind: cpu.Clamp, A: float32(bounds[0]), B: float32(bounds[1])}, dst, x)
+}
+
 func clipBackward[T float](t *tape[T], _ *model.Node, in []*array[T], saved any, dy *array[T]) ([]*array[T], error) {
-	b, dx := saved.([2]T), t.zeros(dy.shape...)
+	b := saved.([2]T)
+	if t.fast != nil {
+		dx := t.array(dy.shape...)
+		d, g, x := single(dx.v), single(dy.v), single(in[0].v)
+		t.spread(len(d), func(from, to int) { t.fast.Band(d[from:to], g[from:to], x[from:to], float32(b[0]), float32(b[1])) })
+		return []*array[T]{dx}, nil
+	}
+	dx := t.zeros(dy.shape...)
 	for i, v := range in[0].v {
 		if v > b[0] && v < b[1] {
 			dx.v[i] = dy.v[i]

@@ -55,7 +55,7 @@ func (s *stretch) local(a applied[float32]) bool {
 		}
 		y := t.value(n.Inputs[1])
 		return y != nil && len(y.shape) == 4 && len(y.v) == len(x.v)
-	case "Relu":
+	case "Relu", "Clip":
 		return true
 	}
 	return false
@@ -185,6 +185,14 @@ func (s *stretch) forward(at int, a applied[float32]) error {
 		saved = y
 		size := len(x.v) / s.batch
 		s.ops = append(s.ops, func(j job) { t.relu(j.of(y.v, size), j.of(x.v, size)) })
+	case "Clip":
+		bounds, err := t.bounds(n)
+		if err != nil {
+			return err
+		}
+		y, saved = t.array(x.shape...), bounds
+		size := len(x.v) / s.batch
+		s.ops = append(s.ops, func(j job) { t.clip(bounds, j.of(y.v, size), j.of(x.v, size)) })
 	}
 	t.values[a.out] = y
 	t.saved = append(t.saved, saved)
@@ -451,14 +459,9 @@ func (s *backStretch) backward(i int) {
 	case normSaved[float32]:
 		s.norm(i, v, in, g)
 	case *array[float32]: // Relu
-		if s.alone(g) {
-			s.ops = append(s.ops, func(j job) { d := g.of(j); t.fast.Mask(d, d, j.of(v.v, size)) })
-			s.share(i, n.Inputs[0], g, x.shape)
-			break
-		}
-		to, then := s.into(i, n.Inputs[0], x.shape)
-		s.ops = append(s.ops, func(j job) { t.fast.Mask(to.of(j), g.of(j), j.of(v.v, size)) })
-		then()
+		s.gated(i, x.shape, g, func(j job, to, d []float32) { t.fast.Mask(to, d, j.of(v.v, size)) })
+	case [2]float32: // Clip
+		s.gated(i, x.shape, g, func(j job, to, d []float32) { t.fast.Band(to, d, j.of(x.v, size), v[0], v[1]) })
 	default: // Add
 		for k, name := range n.Inputs {
 			s.share(i, name, g, in[k].shape)
@@ -467,10 +470,24 @@ func (s *backStretch) backward(i int) {
 	s.drop(g)
 }
 
+// gated adds a node that lets a part of its gradient through, in place where nobody else has it.
+func (s *backStretch) gated(i int, shape []int, g *flow, pass func(j job, to, d []float32)) {
+	name := s.t.nodes[i].n.Inputs[0]
+	if s.alone(g) {
+		s.ops = append(s.ops, func(j job) { pass(j, g.of(j), g.of(j)) })
+		s.share(i, name, g, shape)
+		return
+	}
+	to, then := s.into(i, name, shape)
+	s.ops = append(s.ops, func(j job) { pass(j, to.of(j), g.of(j)) })
+	then()
+}
+
 func (s *backStretch) conv(i int, g geometry, in []*array[float32], d *flow) {
 	t, n := s.t, s.t.nodes[i].n
 	x, back := in[0], t.wants(n.Inputs[0])
-	c := t.fast.backwards(n.ID, g, t.fast.job(g), in[1].v, back, true)
+	c, w := t.fast.backwards(n.ID, g, t.fast.job(g), in[1].v, back, true), in[1].v
+	c.k.again = func() { c.k.fill(g, c.whole, w, back) }
 	size := len(x.v) / s.batch
 	t.macs += g.macs()
 	if len(in) > 2 && in[2] != nil {
@@ -486,8 +503,13 @@ func (s *backStretch) conv(i int, g geometry, in []*array[float32], d *flow) {
 	}
 	s.ops = append(s.ops, func(j job) { c.weights(j.cut, j.n, j.of(x.v, size), d.of(j)) })
 	s.done = append(s.done, func() {
-		dw := t.zeros(in[1].shape...)
-		c.add(dw.v)
+		dw := t.array(in[1].shape...)
+		finish := func() { clear(dw.v); c.add(dw.v) }
+		if len(t.readers[n.Inputs[1]]) > 1 {
+			finish()
+		} else {
+			t.late = append(t.late, finish)
+		}
 		t.accumulate(n.Inputs[1], dw)
 	})
 	if !back {

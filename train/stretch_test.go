@@ -80,6 +80,7 @@ func TestStretches(t *testing.T) {
 		{"frozen, fused", normed(t, 8, 16), 6, 16, 3, true, true},
 		{"small", build(t, 1, 1), 16, 0, 8, true, false},
 		{"grouped", build(t, 4, 2), 16, 0, 8, true, false},
+		{"bounded", other(t), 9, 0, 2, true, false},
 		{"folded", resnet(t, 1, 8, 16), 6, 16, 2, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -40,6 +40,7 @@ type tape[T float] struct {
 	readers   map[string][]int     // by value: the nodes that read it
 	inner     []bool               // of nodes: it ran in a stretch
 	moments   map[int]*channelSums // of the inputs of normalisations, by node, where a stretch has them
+	late      []func()             // sums of gradients of weights, independent of each other
 	ended     map[int]*channelSums // of what comes back to normalisations
 	macs      int64                // multiply-adds of convolutions and products since it was last set to 0
 
@@ -477,7 +478,7 @@ func (t *tape[T]) backward(seeds map[string]*array[T]) error {
 		t.grads[name] = d
 		t.users[d] = 2 // its owner keeps it
 	}
-	t.ended = map[int]*channelSums{}
+	t.ended, t.late = map[int]*channelSums{}, nil
 	for i := len(t.nodes) - 1; i >= 0; i-- {
 		next, err := t.astern(i)
 		if err != nil {
@@ -507,6 +508,9 @@ func (t *tape[T]) backward(seeds map[string]*array[T]) error {
 		for _, g := range used {
 			t.drop(g)
 		}
+	}
+	if t.fast != nil {
+		t.fast.each(len(t.late), func(i, _ int) { t.late[i]() })
 	}
 	return t.trouble()
 }

@@ -102,8 +102,8 @@ func Fit(ctx context.Context, m *model.Model, d Data, o Options, progress task.P
 			if err := t.backward(map[string]*array[float32]{t.output: dy}); err != nil {
 				return nil, err
 			}
-			t.fast.changed()
 			sgd.step(o.Rate * 0.5 * (1 + math.Cos(math.Pi*float64(step)/float64(steps))))
+			t.fast.changed()
 			step++
 			progress.Report(int64(step), int64(steps), "training")
 		}

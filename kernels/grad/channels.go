@@ -177,3 +177,25 @@ func (k *Kernels) Mask(dst, d, x []float32) {
 		}
 	}
 }
+
+// Band writes d where lo < x < hi, and 0 elsewhere.
+func (k *Kernels) Band(dst, d, x []float32, lo, hi float32) {
+	d, x = d[:len(dst)], x[:len(dst)]
+	whole := 0
+	if k.isa != cpu.Generic {
+		if whole = len(dst) / k.width * k.width; whole > 0 {
+			var l coefs
+			for i := range line {
+				l[i], l[line+i] = lo, hi
+			}
+			a := args{x: at(x, 0), b: at(d, 0), c: at(dst, 0), bias: unsafe.Pointer(&l), n: int64(whole / k.width), step: int64(4 * k.width)}
+			k.pass[band][1](&a)
+		}
+	}
+	for i := whole; i < len(dst); i++ {
+		dst[i] = 0
+		if lo < x[i] && x[i] < hi {
+			dst[i] = d[i]
+		}
+	}
+}

@@ -44,6 +44,7 @@ const (
 	join
 	openDots
 	addOpenDots
+	band
 	passes
 )
 

@@ -162,7 +162,7 @@ func TestChannels(t *testing.T) {
 				for i := range sums {
 					sums[i], want[i] = make([]float64, c), make([]float64, c)
 				}
-				var maps [8][]float64
+				var maps [9][]float64
 				for i := range maps {
 					maps[i] = make([]float64, n*c)
 				}
@@ -184,6 +184,9 @@ func TestChannels(t *testing.T) {
 					want[4][ch] += open
 					want[5][ch] += open * v
 					maps[3][i] = max(maps[0][i], 0)
+					if -0.5 < x[i] && x[i] < 0.7 {
+						maps[8][i] = g
+					}
 					maps[5][i] = max(maps[0][i]+float64(more[i]), 0)
 					for j, h := range []float64{0, float64(more[i])} {
 						if x[i] > 0 {
@@ -216,6 +219,8 @@ func TestChannels(t *testing.T) {
 				near(t, what+", affine", out, maps[0], 1e-6)
 				k.AffineRelu(out, x, a, b)
 				near(t, what+", affine and relu", out, maps[3], 1e-6)
+				k.Band(out, d, x, -0.5, 0.7)
+				near(t, what+", within a band", out, maps[8], 0)
 				k.Join(out, x, more, a, b)
 				near(t, what+", joined", out, maps[5], 1e-6)
 				k.Blend(out, d, x, a, b, s, Gate{})
@@ -225,6 +230,41 @@ func TestChannels(t *testing.T) {
 				k.Mask(out, d, x)
 				near(t, what+", mask", out, maps[2], 0)
 			}
+		}
+	}
+}
+
+// BenchmarkDepth runs the 3x3 layers of MobileNet channel by channel, forward and weights, beside a copy of as many bytes: their bound.
+func BenchmarkDepth(b *testing.B) {
+	for _, c := range [][2]int{{32, 48}, {128, 24}, {256, 12}, {512, 6}} {
+		k, _ := New(cpu.Detect())
+		ch, h := c[0], c[1]
+		var places []Place
+		for p := range h * h {
+			q := Place{Out: int32(p * ch)}
+			for tap := range 9 {
+				y, x := p/h+tap/3-1, p%h+tap%3-1
+				if y < 0 || y >= h || x < 0 || x >= h {
+					q.In = append(q.In, -1)
+				} else {
+					q.In = append(q.In, int32((y*h+x)*ch))
+				}
+			}
+			places = append(places, q)
+		}
+		d := k.NewDepth(ch, places)
+		n := h * h * ch
+		x, out, w := cpu.Floats(n+Slack), cpu.Floats(n+Slack), cpu.Floats(9*ch)
+		for _, run := range []struct {
+			name string
+			f    func()
+		}{{"copy", func() { copy(out, x) }}, {"forward", func() { d.Run(out, x, w, nil) }}, {"weights", func() { d.Outer(w, x, out) }}} {
+			b.Run(fmt.Sprintf("%s/%d", run.name, ch), func(b *testing.B) {
+				for b.Loop() {
+					run.f()
+				}
+				b.ReportMetric(8*float64(n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
+			})
 		}
 	}
 }

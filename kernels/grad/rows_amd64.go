@@ -6,14 +6,14 @@ func archKernels(f cpu.Features) (Kernels, bool) {
 	switch {
 	case f.Has(cpu.AVX512F):
 		k := Kernels{isa: cpu.AVX512F, width: 16, depth: depthZ(), down: depthOuterZ(),
-			pass: [passes][3]func(*args){momentsZ(), dotsZ(), affineZ(), blendZ(), maskZ(), dotsReluZ(), affineReluZ(), blendReluZ(), joinZ(), openDotsZ(), addOpenDotsZ()}}
+			pass: [passes][3]func(*args){momentsZ(), dotsZ(), affineZ(), blendZ(), maskZ(), dotsReluZ(), affineReluZ(), blendReluZ(), joinZ(), openDotsZ(), addOpenDotsZ(), bandZ()}}
 		r1, r2, o1, o2 := rows1Z(), rows2Z(), outer1Z(), outer2Z()
 		k.rows = [3][]func(*args){nil, full(r1[:]), full(r2[:])}
 		k.outer = [3][]func(*args){nil, full(o1[:]), full(o2[:])}
 		return k, true
 	case f.Has(cpu.AVX2):
 		k := Kernels{isa: cpu.AVX2, width: 8, depth: depthY(), down: depthOuterY(),
-			pass: [passes][3]func(*args){momentsY(), dotsY(), affineY(), blendY(), maskY(), dotsReluY(), affineReluY(), blendReluY(), joinY(), openDotsY(), addOpenDotsY()}}
+			pass: [passes][3]func(*args){momentsY(), dotsY(), affineY(), blendY(), maskY(), dotsReluY(), affineReluY(), blendReluY(), joinY(), openDotsY(), addOpenDotsY(), bandY()}}
 		r1, r2, o1, o2 := rows1Y(), rows2Y(), outer1Y(), outer2Y()
 		k.rows = [3][]func(*args){nil, full(r1[:]), full(r2[:])}
 		k.outer = [3][]func(*args){nil, full(o1[:]), full(o2[:])}

@@ -516,6 +516,22 @@ func channelKernels(s isa) {
 			VFMADD231PS(x, co[1], v)
 			VMOVUPS(v, c)
 		})
+		kernel("band", nv, 4, 2, 0, true, func(x, b, c Mem, co, _ []vec) { // b where c0 < x < c1
+			v, m := s.vec(), s.vec()
+			VMOVUPS(x, v)
+			if s == avx512 {
+				above, within := K(), K()
+				VCMPPS(Imm(1), v, co[0], above)
+				VCMPPS(Imm(1), co[1], v, above, within)
+				VMOVUPS_Z(b, within, v)
+			} else {
+				VCMPPS(Imm(1), v, co[0], m)
+				VCMPPS(Imm(1), co[1], v, v)
+				VANDPS(m, v, v)
+				VANDPS(b, v, v)
+			}
+			VMOVUPS(v, c)
+		})
 		kernel("mask", nv, 4, 0, 0, true, func(x, b, c Mem, _, _ []vec) { // b where x > 0
 			v, z := s.vec(), s.vec()
 			s.zero(z)
