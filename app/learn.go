@@ -230,7 +230,9 @@ func (a *App) probe(ctx context.Context, c *deploy.Conn, q LearnRequest, t *Late
 }
 
 // tidy takes away what probes left on the board. Where that fails they are swept with the next free-space.
-func tidy(ctx context.Context, c *deploy.Conn) { _, _ = c.Fix(ctx, deploy.FixSpace, deploy.FixOptions{}) }
+func tidy(ctx context.Context, c *deploy.Conn) {
+	_, _ = c.Fix(ctx, deploy.FixSpace, deploy.FixOptions{})
+}
 
 func targetName(name string) string {
 	if name == "" {

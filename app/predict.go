@@ -8,6 +8,7 @@ import (
 	"fettle/internal/stats"
 	"fettle/model"
 	"fettle/profiler/predict"
+	"fettle/remote/bundle"
 	"fettle/remote/deploy"
 )
 
@@ -80,38 +81,64 @@ func (a *App) Predict(ctx context.Context, m *model.Model, target string, thread
 // PredictionCheck is a prediction held against a measurement.
 type PredictionCheck = predict.Check
 
-// CheckPrediction predicts the time of a model, measures it on the same target and compares both, layer by layer.
-func (a *App) CheckPrediction(ctx context.Context, q ProfileRequest) (*PredictionCheck, error) {
-	p, err := a.Predict(ctx, q.Model, q.Target, q.Threads, q.Shapes)
-	if err != nil {
-		return nil, err
+// CheckPredictions predicts the times of models, measures them on the same target in so many rounds, one model after the other in each, and
+// compares both, layer by layer. What disturbs a round meets all models; the middle of the rounds counts.
+func (a *App) CheckPredictions(ctx context.Context, qs []ProfileRequest, rounds int) ([]PredictionCheck, error) {
+	if len(qs) == 0 || rounds < 1 || rounds > maxLaunches {
+		return nil, fail.New(fail.Usage, "%d models, %d rounds", len(qs), rounds).Doing("check predictions").Try("give at least one model and 1 to %d rounds", maxLaunches)
 	}
-	b, err := pack(q.Name, q.Model)
-	if err != nil {
-		return nil, err
+	type side struct {
+		p      *Prediction
+		g      *predict.Graph
+		bundle *bundle.Bundle
+		opt    deploy.ProfileOptions
+		all    [][]predict.Measured
+		whole  []float64
 	}
-	opt, err := a.profileOptions(ctx, q.Model, q)
-	if err != nil {
-		return nil, err
-	}
-	g, err := predict.NewGraph(q.Model, opt.Shapes)
-	if err != nil {
-		return nil, err
-	}
-	var c predict.Check
-	err = a.measuring(ctx, q, func(conn *deploy.Conn) error {
-		t, err := conn.Profile(ctx, deploy.FromBundle(b), opt, nil)
-		if err != nil {
-			return err
+	sides := make([]side, len(qs))
+	for i, q := range qs {
+		s := &sides[i]
+		var err error
+		if s.p, err = a.Predict(ctx, q.Model, q.Target, q.Threads, q.Shapes); err != nil {
+			return nil, fail.In(err, q.Name, fail.Where{})
 		}
-		units, ns, err := g.Split(t)
-		if err != nil {
-			return err
+		if s.bundle, err = pack(q.Name, q.Model); err != nil {
+			return nil, err
 		}
-		c = predict.Hold(q.Name, p, units, ns)
+		if s.opt, err = a.profileOptions(ctx, q.Model, q); err != nil {
+			return nil, err
+		}
+		if s.g, err = predict.NewGraph(q.Model, s.opt.Shapes); err != nil {
+			return nil, err
+		}
+	}
+	err := a.measuring(ctx, qs[0], func(c *deploy.Conn) error {
+		for r := range rounds {
+			for i := range sides {
+				s := &sides[i]
+				qs[0].Progress.Report(int64(r*len(sides)+i), int64(rounds*len(sides)), "measure "+qs[i].Name)
+				t, err := c.Profile(ctx, deploy.FromBundle(s.bundle), s.opt, nil)
+				if err != nil {
+					return err
+				}
+				units, ns, err := s.g.Split(t)
+				if err != nil {
+					return err
+				}
+				s.all, s.whole = append(s.all, units), append(s.whole, ns)
+			}
+		}
 		return nil
 	})
-	return &c, err
+	if err != nil {
+		return nil, err
+	}
+	var out []PredictionCheck
+	for i := range sides {
+		s := &sides[i]
+		out = append(out, predict.Hold(qs[i].Name, s.p, predict.Middle(s.all), stats.Median(s.whole)))
+	}
+	return out, nil
 }
 
 // PredictedLayer is one layer of a prediction.

@@ -15,6 +15,7 @@ type predictCmd struct {
 	Threads  int      `default:"1" help:"Workers that share each layer."`
 	Optimize bool     `help:"Apply the recipe standard first."`
 	Check    bool     `help:"Measure as well, and say how far the prediction is from it, layer by layer."`
+	Rounds   int      `default:"3" help:"With --check: how often each model is measured, in turns."`
 	Shape    []string `help:"Shape of an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
 	JSON     bool     `name:"json" help:"Print JSON."`
 	turn
@@ -38,7 +39,7 @@ func (c predictCmd) Run(e *env) error {
 		return err
 	}
 	var all []*app.Prediction
-	var checks []*app.PredictionCheck
+	var checks []app.ProfileRequest
 	for _, file := range c.Model {
 		m, err := e.app.Load(e.ctx, file)
 		if err != nil {
@@ -54,11 +55,8 @@ func (c predictCmd) Run(e *env) error {
 			q.Model = o.Model
 		}
 		if c.Check {
-			k, err := e.app.CheckPrediction(e.ctx, q)
-			if err != nil {
-				return err
-			}
-			checks = append(checks, k)
+			q.Progress = e.progress
+			checks = append(checks, q)
 			continue
 		}
 		p, err := e.app.Predict(e.ctx, q.Model, c.Target, c.Threads, shapes)
@@ -68,18 +66,21 @@ func (c predictCmd) Run(e *env) error {
 		all = append(all, p)
 	}
 	if c.Check {
-		return c.checked(e, checks)
+		done, err := e.app.CheckPredictions(e.ctx, checks, c.Rounds)
+		if err != nil {
+			return err
+		}
+		return c.checked(e, done)
 	}
 	return e.print(c.JSON, all, func(w io.Writer) {
 		for i, p := range all {
 			fmt.Fprintf(w, "%s on %s, %d thread(s): %s (%s to %s, nine of ten)\n", app.BaseName(c.Model[i]), c.Target, max(c.Threads, 1), ms(p.Ns), ms(p.Low), ms(p.High))
 			layers := slices.Clone(p.Layers)
 			slices.SortStableFunc(layers, func(a, b app.PredictedLayer) int { return int(math.Copysign(1, b.Ns-a.Ns)) })
-			for k, l := range layers[:min(len(layers), 20)] {
+			for _, l := range layers[:min(len(layers), 20)] {
 				if l.Ns == 0 {
 					break
 				}
-				_ = k
 				fmt.Fprintf(w, "  %-40.40s %10s  (%s to %s)  %s\n", l.Label, ms(l.Ns), ms(l.Low), ms(l.High), l.Kind)
 			}
 		}
@@ -87,7 +88,7 @@ func (c predictCmd) Run(e *env) error {
 }
 
 // checked prints predictions beside measurements.
-func (c predictCmd) checked(e *env, checks []*app.PredictionCheck) error {
+func (c predictCmd) checked(e *env, checks []app.PredictionCheck) error {
 	var errs, layers []float64
 	within, inside, n := 0, 0.0, 0
 	for _, k := range checks {

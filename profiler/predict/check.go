@@ -116,3 +116,18 @@ func key(ids []model.NodeID) string {
 	}
 	return s
 }
+
+// Middle joins measurements of the same network: the median of each unit.
+func Middle(all [][]Measured) []Measured {
+	out := slices.Clone(all[0])
+	for i := range out {
+		var v []float64
+		for _, m := range all {
+			if i < len(m) && m[i].Kind == out[i].Kind {
+				v = append(v, m[i].Ns)
+			}
+		}
+		out[i].Ns = stats.Median(v)
+	}
+	return out
+}

@@ -22,7 +22,31 @@ type surface struct {
 	spread float64 // what turns the process's deviation into one that holds when a point is left out
 	lo, hi []float64
 	whole  []float64 // log errors with each point left out
+	odd    []bool    // points that were disturbed, it seems; nil: none
 }
+
+// oddly is the variance of a measurement that was disturbed, over signal.
+const oddly = 25
+
+// distrust marks the points that lie farther from the others' forecast than measurements do.
+func (s *surface) distrust() bool {
+	e := make([]float64, len(s.whole))
+	for i, v := range s.whole {
+		e[i] = math.Abs(v)
+	}
+	slices.Sort(e)
+	far := max(5*e[len(e)/2], 0.25)
+	found := false
+	s.odd = make([]bool, len(s.whole))
+	for i, v := range s.whole {
+		s.odd[i] = math.Abs(v) > far
+		found = found || s.odd[i]
+	}
+	return found
+}
+
+// most points that length and noise are looked for with.
+const most = 100
 
 // fit makes a surface of points; at least three.
 func fit(points []point) *surface {
@@ -46,13 +70,27 @@ func fit(points []point) *surface {
 	}
 	best := math.Inf(1)
 	var kept *surface
+	some, ysome := *s, y
+	if step := (n + most - 1) / most; step > 1 { // length and noise show on a part of the points
+		some.x, ysome = nil, nil
+		for i := 0; i < n; i += step {
+			some.x, ysome = append(some.x, s.x[i]), append(ysome, y[i])
+		}
+	}
 	for _, length := range []float64{1, 2, 4, 8} {
 		for _, noise := range []float64{0.01, 0.05, 0.25, 1} {
-			c := *s
+			c := some
 			c.length, c.noise = length, noise
-			if score := c.solve(y); score < best {
+			if score := c.solve(ysome); score < best {
 				best, kept = score, &c
 			}
+		}
+	}
+	if kept != nil {
+		kept.x = s.x
+		kept.solve(y)
+		if kept.distrust() { // once more, with less weight on what does not fit
+			kept.solve(y)
 		}
 	}
 	if kept == nil { // equal points: the mean is all there is
@@ -85,13 +123,18 @@ func rates(points []point) (r [works]float64) {
 	for i := range left {
 		left[i] = 1
 	}
+	const far = 0.2 // errors beyond count as if they were nearer: a disturbed measurement must not bend the rates
 	for range 400 {
 		moved := 0.0
 		for k := range works {
 			num, den := 0.0, 0.0
 			for i := range a {
-				num += a[i][k] * left[i]
-				den += a[i][k] * a[i][k]
+				w := 1.0
+				if e := math.Abs(left[i]); e > far {
+					w = far / e
+				}
+				num += w * a[i][k] * left[i]
+				den += w * a[i][k] * a[i][k]
 			}
 			if den == 0 {
 				continue
@@ -132,6 +175,9 @@ func (s *surface) solve(y []float64) float64 {
 			v := s.alike(s.x[i], s.x[j])
 			if i == j {
 				v += s.noise
+				if s.odd != nil && s.odd[i] {
+					v += oddly
+				}
 			}
 			for k := range j {
 				v -= l[i*n+k] * l[j*n+k]
@@ -168,11 +214,13 @@ func (s *surface) solve(y []float64) float64 {
 		}
 		e, variance := s.alpha[i]/inv, s.signal/inv
 		s.whole = append(s.whole, e)
-		z = append(z, math.Abs(e)/math.Sqrt(variance))
+		if s.odd == nil || !s.odd[i] {
+			z = append(z, math.Abs(e)/math.Sqrt(variance))
+		}
 		score += 0.5*math.Log(variance) + 0.5*e*e/variance
 	}
 	slices.Sort(z)
-	s.spread = min(max(z[min(n-1, n*9/10)]/1.645, 0.5), 4)
+	s.spread = min(max(z[min(len(z)-1, len(z)*9/10)]/1.645, 0.5), 4)
 	return score
 }
 

@@ -3,6 +3,7 @@ package predict
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ type Predictor struct {
 	kinds    map[string][]point
 	surfaces map[string]*surface
 	saved    []float64 // of several nodes in one step: mean and deviation of the log of its time over that of its parts
-	shared   float64 // share of a unit's error that all units of a network have in common
+	shared   float64   // share of a unit's error that all units of a network have in common
 }
 
 // Layer is one unit with its predicted time.
@@ -50,6 +51,7 @@ func NewPredictor(t *Table) *Predictor {
 		p.kinds[x.Kind] = append(p.kinds[x.Kind], x)
 	}
 	p.shared = p.common()
+	p.level()
 	p.saved = p.saving()
 	return p
 }
@@ -59,8 +61,9 @@ func NewPredictor(t *Table) *Predictor {
 func (p *Predictor) common() float64 {
 	type sums struct{ ns, mean, single, all float64 }
 	nets := map[int]*sums{}
-	for kind, points := range p.kinds {
+	for _, kind := range slices.Sorted(maps.Keys(p.kinds)) {
 		s := p.surface(kind)
+		points := p.kinds[kind]
 		if s == nil || len(s.whole) != len(points) {
 			continue
 		}
@@ -87,6 +90,38 @@ func (p *Predictor) common() float64 {
 		return 0.3
 	}
 	return min(max(stats.Quantile(need, 0.9), 0.05), 1)
+}
+
+// level takes out of the points what all units of a network had in common: the target was slower or faster while it was measured. The
+// surfaces are then made anew.
+func (p *Predictor) level() {
+	type sums struct{ e, w float64 }
+	nets := map[int]*sums{}
+	for _, kind := range slices.Sorted(maps.Keys(p.kinds)) {
+		s := p.surface(kind)
+		points := p.kinds[kind]
+		if s == nil || len(s.whole) != len(points) {
+			continue
+		}
+		for i, x := range points {
+			if nets[x.Net] == nil {
+				nets[x.Net] = &sums{}
+			}
+			n, w := nets[x.Net], math.Sqrt(x.Ns) // long ones are told better
+			e := min(max(s.whole[i], -0.5), 0.5)
+			n.e, n.w = n.e+w*e, n.w+w
+		}
+	}
+	const trust = 0.8 // the rest may be the network's own
+	for kind := range p.kinds {
+		points := p.kinds[kind]
+		for i := range points {
+			if n := nets[points[i].Net]; n != nil && n.w > 0 {
+				points[i].Ns *= math.Exp(-trust * n.e / n.w)
+			}
+		}
+	}
+	p.surfaces = map[string]*surface{}
 }
 
 func (p *Predictor) surface(kind string) *surface {
@@ -121,12 +156,12 @@ func (p *Predictor) Units(g *Graph) []Unit {
 		root[x] = find(root[x])
 		return root[x]
 	}
-	g.edges(func(from, to *part, bytes float64) {
+	g.edges(func(from, to *part, sizes [hints]float64) {
 		r, ok := p.rules[pair(from, to)]
 		if !ok {
 			r, ok = p.rules[coarse(pair(from, to))]
 		}
-		if ok && bytes >= r.From && bytes <= r.To {
+		if ok && r.holds(sizes) {
 			root[find(to)] = find(from)
 		}
 	})
@@ -185,9 +220,12 @@ func (p *Predictor) One(u Unit) (ns, deviation float64, err error) {
 	return ns, deviation, nil
 }
 
+// slack is how far beyond the measured sizes a size may lie and still count as one of them.
+const slack = 1.1
+
 // reaches reports whether the k-th size of u lies among those measured.
 func (s *surface) reaches(u Unit, k int) bool {
-	return u.Dims[k] >= s.lo[k]/1.05 && u.Dims[k] <= s.hi[k]*1.05
+	return u.Dims[k] >= s.lo[k]/slack && u.Dims[k] <= s.hi[k]*slack
 }
 
 // closest is how many doublings the nearest measured sizes are away, in the size that differs most.
@@ -273,7 +311,7 @@ func (p *Predictor) saving() []float64 {
 func (p *Predictor) known(kind string) bool { _, ok := p.kinds[kind]; return ok }
 
 // gap is how many doublings a size may be away from the nearest that was measured.
-const gap = 1.6
+const gap = 2
 
 func near(a, b []float64, times float64) bool {
 	for k := range a {

@@ -34,10 +34,10 @@ func NewProbe(seed, i uint64) Probe {
 // limits of a probe's layers: what a small board answers soon.
 const (
 	mostMACs    = 160e6 // of a layer
-	mostWeights = 5 << 20
-	mostValues  = 1 << 20
+	mostWeights = 10 << 20
+	mostValues  = 3 << 19
 	netMACs     = 450e6
-	netWeights  = 14 << 20
+	netWeights  = 24 << 20
 )
 
 type draft struct {
@@ -59,7 +59,7 @@ func (p Probe) Build() (*model.Model, error) {
 	r := rand.New(rand.NewPCG(p.Seed, 1))
 	d := &draft{b: model.NewBuilder("probe", 17), r: r, fill: pattern()}
 	d.c = pick(r, 3, 3, 3, 1, 4)
-	d.h = pick(r, 32, 64, 96, 128, 160, 192, 224, 256, 320)
+	d.h = pick(r, 32, 64, 96, 128, 160, 192, 192, 224, 224, 256, 320)
 	d.w = d.h
 	d.x = d.b.Input("input", model.Float32, model.FixedShape(1, d.c, d.h, d.w))
 	d.bn = r.IntN(2) == 0
@@ -72,29 +72,26 @@ func (p Probe) Build() (*model.Model, error) {
 	case Mixed:
 		d.act = pick(r, "silu", "silu", "relu")
 	}
-	d.conv(d.channels(8, 64), pick(r, 3, 3, 3, 7), 2, 1, d.act)
-	if d.h > 128 && r.IntN(3) > 0 || r.IntN(4) == 0 {
-		if p.Style == Residual || p.Style == Mixed && r.IntN(2) == 0 {
-			d.pool(pick(r, 3, 3, 2), 2)
-		} else {
-			d.conv(d.channels(12, 96), pick(r, 3, 1), 2, 1, d.act)
-		}
+	d.conv(d.channels(8, 72), pick(r, 3, 3, 7), pick(r, 2, 2, 2, 1, max(1, 2-64/d.h)), 1, d.act)
+	if p.Style != Inverted && r.IntN(2) == 0 {
+		d.pool(pick(r, 3, 3, 2), 2)
 	}
-	for d.n < 400 && !d.full && d.h > 3 {
-		switch p.Style {
-		case Residual:
-			d.residual()
-		case Inverted:
-			d.inverted()
-		case Mixed:
-			d.mixed()
+	for d.n < 300 && !d.full {
+		for range 1 + r.IntN(3) { // blocks of one size of picture
+			switch {
+			case d.full:
+			case p.Style == Residual:
+				d.residual()
+			case p.Style == Inverted:
+				d.inverted()
+			default:
+				d.mixed()
+			}
 		}
-		if r.IntN(3) == 0 && d.h > 7 {
-			d.down(p.Style)
-		}
-		if r.IntN(9) == 0 {
+		if d.h < pick(r, 4, 8, 8, 12, 16) || d.full {
 			break
 		}
+		d.down(p.Style)
 	}
 	if p.Style == Mixed && r.IntN(2) == 0 {
 		d.conv(d.channels(16, 160), 1, 1, 1, pick(r, "", ""))
@@ -102,7 +99,7 @@ func (p Probe) Build() (*model.Model, error) {
 		return d.b.Model()
 	}
 	if r.IntN(2) == 0 && d.macs < netMACs {
-		d.conv(d.channels(256, 1536), 1, 1, 1, d.act)
+		d.conv(d.channels(256, 2100), 1, 1, 1, d.act)
 	}
 	d.head()
 	return d.b.Model()
@@ -111,10 +108,12 @@ func (p Probe) Build() (*model.Model, error) {
 // channels draws a number of channels: mostly multiples of 8, as networks have them, and others, as pruning leaves them.
 func (d *draft) channels(lo, hi float64) int {
 	v := math.Exp(math.Log(lo) + d.r.Float64()*(math.Log(hi)-math.Log(lo)))
-	switch d.r.IntN(4) {
-	case 0:
+	switch d.r.IntN(12) {
+	case 0: // the ends, so that what lies between is enclosed
+		return int(pick(d.r, lo, hi))
+	case 1, 2, 3:
 		return max(1, int(math.Round(v)))
-	case 1:
+	case 4, 5, 6:
 		return max(16, 16*int(math.Round(v/16)))
 	}
 	return max(8, 8*int(math.Round(v/8)))
@@ -214,7 +213,7 @@ func (d *draft) down(s Style) {
 		d.conv(d.c, pick(d.r, 3, 3, 5), 2, d.c, d.act)
 		d.conv(d.wide(16, 512, 1), 1, 1, 1, pick(d.r, "", d.act))
 	case s == Residual && d.r.IntN(3) == 0:
-		d.conv(d.wide(16, 1024, 1), 1, 2, 1, pick(d.r, "", d.act))
+		d.conv(d.wide(16, 2100, 1), 1, 2, 1, pick(d.r, "", d.act))
 	case s == Mixed && d.r.IntN(3) == 0:
 		d.pool(pick(d.r, 2, 3), 2)
 	default:
@@ -228,7 +227,7 @@ func (d *draft) residual() {
 	sum := d.r.IntN(3) > 0
 	out := c
 	if !sum {
-		out = d.wide(16, 1024, 3)
+		out = d.wide(16, 2100, pick(d.r, 1, 3))
 	}
 	last := d.act
 	if sum {
@@ -239,11 +238,22 @@ func (d *draft) residual() {
 		d.conv(d.wide(16, 512, 3), 3, 1, 1, d.act)
 		d.conv(out, 1, 1, 1, last)
 	} else {
-		d.conv(d.wide(16, 640, 3), 3, 1, 1, d.act)
+		d.conv(d.wide(16, 720, 3), 3, 1, 1, d.act)
 		d.conv(out, 3, 1, 1, last)
 	}
 	if sum && d.c == c {
 		d.x = d.b.Node("Add", d.name("add"), []string{d.x, in})
+		d.active(d.act)
+	}
+	if d.h >= 8 && d.r.IntN(3) == 0 && !d.full { // half the size, and what was before comes through a convolution
+		in, c, h := d.x, d.c, d.h
+		d.conv(d.wide(16, 640, 3), 3, 2, 1, d.act)
+		out := d.wide(16, 2100, 3)
+		d.conv(out, pick(d.r, 1, 3), 1, 1, "")
+		y := d.x
+		d.x, d.c, d.h, d.w = in, c, h, h
+		d.conv(out, 1, 2, 1, "")
+		d.x = d.b.Node("Add", d.name("add"), []string{y, d.x})
 		d.active(d.act)
 	}
 }
@@ -263,7 +273,7 @@ func (d *draft) inverted() {
 		stride = 1
 	}
 	d.conv(d.c, pick(d.r, 3, 3, 5), stride, d.c, d.act)
-	if d.act == "silu" && d.r.IntN(2) == 0 {
+	if d.r.IntN(3) == 0 {
 		d.squeeze()
 	}
 	out := d.wide(12, 400, 1)

@@ -1,6 +1,7 @@
 package predict
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -43,10 +44,14 @@ type point struct {
 
 // joint is one pair of nodes of which the second reads the first alone.
 type joint struct {
-	Pair  string  `json:"pair"`
-	Bytes float64 `json:"bytes"` // between them
-	One   bool    `json:"one"`
+	Pair  string         `json:"pair"`
+	Sizes [hints]float64 `json:"sizes"`
+	One   bool           `json:"one"`
 }
+
+// hints are what may decide whether two nodes become one step: the bytes between them, the weights of both, the bytes between for
+// each byte of weights.
+const hints = 3
 
 // whole is a network that was measured, as the sum of its units and at once.
 type whole struct {
@@ -149,7 +154,7 @@ func quiet(t *trace.Trace) (steps []float64, clean float64) {
 }
 
 // edges are the pairs of g that may be one step: the second reads the first, and nobody else does.
-func (g *Graph) edges(each func(from, to *part, bytes float64)) {
+func (g *Graph) edges(each func(from, to *part, sizes [hints]float64)) {
 	for _, p := range g.parts {
 		for _, v := range p.from {
 			made := g.m.Graph.Producer(v)
@@ -157,7 +162,9 @@ func (g *Graph) edges(each func(from, to *part, bytes float64)) {
 				continue
 			}
 			d, _ := g.dims(v)
-			each(g.by[made.ID], p, 4*product(d))
+			a := g.by[made.ID]
+			between, weights := 4*product(d), a.work[10]+p.work[10]
+			each(a, p, [hints]float64{between, weights, between / max(weights, 1)})
 		}
 	}
 }
@@ -193,10 +200,10 @@ func (t *Table) Add(g *Graph, tr *trace.Trace) error {
 		t.Points = append(t.Points, p)
 		sum += u.Ns
 	}
-	g.edges(func(from, to *part, bytes float64) {
+	g.edges(func(from, to *part, sizes [hints]float64) {
 		a, b := of[from.node.ID], of[to.node.ID]
 		if units[b].Ns > 0 && units[a].Ns > 0 { // what costs nothing joins nothing
-			t.Joins = append(t.Joins, joint{pair(from, to), bytes, a == b})
+			t.Joins = append(t.Joins, joint{pair(from, to), sizes, a == b})
 		}
 	})
 	t.Wholes = append(t.Wholes, whole{t.Probes, wholeNs, sum})
@@ -213,16 +220,22 @@ func coarse(pair string) string {
 	return op(a) + " > " + op(b)
 }
 
-// Rule says when a pair of nodes becomes one step: where so many bytes lie between them, more or fewer.
+// Rule says when a pair of nodes becomes one step: where a size of it lies in a range.
 type Rule struct {
 	Pair  string  `json:"pair"`
-	From  float64 `json:"from_bytes"`
-	To    float64 `json:"to_bytes"`
+	Hint  int     `json:"hint"`
+	From  float64 `json:"from"`
+	To    float64 `json:"to"`
 	Seen  int     `json:"seen"`
 	Wrong int     `json:"wrong"` // of the pairs seen, those that the rule tells otherwise
 }
 
-// Rules learns when pairs become one step from the pairs that were seen: one range of bytes, up or down to a bound.
+// holds reports whether the rule makes a pair of such sizes one step.
+func (r Rule) holds(sizes [hints]float64) bool {
+	return sizes[r.Hint] >= r.From && sizes[r.Hint] <= r.To
+}
+
+// Rules learns when pairs become one step from the pairs that were seen: by the hint that tells most of them right.
 func (t *Table) Rules() map[string]Rule {
 	by := map[string][]joint{}
 	for _, j := range t.Joins {
@@ -231,45 +244,45 @@ func (t *Table) Rules() map[string]Rule {
 	}
 	out := map[string]Rule{}
 	for name, seen := range by {
-		slices.SortFunc(seen, func(a, b joint) int {
-			if a.Bytes < b.Bytes {
-				return -1
-			}
-			if a.Bytes > b.Bytes {
-				return 1
-			}
-			return 0
-		})
-		one := 0
-		for _, j := range seen {
-			if j.One {
-				one++
-			}
-		}
-		// cut at every place: below it one step and above it two, or the other way round
-		best := Rule{Pair: name, Seen: len(seen), Wrong: len(seen) + 1}
-		below := 0 // of those below the cut, one step
-		for i := 0; i <= len(seen); i++ {
-			if i > 0 && seen[i-1].One {
-				below++
-			}
-			if i > 0 && i < len(seen) && seen[i].Bytes == seen[i-1].Bytes {
-				continue
-			}
-			cut := math.MaxFloat64
-			if i == 0 {
-				cut = 0
-			} else if i < len(seen) {
-				cut = math.Sqrt(seen[i-1].Bytes * seen[i].Bytes)
-			}
-			if wrong := (i - below) + (one - below); wrong < best.Wrong {
-				best.Wrong, best.From, best.To = wrong, 0, cut
-			}
-			if wrong := below + (len(seen) - i - (one - below)); wrong < best.Wrong {
-				best.Wrong, best.From, best.To = wrong, cut, math.MaxFloat64
+		best := Rule{Wrong: len(seen) + 1}
+		for hint := range hints {
+			if r := cut(name, seen, hint); r.Wrong < best.Wrong {
+				best = r
 			}
 		}
 		out[name] = best
 	}
 	return out
+}
+
+// cut finds the bound of one hint that tells most pairs right: below it one step and above it two, or the other way round.
+func cut(name string, seen []joint, hint int) Rule {
+	slices.SortStableFunc(seen, func(a, b joint) int { return cmp.Compare(a.Sizes[hint], b.Sizes[hint]) })
+	one := 0
+	for _, j := range seen {
+		one += b2i(j.One)
+	}
+	best := Rule{Pair: name, Hint: hint, Seen: len(seen), Wrong: len(seen) + 1}
+	below := 0 // of those below the bound, one step
+	for i := 0; i <= len(seen); i++ {
+		if i > 0 {
+			below += b2i(seen[i-1].One)
+		}
+		if i > 0 && i < len(seen) && seen[i].Sizes[hint] == seen[i-1].Sizes[hint] {
+			continue
+		}
+		at := math.MaxFloat64
+		if i == 0 {
+			at = 0
+		} else if i < len(seen) {
+			at = math.Sqrt(seen[i-1].Sizes[hint] * seen[i].Sizes[hint])
+		}
+		if wrong := (i - below) + (one - below); wrong < best.Wrong {
+			best.Wrong, best.From, best.To = wrong, 0, at
+		}
+		if wrong := below + (len(seen) - i - (one - below)); wrong < best.Wrong {
+			best.Wrong, best.From, best.To = wrong, at, math.MaxFloat64
+		}
+	}
+	return best
 }
