@@ -13,7 +13,7 @@ import (
 // ExportRequest says which run or comparison to write as what.
 type ExportRequest struct {
 	Run    string // file or id of a profile; two joined by a comma for a comparison
-	Format string // one of ExportFormats
+	Format string // one of ExportFormats, or "samples": every sample, and of two runs the verdict that follows from them
 	Out    string
 	Lang   string // of pages and pictures
 }
@@ -28,12 +28,18 @@ func (a *App) Export(ctx context.Context, q ExportRequest) error {
 	if err != nil {
 		return err
 	}
+	if !two && q.Format == "samples" {
+		return a.exportSamples(ctx, q.Out, p)
+	}
 	if !two {
 		return a.ExportProfile(p, q.Format, q.Lang, q.Out)
 	}
 	r, err := a.ReadProfile(ctx, y)
 	if err != nil {
 		return err
+	}
+	if q.Format == "samples" {
+		return a.exportSamples(ctx, q.Out, p, r)
 	}
 	c, err := a.Compare(p, r)
 	if err != nil {

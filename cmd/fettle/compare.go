@@ -11,8 +11,10 @@ import (
 )
 
 type compareCmd struct {
-	A        string `arg:"" help:"Profile: a JSON file, or the id of a run; or an ONNX file, with another one to measure both in turns."`
-	B        string `arg:"" help:"Profile or ONNX file that is compared with it."`
+	A        string `arg:"" optional:"" help:"Profile: a JSON file, or the id of a run; or an ONNX file, with another one to measure both in turns."`
+	B        string `arg:"" optional:"" help:"Profile or ONNX file that is compared with it."`
+	From     string `placeholder:"FILE" help:"File that -o wrote: the verdict is made again from its samples."`
+	Out      string `short:"o" placeholder:"FILE" help:"Write every sample with the verdict, to make it again anywhere."`
 	Target   string `default:"local" help:"Where two ONNX files are measured."`
 	Launches int    `default:"20" help:"Pairs of starts, in random order; 8 is quick."`
 	Runs     int    `default:"20" help:"Inferences a launch, clean and instrumented each."`
@@ -24,11 +26,21 @@ type compareCmd struct {
 
 // Help gives an example that works.
 func (compareCmd) Help() string {
-	return "Example:\n  fettle profile a.onnx -o a.json && fettle profile b.onnx -o b.json && fettle compare a.json b.json\n  fettle compare a.onnx b.onnx --launches 8"
+	return "Example:\n  fettle profile a.onnx -o a.json && fettle profile b.onnx -o b.json && fettle compare a.json b.json\n  fettle compare a.onnx b.onnx --launches 8 -o both.json && fettle compare --from both.json"
 }
 
 // Run compares.
 func (c compareCmd) Run(e *env) error {
+	if c.From != "" && c.A == "" {
+		r, err := e.app.CompareFrom(e.ctx, c.From)
+		if err != nil {
+			return err
+		}
+		return e.print(c.JSON, r, func(w io.Writer) { printComparison(w, r) })
+	}
+	if c.From != "" || c.A == "" || c.B == "" {
+		return fail.New(fail.Usage, "it is not clear what to compare").Doing("compare").Try("give two profiles, two ONNX files, or --from FILE alone")
+	}
 	x, y := isModel(c.A), isModel(c.B)
 	if x != y {
 		return fail.New(fail.Usage, "one is an ONNX file, the other is not").Doing("compare").Try("give two profiles, or two ONNX files to measure in turns")
@@ -37,6 +49,9 @@ func (c compareCmd) Run(e *env) error {
 		return c.paired(e)
 	}
 	r, err := e.app.CompareRuns(e.ctx, c.A, c.B)
+	if err == nil {
+		err = c.keep(e, c.A, c.B)
+	}
 	if err != nil {
 		return err
 	}
@@ -61,10 +76,21 @@ func (c compareCmd) paired(e *env) error {
 	}
 	p, err := e.app.ComparePaired(e.ctx, app.PairedRequest{B: b, NameB: app.BaseName(c.B), ProfileRequest: app.ProfileRequest{Model: a, Name: app.BaseName(c.A), Target: c.Target,
 		Threads: c.Threads, Launches: c.Launches, Runs: c.Runs, Progress: e.progress, Manner: manner, Waiting: waiting(e), Asks: c.asks(e, "")}})
+	if err == nil {
+		err = c.keep(e, p.A.ID, p.B.ID)
+	}
 	if err != nil {
 		return err
 	}
 	return e.print(c.JSON, p.Result, func(w io.Writer) { printComparison(w, p.Result) })
+}
+
+// keep writes the samples of both runs where that was asked for.
+func (c compareCmd) keep(e *env, a, b string) error {
+	if c.Out == "" {
+		return nil
+	}
+	return e.app.Export(e.ctx, app.ExportRequest{Run: a + "," + b, Format: "samples", Out: c.Out})
 }
 
 func printComparison(w io.Writer, r *app.ProfileComparison) {
@@ -84,7 +110,7 @@ func printComparison(w io.Writer, r *app.ProfileComparison) {
 
 type exportCmd struct {
 	Source string `arg:"" name:"run" help:"Profile: a JSON file, or the id of a run; two joined by a comma for a comparison."`
-	Format string `required:"" enum:"html,csv,json,svg,png,pdf,perfetto,pprof" help:"html, csv, json, svg, png, pdf, perfetto or pprof."`
+	Format string `required:"" enum:"html,csv,json,samples,svg,png,pdf,perfetto,pprof" help:"html, csv, json, samples (every sample, with the verdict of two runs), svg, png, pdf, perfetto or pprof."`
 	Out    string `short:"o" required:"" help:"File to write."`
 	Lang   string `default:"en" enum:"en,zh" help:"Language of a report."`
 	JSON   bool   `name:"json" help:"Print JSON."`
