@@ -105,8 +105,10 @@ func PlanQ(s Shape, f cpu.Features) ([]*QAlgorithm, error) {
 	}
 	if plans := wordPlans(s, f); len(plans) > 0 {
 		at := slices.IndexFunc(l, func(a *QAlgorithm) bool { return a.ISA == plans[0].ISA })
+		bytes := at >= 0 // there is a product of bytes
+		at = max(at, 0)
 		for _, a := range plans {
-			if first || !a.impl.(interface{ wins() bool }).wins() {
+			if bytes && (first || !a.impl.(interface{ wins() bool }).wins()) {
 				l = slices.Insert(l, at+1, a) // behind the product of bytes
 				continue
 			}

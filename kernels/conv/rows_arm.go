@@ -152,4 +152,40 @@ func qFamilies(cpu.Features) []map[int]*rows { return nil }
 
 func vnniDWKerns() []kern { return nil }
 
-func wordKernels(cpu.Features) *wordRows { return nil }
+// wordKernels are the products of all 8-bit convolutions.
+func wordKernels(f cpu.Features) *wordRows {
+	if !f.Has(cpu.NEON) {
+		return nil
+	}
+	r := &wordRows{isa: cpu.NEON, maxMR: 4, panel: 8, lanes: true, mul: make([]kern, 5), raw: make([]kern, 5), widen: []kern{nil, widen1, widen1, widen2, widen2}, in: winoIn8, out: winoOut8, chunk: chunkBytes}
+	dense, any, raw := words8s1(), words8any(), words8raw()
+	for m := 1; m <= 4; m++ {
+		r.mul[m], r.raw[m] = wordKern(dense[m], any[m], int64(m)), wordKern(raw[m], raw[m], int64(m))
+	}
+	return r
+}
+
+// wordKern picks the kernel by the distance of pixels and cuts calls into pieces. The kernels count tiles in their argument.
+func wordKern(dense, any kern, m int64) kern {
+	return func(k *kargs) {
+		f := any
+		if k.ps == line {
+			f = dense
+		}
+		per := max(1, callMults/(16*m*k.nk))
+		tiles, nt := k.tiles, k.nt
+		for t := int64(0); t < nt; t += per {
+			k.tiles, k.nt = tileAt(tiles, t), min(per, nt-t)
+			f(k)
+		}
+		k.tiles, k.nt = tiles, nt
+	}
+}
+
+// archQ are 8-bit algorithms that share nothing with the drivers of this package.
+func archQ(s Shape, f cpu.Features) []*QAlgorithm {
+	if !f.Has(cpu.NEON) || s.Groups == 1 || s.Groups != s.C || s.M != s.C || s.Residual {
+		return nil
+	}
+	return []*QAlgorithm{{Name: "qu8s8_dwconv_1x8", ISA: cpu.NEON, In: cpu.Need{Block: qBlk}, impl: &wordDW{s}}}
+}

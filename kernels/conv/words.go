@@ -40,7 +40,7 @@ func wordPlans(s Shape, f cpu.Features) []*QAlgorithm {
 	if r.mul == nil {
 		return l
 	}
-	add("qu8s8_conv_words_6x16", s.border(), &words{newWordSum(s), r})
+	add(fmt.Sprintf("qu8s8_conv_words_%dx%d", r.maxMR, r.panel), s.border(), &words{newWordSum(s), r})
 	return l
 }
 
@@ -59,27 +59,38 @@ func newWordSum(s Shape) wordSum {
 // steps is the number of pairs of a line.
 func (w wordSum) steps(line int) int { return ceilDiv(min(half, w.s.C-line*half), 2) }
 
-// panelLen is the words of 32 bits that 16 outputs take.
-func (w wordSum) panelLen() int { return w.taps * w.pairs * blk }
-
 // words is a direct convolution over a widened copy of the input, which a worker makes chunk by chunk in its own scratch.
 type words struct {
 	wordSum
 	r *wordRows
 }
 
-func (d *words) wordsLen() int { return ceilDiv(d.s.M, blk) * d.panelLen() }
+func (d *words) wordsLen() int { return d.panels() * d.panelLen() }
+
+func (d *words) panels() int { return ceilDiv(d.s.M, d.r.panel) }
+
+// panelLen is the words of 32 bits of a panel.
+func (d *words) panelLen() int {
+	if d.r.lanes {
+		return d.taps * d.lines * half * d.r.panel / 2
+	}
+	return d.taps * d.pairs * d.r.panel
+}
 
 // wins tells whether it is faster than products of bytes: the copy must serve some panels. Measured on a Zen 3, `go test ./kernels/conv -bench Int8`.
 func (d *words) wins() bool { return d.s.M > 2*blk }
 
-// packWeights writes [panel][line][tap][pair][16 outputs][2 channels].
+// packWeights writes [panel][line][tap][pair][16 outputs][2 channels], or [panel][line][tap][channel][outputs].
 func (d *words) packWeights(dst []float32, w []int8) {
 	s := d.s
+	if d.r.lanes {
+		d.packLanes(dst, w)
+		return
+	}
 	to := unsafe.Slice((*int16)(unsafe.Pointer(&dst[0])), 2*d.wordsLen())
 	cg, mg := s.C/s.Groups, s.M/s.Groups
 	at := 0
-	for p := range ceilDiv(s.M, blk) {
+	for p := range d.panels() {
 		for ln := range d.lines {
 			for tap := range d.taps {
 				for u := range d.steps(ln) {
@@ -93,6 +104,20 @@ func (d *words) packWeights(dst []float32, w []int8) {
 					}
 					at += 2 * blk
 				}
+			}
+		}
+	}
+}
+
+func (d *words) packLanes(dst []float32, w []int8) {
+	s := d.s
+	to := unsafe.Slice((*int16)(unsafe.Pointer(&dst[0])), 2*d.wordsLen())
+	cg, mg := s.C/s.Groups, s.M/s.Groups
+	for m := range s.M {
+		panel := to[m/d.r.panel*2*d.panelLen()+m%d.r.panel:]
+		for c := m / mg * cg; c < (m/mg+1)*cg; c++ {
+			for tap := range d.taps {
+				panel[((c/half*d.taps+tap)*half+c%half)*d.r.panel] = int16(w[(m*cg+c%cg)*d.taps+tap])
 			}
 		}
 	}
@@ -190,7 +215,7 @@ func (d *words) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, wor
 			}
 		}
 	}
-	b.pieces = share(len(b.chunks), ceilDiv(s.M, blk), workers)
+	b.pieces = share(len(b.chunks), d.panels(), workers)
 	b.args = kargs{groups: &b.groups[0], nk: int64(len(b.groups)), ps: int64(line * sx), rscale: packed[0], lo: packed[1], hi: packed[2]}
 	return b
 }
@@ -265,8 +290,9 @@ func (r *wordsRun) Piece(_, i, worker int) {
 	k.a = bytesPtr(r.own(worker))
 	for p := pc.p0; p < pc.p1; p++ {
 		k.b = ptr(b.packed[qHead+p*b.panelLen():])
-		k.scale, k.bias = ptr(b.packed[b.scaleAt()+p*blk:]), ptr(b.packed[b.biasAt()+p*blk:])
-		at := func(l cpu.Layout) int { return c.img*l.Image() + p/4*l.Plane() + l.Pixel(c.y0, 0) + p%4*blk }
+		o := p * b.r.panel
+		k.scale, k.bias = ptr(b.packed[b.scaleAt()+o:]), ptr(b.packed[b.biasAt()+o:])
+		at := func(l cpu.Layout) int { return c.img*l.Image() + o/qBlk*l.Plane() + l.Pixel(c.y0, 0) + o%qBlk }
 		k.c = bytesPtr(r.buf.Out[at(b.out):])
 		if b.res != nil {
 			k.res = bytesPtr(r.buf.Res[at(*b.res):])

@@ -170,6 +170,15 @@ func (f *File) VPMAXF(d, n, m Reg) {
 	f.float("vpmax.f32", 1, 0, 15, 0, 0, d, n, m)
 }
 
+// VDIVS divides elements of D0-D15, of the same place in three Q registers, each by itself: the unit of scalars rounds as IEEE 754 says.
+func (f *File) VDIVS(d, n, m Reg) {
+	for _, r := range []Reg{d, n, m} {
+		must(r.lane >= 0 && r.lane < 2 && r.n < 16, "vdiv: %s is no s register", r.gnu())
+	}
+	sr := func(r Reg) uint32 { return 2*r.n + uint32(r.lane) }
+	f.rec(0xEE800A00|sr(d)>>1<<12|sr(d)&1<<22|sr(n)>>1<<16|sr(n)&1<<7|sr(m)>>1|sr(m)&1<<5, "vdiv.f32 s%d, s%d, s%d", sr(d), sr(n), sr(m))
+}
+
 // Whole numbers; size is 0, 1, 2 for 8, 16, 32 bits.
 func (f *File) sized(op string, u, opc, o1, size uint32, d, n, m Reg) {
 	f.three(fmt.Sprintf("%s%d", op, 8<<size), u, size, opc, o1, d, n, m)

@@ -80,6 +80,7 @@ func forms() *File {
 			op(d.Lo(), n.Hi())
 		}
 		for i := range 4 {
+			f.VDIVS(Q(m7(r[0])).S(i), Q(m7(r[1])).S(3-i), Q(m7(r[2])).S(i))
 			f.VDUP(d, m.S(i))
 			f.VDUP(d.Hi(), m.S(i))
 			f.VEXT(d, n, m, 4*i+3)
