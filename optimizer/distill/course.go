@@ -35,6 +35,8 @@ type course struct {
 	labels    []int       // of items; nil: none are used
 	held      [][]float32 // they judge
 	want      [][]float32 // what the teacher says of them
+	said      string      // how blocks went
+	dreamed   string      // how inputs were synthesised
 }
 
 // newCourse reads the data and opens the teacher.
@@ -52,7 +54,12 @@ func newCourse(ctx context.Context, env *optimizer.Env, o Options, m *model.Mode
 	if c.pupil, err = train.NewPupil(twin, workers, o.how()); err != nil {
 		return nil, err
 	}
-	if err := c.load(ctx); err != nil {
+	if o.Inputs == "synthesised" {
+		err = c.synthesise(ctx)
+	} else {
+		err = c.load(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if o.Features > 0 {
@@ -157,8 +164,13 @@ func (c *course) load(ctx context.Context) error {
 	if len(c.items) < 16 {
 		return fail.New(fail.Usage, "%d data items are too few to learn from, at least 16 are needed", len(c.items)).Try("give more data")
 	}
-	all := c.items
-	n = min(max(len(c.items)/10, 4), mostHeld)
+	c.split(c.items, labels)
+	return nil
+}
+
+// split keeps a tenth of the items to judge by.
+func (c *course) split(all [][]float32, labels []int) {
+	n := min(max(len(all)/10, 4), mostHeld)
 	c.items = nil
 	for i, x := range all { // folders come class by class: those that judge are spread over all
 		if i*n/len(all) != (i+1)*n/len(all) {
@@ -167,7 +179,6 @@ func (c *course) load(ctx context.Context) error {
 			c.items, c.labels = append(c.items, x), append(c.labels, labels[i])
 		}
 	}
-	return nil
 }
 
 // stages lists the last value of each height and width that both models have in the same shape.
@@ -206,8 +217,7 @@ func stages(teacher, pupil *model.Model, in model.Value, shape []int) []string {
 
 // ask runs the teacher on an item.
 func (c *course) ask(ctx context.Context, worker int, x []float32) (train.Want, error) {
-	t := model.Float32s(x, append([]int{1}, c.shape...)...)
-	out, err := c.teachers[worker].Run(ctx, map[string]*model.Tensor{c.input: t})
+	out, err := c.teachers[worker].Run(ctx, map[string]*model.Tensor{c.input: c.tensor(x)})
 	if err != nil {
 		return train.Want{}, err
 	}

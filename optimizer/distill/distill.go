@@ -33,6 +33,9 @@ type Options struct {
 	Temperature float64 `opt:"temperature" min:"0.5" max:"50" help:"softens the answers of both models, so that small ones count too" paper:"Hinton et al. 2015, arXiv:1503.02531"`
 	Labels      float64 `opt:"labels" min:"0" max:"1" help:"share of the right classes in the loss, where data lie in folders, one a class; 0: none are needed"`
 	Features    float64 `opt:"features" min:"0" max:"100" help:"weight of the values between stages beside the answers; 0: the answers alone" paper:"Romero et al. 2015, arXiv:1412.6550"`
+	Blocks      int     `opt:"blocks" min:"0" max:"10000" help:"passes before these in which every block between values that both models have learns by itself from what the original has at its ends, side by side; 0: none" paper:"Li et al. 2020, arXiv:1911.13053"`
+	Inputs      string  `opt:"inputs" enum:"data synthesised" help:"the data given, or, where there are none, inputs synthesised from the statistics that the original's normalisations have stored: data-free, and called that" paper:"Cai et al. 2020, arXiv:2001.00281"`
+	Control     bool    `opt:"control" help:"for a check only: every item is taught the answer to another one, so that nothing can be gained"`
 	Optimizer   string  `opt:"optimizer" enum:"adamw sgd" help:"how steps follow from gradients"`
 	Rate        float64 `opt:"rate" min:"0.0000001" max:"10" help:"learning rate at the start; it falls to zero along a cosine. That of AdamW is a share of the size of each row of weights"`
 	Decay       float64 `opt:"decay" min:"0" max:"1" help:"pull of weights towards zero"`
@@ -50,7 +53,7 @@ func (o Options) how() train.How {
 
 // New makes the pass with its defaults.
 func New() optimizer.Pass {
-	return &pass{o: Options{Samples: 2000, Minutes: 3, Epochs: 20, Temperature: 4, Features: 1, Optimizer: "adamw", Rate: 0.0125, Batch: 64, Augment: "flip-shift"}}
+	return &pass{o: Options{Samples: 2000, Minutes: 3, Epochs: 20, Temperature: 4, Features: 1, Inputs: "data", Optimizer: "adamw", Rate: 0.0125, Batch: 64, Augment: "flip-shift"}}
 }
 
 type pass struct{ o Options }
@@ -88,8 +91,8 @@ func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*
 		f.Outcome, f.Reason = optimizer.Refused, "the model is the one to learn from: no step before this one changed it"
 		return m, []optimizer.Finding{f}, nil
 	}
-	if env.Data == nil || env.Data.Len() == 0 {
-		return nil, nil, fail.New(fail.Usage, "distillation needs data").Doing("distill").Try("give a folder of typical inputs with --data; labels are not needed")
+	if p.o.Inputs == "data" && (env.Data == nil || env.Data.Len() == 0) {
+		return nil, nil, fail.New(fail.Usage, "distillation needs data").Doing("distill").Try("give a folder of typical inputs with --data, labels are not needed; without any, inputs = \"synthesised\" makes some up")
 	}
 	c, err := newCourse(ctx, env, p.o, m)
 	if err != nil {

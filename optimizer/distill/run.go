@@ -29,7 +29,7 @@ type progress struct {
 	Last   float64
 	Before result
 	Best   result
-	BestAt int    // step; 0: the model as it was
+	BestAt int    // step; 0: the model as it was; afterBlocks
 	Thin   bool   // the sparsity asked for is reached
 	Finest []byte // the best one
 	Spent  time.Duration
@@ -38,6 +38,9 @@ type progress struct {
 	began time.Time
 	rng   *rand.PCG
 }
+
+// afterBlocks is BestAt for what the blocks learned by themselves.
+const afterBlocks = -1
 
 // keepEvery is how often a course writes how far it is.
 const keepEvery = 15 * time.Second
@@ -50,6 +53,13 @@ func (c *course) run(ctx context.Context) (*model.Model, string, error) {
 	}
 	total := c.perEpoch() * c.o.Epochs
 	limit := time.Duration(c.o.Minutes * float64(time.Minute))
+	if c.o.Blocks > 0 && c.resumed == 0 {
+		if err := c.learnBlocks(ctx, p, limit); fail.Is(err, fail.Failed) {
+			c.said = "block by block the loss was no number: not taken; "
+		} else if err != nil {
+			return nil, "", err
+		}
+	}
 	for kept := time.Now(); p.Step < total && p.spent() < limit; {
 		if p.At == 0 {
 			rand.New(p.rng).Shuffle(len(p.Order), func(i, j int) { p.Order[i], p.Order[j] = p.Order[j], p.Order[i] })
@@ -114,7 +124,11 @@ func (c *course) step(ctx context.Context, p *progress, past float64) error {
 	start := time.Now()
 	loss, err := c.pupil.Step(ctx, batch, c.shape, train.Lesson{Temperature: c.o.Temperature, Features: c.o.Features, Labels: c.o.Labels}, c.rate(p.Step, past),
 		func(ctx context.Context, worker, i int) (train.Want, error) {
-			w, err := c.ask(ctx, worker, batch[i])
+			asked := i
+			if c.o.Control { // the answer to another item
+				asked = (i + 1) % len(batch)
+			}
+			w, err := c.ask(ctx, worker, batch[asked])
 			w.Label = c.labels[part[i]]
 			return w, err
 		})
@@ -179,7 +193,11 @@ func (c *course) begin(ctx context.Context) (*progress, error) {
 // key names everything that decides a course.
 func (c *course) key() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "distill 1 %s %s %s %d %+v", c.env.Base.Hash(), c.m.Hash(), c.env.Data.Hash(), c.env.Seed, c.o)
+	data := "synthesised"
+	if c.o.Inputs == "data" {
+		data = c.env.Data.Hash()
+	}
+	fmt.Fprintf(h, "distill 2 %s %s %s %d %+v", c.env.Base.Hash(), c.m.Hash(), data, c.env.Seed, c.o)
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
@@ -237,9 +255,12 @@ func (c *course) integers() string {
 }
 
 func (c *course) say(p *progress) string {
-	s := ""
+	s := c.dreamed + c.said
+	if c.o.Control {
+		s += "CONTROL: every item was taught the answer to another one; "
+	}
 	if c.resumed > 0 {
-		s = fmt.Sprintf("went on after step %d; ", c.resumed)
+		s += fmt.Sprintf("went on after step %d; ", c.resumed)
 	}
 	if c.o.Sparsity > 0 {
 		s += fmt.Sprintf("%.0f %% of the weights of each layer are zero: a smaller file once packed, the same speed; ", 100*c.o.Sparsity)
@@ -247,7 +268,11 @@ func (c *course) say(p *progress) string {
 	if p.BestAt == 0 {
 		return s + fmt.Sprintf("on %d held-out items nothing came closer to the original than before (%s): reverted", len(c.held), p.Before)
 	}
-	return s + fmt.Sprintf("distance to the original on %d held-out items: %s before, %s after step %d", len(c.held), p.Before, p.Best, p.BestAt)
+	when := fmt.Sprintf("step %d", p.BestAt)
+	if p.BestAt == afterBlocks {
+		when = "the blocks"
+	}
+	return s + fmt.Sprintf("distance to the original on %d held-out items: %s before, %s after %s", len(c.held), p.Before, p.Best, when)
 }
 
 // rate falls along a cosine, after a few steps in which it rises.
