@@ -16,7 +16,7 @@ func (s *space) decide(ctx context.Context, env *optimizer.Env, o Options, items
 		return s.allot(ctx, env, o, items)
 	}
 	switch o.Criterion {
-	case "activation", "obc", "lasso":
+	case "activation", "obc", "lasso", "discriminant":
 		proof, err := s.gather(ctx, env, items, s.groups())
 		if err != nil {
 			return nil, nil, err
@@ -24,6 +24,19 @@ func (s *space) decide(ctx context.Context, env *optimizer.Env, o Options, items
 		byFirst := map[int][]*evidence{} // groups are made anew: by their first class
 		for g, l := range proof {
 			byFirst[g.classes[0].root] = l
+		}
+		if o.Criterion == "discriminant" {
+			list, targets, err := s.pool(ctx, env, items[:len(items)-held(len(items))])
+			if err != nil {
+				return nil, nil, err
+			}
+			says, err := s.discriminate(list, targets)
+			if err != nil {
+				return nil, nil, err
+			}
+			return s.chooseBy(env, o, func(g *Group) (map[int]float64, error) {
+				return s.byBoth(ctx, g, byFirst[g.classes[0].root], says)
+			})
 		}
 		return s.chooseBy(env, o, func(g *Group) (map[int]float64, error) {
 			return s.rates(ctx, g, byFirst[g.classes[0].root], o.Criterion)

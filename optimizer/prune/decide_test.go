@@ -118,7 +118,7 @@ func randomItems(n int, shape ...int) items {
 // TestCriteriaByData: channels that nobody needs go first, whatever the criterion that looks behind.
 func TestCriteriaByData(t *testing.T) {
 	m := twoLayers(t, 1, 4, 6)
-	for _, c := range []string{"activation", "obc", "lasso", "taylor", "fisher", "best"} {
+	for _, c := range []string{"activation", "obc", "lasso", "taylor", "fisher", "discriminant", "best"} {
 		t.Run(c, func(t *testing.T) {
 			p := New().(*pass)
 			p.o.Criterion, p.o.Ratio, p.o.Samples = c, 0.375, 24
@@ -144,6 +144,44 @@ func TestCriteriaByData(t *testing.T) {
 				t.Errorf("the outputs moved by %g of their size: a channel that matters went (%v)", d, found[0].Reason)
 			}
 		})
+	}
+}
+
+// TestDiscriminant: of two channels that add as much behind, the one that tells classes apart stays.
+func TestDiscriminant(t *testing.T) {
+	b := model.NewBuilder("net", 17)
+	x := b.Input("x", model.Float32, model.FixedShape(1, 2, 4, 4))
+	first := model.Float32s([]float32{1, 0, 0, 1}, 2, 2, 1, 1)
+	second := model.Float32s([]float32{1, 0, 0, 1}, 2, 2, 1, 1)
+	y := b.Node("Relu", "relu", []string{b.Node("Conv", "first", []string{x, b.Const("first.w", first)})})
+	y = b.Node("Conv", "second", []string{y, b.Const("second.w", second)})
+	y = b.Node("Flatten", "flat", []string{b.Node("GlobalAveragePool", "pool", []string{y})})
+	y = b.Node("Gemm", "fc", []string{y, b.Const("fc.w", model.Float32s([]float32{0, 9, 0, -9}, 2, 2)), b.Const("fc.b", model.Float32s([]float32{-4.5, 4.5}, 2))}, model.IntAttr("transB", 1))
+	b.Output(y, model.Float32, model.FixedShape(1, 2))
+	m, err := b.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(3, 1))
+	var in items
+	for range 64 {
+		x := model.NewTensor(model.Float32, 1, 2, 4, 4)
+		d, level := model.Data[float32](x), r.Float32()
+		for i := range 16 {
+			d[i], d[16+i] = 2*r.Float32(), level // loud, but the same in the mean; and quiet, but the answer
+		}
+		in = append(in, map[string]*model.Tensor{"x": x})
+	}
+	for criterion, want := range map[string]float32{"activation": 1, "discriminant": 0} {
+		p := New().(*pass)
+		p.o.Criterion, p.o.Ratio, p.o.Samples, p.o.Refit = criterion, 0.5, 64, "none"
+		out, _, err := p.Apply(context.Background(), &optimizer.Env{Data: in}, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := out.Graph.Init("first.w"); w.Len() != 2 || model.Data[float32](w)[0] != want {
+			t.Errorf("%s: weights %v are left", criterion, model.Data[float32](w))
+		}
 	}
 }
 
