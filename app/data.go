@@ -88,7 +88,7 @@ func (a *App) compareData(ctx context.Context, data, score string, m *model.Mode
 	if err != nil {
 		return nil, err
 	}
-	if err := dataset.Disjoint(tune, judge); err != nil {
+	if err := dataset.Disjoint(ctx, tune, judge); err != nil {
 		return nil, err
 	}
 	return dataset.Coverage(ctx, tune, judge)

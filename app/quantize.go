@@ -142,7 +142,7 @@ func (a *App) timesOn(ctx context.Context, q QuantRequest, data optimizer.Data, 
 // advise reckons the gain of 8-bit integers over all layers, weighing each by its least time.
 func advise(m predict.Machine, target string, layers []QuantLayer, by map[model.NodeID]*LayerInfo) *Int8Advice {
 	adv := &Int8Advice{Target: target}
-	floats, direct, ints := 0.0, 0.0, 0.0
+	floats, direct, ints, least := 0.0, 0.0, 0.0, 0.0
 	for i := range layers {
 		l := by[layers[i].ID]
 		if l == nil || l.MACs == 0 {
@@ -162,11 +162,12 @@ func advise(m predict.Machine, target string, layers []QuantLayer, by map[model.
 		}
 		work := float64(l.MACs) // time of the direct algorithm in floats, in some unit
 		direct += work
-		floats += work * g.Against / g.Most
-		ints += work / g.Most
+		floats += work * g.Against / g.Best
+		least += work / g.Most
+		ints += work / g.Best
 	}
 	if ints > 0 {
-		adv.Most, adv.Against = direct/ints, floats/ints
+		adv.Most, adv.Against = direct/least, floats/ints
 	}
 	return adv
 }
@@ -215,7 +216,7 @@ func (a *App) AutoQuantize(ctx context.Context, q AutoRequest) (*QuantPlan, erro
 	if err != nil {
 		return nil, err
 	}
-	if _, err := set.Hashes(); err != nil {
+	if _, err := set.Hashes(ctx); err != nil {
 		return nil, err
 	}
 	tune, held := set.Split(heldShare)
@@ -265,6 +266,7 @@ func (t *trier) all(ctx context.Context, q AutoRequest) error {
 	t.plan.Best = first
 	t.tell(QuantTrial{Title: "8-bit weights and values", After: &first, Kept: true})
 	t.inner(found["quantize"], "Bias correction", "bias correction")
+	t.inner(found["quantize"], "Pairs that cannot overflow 16 bits", "pairs of weights")
 	before := func(pass string) func([]optimizer.RecipeStep) []optimizer.RecipeStep {
 		return func(s []optimizer.RecipeStep) []optimizer.RecipeStep {
 			return slices.Insert(slices.Clone(s), len(s)-1, optimizer.RecipeStep{Pass: pass})
@@ -293,7 +295,9 @@ func (t *trier) all(ctx context.Context, q AutoRequest) error {
 		{"Ranges: all values", "", "", option("calibration", "minmax")},
 		{"Ranges: 99.99 % of the values", "", "", option("calibration", "percentile")},
 		{"Ranges: least divergence", "", "", option("calibration", "entropy")},
+		{"Weights of 7 bits", "", "", option("reduce_range", "on")},
 		{"Rounding by columns (GPTQ)", "", "", option("rounding", "gptq")},
+		{"Rounding by descent (AdaRound)", "", "", option("rounding", "adaround")},
 		{"Re-estimate normalisations", "reestimate-batchnorm", "", func(s []optimizer.RecipeStep) []optimizer.RecipeStep {
 			return append(slices.Clone(s), optimizer.RecipeStep{Pass: "reestimate-batchnorm"})
 		}},

@@ -292,13 +292,16 @@ func (s *Set) name(i int) string {
 	return s.items[i].file
 }
 
-// Hashes gives the SHA-256 of each item's bytes, as hex. They are computed once.
-func (s *Set) Hashes() ([]string, error) {
+// Hashes gives the SHA-256 of each item's bytes, as hex. They are computed once; a large folder takes seconds.
+func (s *Set) Hashes(ctx context.Context) ([]string, error) {
 	if s.hashes != nil {
 		return s.hashes, nil
 	}
 	out := make([]string, len(s.items))
 	for i, it := range s.items {
+		if err := ctx.Err(); err != nil {
+			return nil, fail.From(err)
+		}
 		b, err := s.bytes(it)
 		if err != nil {
 			return nil, fail.In(err, "read data", fail.Where{File: filepath.Join(s.root, s.name(i))})
@@ -317,7 +320,7 @@ func (s *Set) Hash() string {
 	if s.opts.Preprocess != nil {
 		h.Write(s.opts.Preprocess.Format())
 	}
-	hashes, err := s.Hashes()
+	hashes, err := s.Hashes(context.Background())
 	if err != nil {
 		fmt.Fprint(h, s.root, err)
 	}
@@ -325,6 +328,15 @@ func (s *Set) Hash() string {
 		fmt.Fprintln(h, x)
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Ready reads what Hash needs, which can be cancelled; Hash gives it at once then.
+func (s *Set) Ready(ctx context.Context) error {
+	_, err := s.Hashes(ctx)
+	if err != nil && !fail.Is(err, fail.Cancelled) {
+		return nil // Hash says it in its own way
+	}
+	return err
 }
 
 // bytes is the content of an item as it lies on disk.
@@ -441,12 +453,12 @@ func accepts(want model.Type, t *model.Tensor) error {
 
 // Disjoint checks that no item of a is in b, by content: calibrating or training on what scores a model makes
 // the score worthless. fail.Invalid names the first item that both hold.
-func Disjoint(a, b *Set) error {
-	ha, err := a.Hashes()
+func Disjoint(ctx context.Context, a, b *Set) error {
+	ha, err := a.Hashes(ctx)
 	if err != nil {
 		return err
 	}
-	hb, err := b.Hashes()
+	hb, err := b.Hashes(ctx)
 	if err != nil {
 		return err
 	}

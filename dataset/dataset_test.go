@@ -78,7 +78,7 @@ func TestFolder(t *testing.T) {
 	if err != nil || strings.Join(seen, " ") != "10/a.png 9/a.png" {
 		t.Fatalf("%v: a limit does not spread over the classes: %v", err, seen)
 	}
-	if err := Disjoint(s, s); !fail.Is(err, fail.Invalid) || !strings.Contains(err.Error(), "4 of 4") {
+	if err := Disjoint(t.Context(), s, s); !fail.Is(err, fail.Invalid) || !strings.Contains(err.Error(), "4 of 4") {
 		t.Fatalf("a set overlaps itself: %v", err)
 	}
 	if _, err := Open(t.TempDir(), Options{}); !fail.Is(err, fail.NotFound) {

@@ -3,6 +3,7 @@ package dataset
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"fettle/internal/fail"
 	"fettle/model"
 )
 
@@ -45,14 +47,14 @@ func folderOf(t *testing.T, n int) *Set {
 // TestSplit: what is held back and the rest share nothing and make up the whole, by content too.
 func TestSplit(t *testing.T) {
 	s := folderOf(t, 10)
-	if _, err := s.Hashes(); err != nil {
+	if _, err := s.Hashes(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	rest, held := s.Split(4)
 	if rest.Len() != 8 || held.Len() != 2 {
 		t.Fatalf("%d and %d", rest.Len(), held.Len())
 	}
-	if err := Disjoint(rest, held); err != nil {
+	if err := Disjoint(t.Context(), rest, held); err != nil {
 		t.Error(err)
 	}
 	if rest.Hash() == s.Hash() || rest.Hash() == held.Hash() {
@@ -88,5 +90,36 @@ func TestEachFrom(t *testing.T) {
 	}
 	if len(all) != 10 || len(later) != 6 || later[0] != 2 || later[1] != all[5] || later[5] != all[9] {
 		t.Errorf("%v, later %v", all, later)
+	}
+}
+
+// TestHashingStops: reading a folder for its hash ends with its context, and what reads it then says so.
+func TestHashingStops(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 3 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.bmp", i)), []byte{byte(i)}, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := s.Hashes(ctx); !fail.Is(err, fail.Cancelled) {
+		t.Errorf("hashes: %v", err)
+	}
+	if err := s.Ready(ctx); !fail.Is(err, fail.Cancelled) {
+		t.Errorf("ready: %v", err)
+	}
+	if err := Disjoint(ctx, s, s); !fail.Is(err, fail.Cancelled) {
+		t.Errorf("disjoint: %v", err)
+	}
+	if err := s.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ready(ctx); err != nil { // they are known
+		t.Error(err)
 	}
 }

@@ -117,7 +117,7 @@ func (l *lowering) findIslands() {
 
 // match describes n as an island, or nil.
 func (l *lowering) match(n *model.Node) *island {
-	if n.Domain != "" && n.Domain != "ai.onnx" && n.Domain != "fettle" {
+	if n.Domain != "" && n.Domain != "ai.onnx" && n.Domain != "fettle" && !qlinear(n) {
 		return nil
 	}
 	for _, r := range islandRows {

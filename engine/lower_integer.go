@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"strings"
 
 	"fettle/kernels/cpu"
 	"fettle/kernels/quant"
@@ -239,7 +240,7 @@ func matchAverage8(l *lowering, n *model.Node, isl *island) bool {
 }
 
 func (l *lowering) window8(n *model.Node, x, y []int) (window, bool) {
-	if n.Op == "GlobalAveragePool" {
+	if strings.HasSuffix(n.Op, "GlobalAveragePool") {
 		return window{kh: x[2], kw: x[3], sh: 1, sw: 1, dh: 1, dw: 1, oh: 1, ow: 1}, true
 	}
 	return poolWindow(n, x, y)
@@ -256,7 +257,7 @@ func lowerAverage8(l *lowering, isl *island) error {
 	s := &step{Step: Step{Kernel: "qu8_avgpool", Bytes: byteSize(x) + byteSize(out)}, reads: []*buffer{src}, writes: []*buffer{dst}}
 	lo, hi := bounds8(isl.act, o)
 	lines := quant.New(l.opt.Features)
-	whole := isl.node.Op == "GlobalAveragePool"
+	whole := strings.HasSuffix(isl.node.Op, "GlobalAveragePool")
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		d, v, dl, vl := ses.bytes(dst), ses.bytes(src), dst.layout, src.layout
 		if whole {

@@ -134,15 +134,8 @@ func matchQLinearConv(l *lowering, n *model.Node, isl *island) bool {
 	if !l.operands(isl, 0) {
 		return false
 	}
-	if arg(n, 8) != "" {
-		b := l.known(arg(n, 8))
-		if b == nil || b.DType != model.Int32 || b.Len() != isl.w.shape[0] {
-			return false
-		}
-		isl.bias = make([]float32, b.Len())
-		for k, v := range model.Data[int32](b) {
-			isl.bias[k] = float32(v) * isl.in[0].grid.scale * isl.w.scale[min(k, len(isl.w.scale)-1)]
-		}
+	if !l.sumBias(isl, 8, isl.w.shape[0]) {
+		return false
 	}
 	_, ok := l.shape8(isl)
 	return ok
@@ -290,7 +283,7 @@ func (w *weights8) transposed(axis int) []int8 {
 
 func lowerGemm8(l *lowering, isl *island) error {
 	axis := 1
-	if isl.node.Op == "Gemm" && isl.node.Int("transB", 0) != 0 {
+	if isl.node.Op != "QLinearMatMul" && isl.node.Int("transB", 0) != 0 {
 		axis = 0
 	}
 	if isl.out.value == "" {

@@ -93,3 +93,32 @@ func TestPackedWeights(t *testing.T) {
 		})
 	}
 }
+
+// TestSteps16: 16-bit integers between float operators are floats on their steps, as one step of the plan, with the same bits.
+func TestSteps16(t *testing.T) {
+	for _, c := range []struct{ name, kernel, zero string }{
+		{"int16", "f32_steps16", "int16 z = {0}"}, {"int16 around another number", "f32_steps16", "int16 z = {-700}"}, {"uint16", "f32_steps16", "uint16 z = {32000}"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := parse(t, header+"g (float[2, 20, 9, 7] x) => (float[2, 20, 9, 7] y)\n<float s = {0.00007}, "+c.zero+">\n{\n  q = QuantizeLinear (x, s, z)\n  y = DequantizeLinear (q, s, z)\n}")
+			in := inputs(t, m, 5)
+			v := model.Data[float32](in["x"])
+			for i := range v {
+				v[i] *= 1.5 // some lie outside
+			}
+			v[3], v[4] = 0.5*0.00007, -1.5*0.00007
+			want, err := ops.Evaluate(context.Background(), m, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, p := run(t, m, engine.Options{Threads: 2, Verify: true}, in)
+			if !equalBits(want, got) {
+				t.Fatalf("other bits\n%s", steps(p))
+			}
+			covered(t, p)
+			if p.Steps[0].Kernel != c.kernel || len(p.Steps) != 1 {
+				t.Errorf("want one step %q\n%s", c.kernel, steps(p))
+			}
+		})
+	}
+}

@@ -61,6 +61,11 @@ func Run(ctx context.Context, base *model.Model, recipe *Recipe, env Env) ([]Ste
 			return steps, fail.In(err, "step "+rs.Pass, fail.Where{})
 		}
 		if p.Info().NeedsData && env.Data != nil && data == "" {
+			if slow, ok := env.Data.(interface{ Ready(context.Context) error }); ok {
+				if err := slow.Ready(ctx); err != nil {
+					return steps, err
+				}
+			}
 			data = env.Data.Hash()
 		}
 		key := fmt.Sprintf("%s\x00%s\x00%s\x00%d", base.Hash(), recipe.key(i+1), data, env.Limit)

@@ -226,6 +226,7 @@ func TestExportsRunInONNXRuntime(t *testing.T) {
 		{"int3, as written", weights("int3"), "disabled", 1e-5},
 		{"fp8, as written", weights("fp8"), "disabled", 1e-5},
 		{"fp8, optimised", weights("fp8"), "all", 0.02},
+		{"e5m2, as written", weights("e5m2"), "disabled", 1e-5},
 		{"fp16, optimised", weights("fp16"), "all", 1e-4},
 		{"bf16, optimised", weights("bf16"), "all", 1e-4},
 		{"int8 without fusion", plain, "all", 0.05},

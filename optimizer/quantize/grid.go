@@ -27,6 +27,7 @@ var precisions = map[string]precision{
 	"int3":   {dtype: model.Int4, lo: -4, hi: 3, scaled: true, opset: 21, ir: 10},
 	"int2":   {dtype: model.Int4, lo: -2, hi: 1, scaled: true, opset: 21, ir: 10},
 	"fp8":    {dtype: model.Float8E4M3FN, lo: -448, hi: 448, scaled: true, opset: 19, ir: 9},
+	"e5m2":   {dtype: model.Float8E5M2, lo: -57344, hi: 57344, scaled: true, opset: 19, ir: 9},
 	"fp16":   {dtype: model.Float16, most: 65504, opset: minOpset, ir: minIR},
 	"bf16":   {dtype: model.BFloat16, most: math.MaxFloat32, opset: minOpset, ir: minIR},
 }

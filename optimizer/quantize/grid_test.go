@@ -90,6 +90,7 @@ func TestWeightOnly(t *testing.T) {
 		{"int3", "DequantizeLinear", 0, model.Int4, 1e-2, 0.4, 21},
 		{"int8", "DequantizeLinear", 0, model.Int8, 1e-5, 0.01, 17},
 		{"fp8", "DequantizeLinear", 0, model.Float8E4M3FN, 1e-4, 0.05, 19},
+		{"e5m2", "DequantizeLinear", 0, model.Float8E5M2, 1e-4, 0.15, 19},
 		{"fp16", "Cast", 0, model.Float16, 1e-7, 1e-3, 17},
 		{"bf16", "Cast", 0, model.BFloat16, 1e-5, 1e-2, 17},
 	} {

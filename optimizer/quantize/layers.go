@@ -28,7 +28,7 @@ func (o Options) layerTypes() []string {
 	case o.Weights == "mixed":
 		return append([]string{"float"}, o.mixable()...)
 	}
-	return []string{"float", "fp16", "bf16", "fp8", "int8", "int4", "int3", "int2"}
+	return []string{"float", "fp16", "bf16", "fp8", "e5m2", "int8", "int4", "int3", "int2"}
 }
 
 // layers checks the entries of the option layers.

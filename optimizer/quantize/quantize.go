@@ -26,7 +26,7 @@ import (
 //	            output channel, zero 0, range ±127. Values: asymmetric over 256 steps, 0 is exact. Bias: int32
 //	            with scale sx*sw[o].
 //	            Without integer values (activations none) weights may also be int4 or int3, per channel or per block of the
-//	            axis that sums run over, fp8 (E4M3FN, scaled to 448), or fp16 and bf16 behind a Cast.
+//	            axis that sums run over, fp8 (E4M3FN, scaled to 448; E5M2, to 57,344), or fp16 and bf16 behind a Cast.
 //	Rounding:   nearest; adaround (adaround.go); gptq: with H = XᵀX of the rows X that a layer gets from the quantized layers before it, integers,
 //	            scale and zero of each channel that make (w-ŵ)·H·(w-ŵ)ᵀ small, column after column; the bias keeps the mean.
 //	Exactness:  scored: only data says how good it is.
@@ -34,7 +34,7 @@ import (
 
 // Options are the options of quantize.
 type Options struct {
-	Weights     string   `opt:"weights" enum:"int8 int4 int3 int2 fp16 bf16 fp8 mixed nested" help:"type of the weights in the file; mixed: one for each layer, by what it costs and saves; nested: int8 whose upper halves are int4 weights, chosen at run time, best with rounding gptq"`
+	Weights     string   `opt:"weights" enum:"int8 int4 int3 int2 fp16 bf16 fp8 e5m2 mixed nested" help:"type of the weights in the file; fp8: E4M3FN, e5m2: fp8 with more range and two bits; mixed: one for each layer, by what it costs and saves; nested: int8 whose upper halves are int4 weights, chosen at run time, best with rounding gptq"`
 	Activations string   `opt:"activations" enum:"int8 uint8 int16 none dynamic" help:"type of the values between layers; ONNX Runtime on x86 is fast with uint8 and joins int8 in part; none: weights only; dynamic: bytes with the scale of each run"`
 	Rounding    string   `opt:"rounding" enum:"nearest gptq adaround auto" help:"how a weight chooses between two steps; gptq makes up for the errors of a layer's other weights on calibration data, adaround decides for all weights of a layer together by descent, auto takes for each layer what held-out items favour" paper:"Frantar et al. 2023, arXiv:2210.17323; Nagel et al. 2020, arXiv:2004.10568"`
 	Rounds      int      `opt:"rounds" min:"50" max:"20000" help:"steps of the descent of rounding adaround and auto"`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -410,5 +411,37 @@ func TestSubgraphsReadIntegers(t *testing.T) {
 	p, err := optimizer.Prove(context.Background(), optimizer.Reference{}, m, out, in, optimizer.Scored)
 	if err != nil || p.MaxRel > 0.05 {
 		t.Errorf("%+v %v", p, err)
+	}
+}
+
+// TestBodiesAreNamed: weights in bodies and recurrent layers stay float, each under its own name; strict refuses them.
+func TestBodiesAreNamed(t *testing.T) {
+	m := parse(t, `g (float[1, 3, 4, 4] x, bool go) => (float[1, 2, 4, 4] y) <float[2, 3, 1, 1] w = random(1), float[2, 2, 1, 1] v = random(2)> {
+  a = Conv (x, w)
+  [choice] y = If <then_branch = yes () => (float[1, 2, 4, 4] p) { [deep] p = Conv (a, v) }, else_branch = no () => (float[1, 2, 4, 4] q) { q = Neg (a) }> (go)
+}`)
+	p := New()
+	found, err := p.(*pass).Check(&optimizer.Env{}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "deep: Conv lies in a body of If choice and stays float"
+	if !slices.ContainsFunc(found, func(f optimizer.Finding) bool {
+		return f.Label+": "+f.Reason == want && f.Outcome == optimizer.Refused
+	}) {
+		t.Errorf("%+v", found)
+	}
+	if err := spec.Decode(p.Options(), map[string]any{"strict": true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.(*pass).Check(&optimizer.Env{}, m); !fail.Is(err, fail.Unsupported) || !strings.Contains(err.Error(), "body of If choice") {
+		t.Errorf("strict: %v", err)
+	}
+	scope, err := (optimizer.Scope{Exclude: []string{"choice"}}).Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.(*pass).Check(&optimizer.Env{Scope: scope}, m); err != nil {
+		t.Errorf("strict, out of scope: %v", err)
 	}
 }

@@ -79,6 +79,7 @@ func selectNodes(env *optimizer.Env, m *model.Model, o Options, plan plan) (*sel
 	values := o.static()
 	for _, n := range m.Graph.Nodes {
 		why, allowed := env.Scope.Allows(n)
+		s.inside(n, allowed)
 		switch {
 		case is(n, "Conv", "ConvTranspose", "Gemm", "MatMul"):
 			f := optimizer.Describe("quantize", n)
@@ -131,6 +132,43 @@ func selectNodes(env *optimizer.Env, m *model.Model, o Options, plan plan) (*sel
 		s.found = []optimizer.Finding{{Rule: "quantize", Outcome: optimizer.Nothing, Reason: "no convolution and no matrix product"}}
 	}
 	return s, nil
+}
+
+// inside names what multiplies weights in bodies of If, Loop and Scan, and recurrent layers: all of it stays float.
+func (s *selection) inside(n *model.Node, allowed bool) {
+	if !allowed {
+		return
+	}
+	say := func(label, reason string) {
+		f := optimizer.Describe("quantize", n)
+		f.Label, f.Outcome, f.Reason = label, optimizer.Refused, reason
+		s.found = append(s.found, f)
+	}
+	if is(n, "LSTM", "GRU", "RNN") {
+		say(n.Label(), n.Op+" has no integer form here and stays float")
+	}
+	var walk func(g *model.Graph)
+	walk = func(g *model.Graph) {
+		for _, b := range g.Nodes {
+			if is(b, "LSTM", "GRU", "RNN") || is(b, "Conv", "ConvTranspose", "Gemm", "MatMul") && (g.Init(input(b, 1)) != nil || s.view.Const(input(b, 1)) != nil) {
+				say(b.Label(), fmt.Sprintf("%s lies in a body of %s %s and stays float", b.Op, n.Op, n.Label()))
+			}
+			each(b, walk)
+		}
+	}
+	each(n, walk)
+}
+
+// each calls do for the bodies of a node.
+func each(n *model.Node, do func(*model.Graph)) {
+	for i := range n.Attrs {
+		if n.Attrs[i].G != nil {
+			do(n.Attrs[i].G)
+		}
+		for _, g := range n.Attrs[i].Graphs {
+			do(g)
+		}
+	}
 }
 
 // strict refuses a model of which something in scope stays float for another reason than that somebody wished it.
