@@ -37,6 +37,10 @@ func (a *App) Doctor(context.Context) []TargetFinding {
 		add("half precision", true, "--precision half takes products in half precision where they gain", "")
 	}
 	for processor, scores := range native.Scores(a.plans()) {
+		if len(scores) == 0 {
+			add("kernels", true, "on "+processor+" the rules choose kernels: the time for measuring them ran out", "")
+			continue
+		}
 		add("kernels", true, fmt.Sprintf("on %s kernels were chosen by %d measurements: %s", processor, len(scores), fastest(scores)), "")
 	}
 	err := a.ensureHome()
