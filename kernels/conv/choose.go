@@ -122,6 +122,9 @@ func winoCandidates(s Shape, w *winoRows, fam map[int]*rows, add func(m int, mul
 		}
 		if blk == 4 {
 			p.nb = 3 // NEON; M is 16 at least
+			if fam[3].maxMR < 4 && roundUp(blocks, 2) < roundUp(blocks, 3) {
+				p.nb = 2 // 32-bit Arm: 4x8 is as good as 3x12
+			}
 		} else if blocks == 1 {
 			p.nb = 1
 		} else if fam[p.nb] == nil {

@@ -12,6 +12,7 @@ func TestLevels(t *testing.T) {
 	full := []cpu.Features{
 		{Arch: "amd64", AVX2: true, AVX512: true, VNNI: true, AMXTile: true, AMXInt8: true, AMXBF16: true},
 		{Arch: "arm64", NEON: true, DotProd: true, I8MM: true},
+		{Arch: "arm", NEON: true},
 	}
 	for _, all := range full {
 		used := map[cpu.ISA]bool{}

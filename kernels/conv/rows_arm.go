@@ -143,7 +143,12 @@ func dwAnyActs(any, five1, five2 func(*dwArgs)) func(*dwArgs) {
 	}
 }
 
-func winoFamily(cpu.Features) *winoRows { return nil }
+func winoFamily(f cpu.Features) *winoRows {
+	if !f.Has(cpu.NEON) {
+		return nil
+	}
+	return &winoRows{isa: cpu.NEON, in4: winoIn4, out4: winoOut4, edge4: winoEdge4, span: actSpan}
+}
 
 // archAlgorithms are algorithms that share nothing with the drivers of this package.
 func archAlgorithms(Shape, cpu.Features) []*Algorithm { return nil }

@@ -28,6 +28,7 @@ func sets() []set {
 	return []set{
 		{"conv_neon", "conv", convKernels},
 		{"dw_neon", "conv", dwKernels},
+		{"wino_neon", "conv", winoKernels},
 		{"words_neon", "conv", wordKernels},
 		{"gemm_neon", "gemm", gemmKernels},
 		{"eltwise_neon", "eltwise", eltwiseKernels},
