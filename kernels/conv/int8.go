@@ -105,7 +105,7 @@ func PlanQ(s Shape, f cpu.Features) ([]*QAlgorithm, error) {
 	}
 	if plans := wordPlans(s, f); len(plans) > 0 {
 		at := slices.IndexFunc(l, func(a *QAlgorithm) bool { return a.ISA == plans[0].ISA })
-		bytes := at >= 0 // there is a product of bytes
+		bytes := at >= 0 // there is a product of bytes, or one of their own for first layers
 		at = max(at, 0)
 		for _, a := range plans {
 			if bytes && (first || !a.impl.(interface{ wins() bool }).wins()) {

@@ -189,8 +189,13 @@ func wordKern(dense, any kern, m int64) kern {
 
 // archQ are 8-bit algorithms that share nothing with the drivers of this package.
 func archQ(s Shape, f cpu.Features) []*QAlgorithm {
-	if !f.Has(cpu.NEON) || s.Groups == 1 || s.Groups != s.C || s.M != s.C || s.Residual {
-		return nil
+	r := wordKernels(f)
+	switch {
+	case r == nil:
+	case s.Groups > 1 && s.Groups == s.C && s.M == s.C && !s.Residual:
+		return []*QAlgorithm{{Name: "qu8s8_dwconv_1x8", ISA: cpu.NEON, In: cpu.Need{Block: qBlk}, impl: &wordDW{s}}}
+	case s.C < 5 && s.Groups == 1 && s.DW == 1 && s.KH*s.KW > 1 && s.KW*s.C <= window:
+		return []*QAlgorithm{{Name: "qu8s8_conv_first_4x8", ISA: cpu.NEON, In: cpu.Need{Block: s.C}, impl: newWordFirst(s, r)}}
 	}
-	return []*QAlgorithm{{Name: "qu8s8_dwconv_1x8", ISA: cpu.NEON, In: cpu.Need{Block: qBlk}, impl: &wordDW{s}}}
+	return nil
 }

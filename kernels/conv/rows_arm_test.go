@@ -1,7 +1,9 @@
 package conv
 
 import (
+	"os"
 	"testing"
+	"unsafe"
 
 	"fettle/kernels/cpu"
 )
@@ -47,6 +49,7 @@ func TestPlanQPicksNEON(t *testing.T) {
 	}{
 		{"1x1", "qu8s8_conv_words_4x8__neon", sq(64, 14, 14, 64, 1, 1, 0)},
 		{"3x3", "qu8s8_wino2_4x8__neon", sq(64, 14, 14, 64, 3, 1, 1)},
+		{"first layer", "qu8s8_conv_first_4x8__neon", sq(3, 32, 32, 24, 3, 2, 1)},
 		{"3x3 stride 2", "qu8s8_conv_words_4x8__neon", sq(64, 14, 14, 64, 3, 2, 1)},
 		{"depthwise", "qu8s8_dwconv_1x8__neon", dw},
 	} {
@@ -64,5 +67,20 @@ func TestPlanQPicksNEON(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestAbsentInstructions executes what FETTLE_TEST_EXECUTE names, whether the processor has it or not: scripts/test-armv7.sh sees that an emulated
+// processor without NEON stops the program there, so that its other tests prove that the kernels are never called on it.
+func TestAbsentInstructions(t *testing.T) {
+	has := cpu.Detect().Has(cpu.NEON)
+	t.Logf("NEON detected: %t", has)
+	if os.Getenv("FETTLE_TEST_EXECUTE") != "neon" {
+		return
+	}
+	x := []float32{-1, 2, -3, 4}
+	actSpan(&dwArgs{dst: unsafe.Pointer(&x[0]), nt: 1, act: int64(cpu.ReLU)})
+	if !has {
+		t.Error("NEON was executed and not detected")
 	}
 }

@@ -33,6 +33,7 @@ func sets() []set {
 		{"gemm_neon", "gemm", gemmKernels},
 		{"eltwise_neon", "eltwise", eltwiseKernels},
 		{"pool_neon", "pool", poolKernels},
+		{"pack_neon", "pack", packKernels},
 		{"quant_neon", "quant", quantKernels},
 	}
 }
@@ -72,14 +73,16 @@ var size = map[string]int{"p": 4, "q": 8, "f": 4, "b": 1}
 
 // structs are the arguments of kernels up to the last field that is read.
 var structs = map[string]string{
-	"kargs":    "a:p b:p c:p bias:p res:p groups:p nk:q cblk:q tiles:p nt:q rblk:q act:q lo:f hi:f pf:p pfStep:q scale:p rscale:f full:f perm:p ps:q",
-	"dwArgs":   "src:p dst:p w:p bias:p irow:q orow:q nt:q nr:q act:q lo:f hi:f taps:p nk:q res:p rrow:q ps:q cols:q",
-	"winoArgs": "src:p dst:p tiles:p nt:q row:q ps:q bias:p res:p rrow:q act:q lo:f hi:f tmp:p c:f c1:f c2:f c3:f c4:f c5:f c6:f c7:f scale:p rscale:f",
-	"wdwArgs":  "src:p dst:p w:p scale:p bias:p taps:p nk:q nt:q nr:q irow:q orow:q ps:q lo:f hi:f rscale:f",
-	"qargs":    "dst:p src:p scales:p n:q scale:f zero:f lo:f hi:f scaleB:f zeroA:f zeroB:f",
-	"gargs":    "a:p b:p c:p bias:p k:q rs:q cs:q ldc:q nt:q act:q lo:f hi:f acc:q",
-	"eargs":    "dst:p a:p b:p n:q step:q lo:f hi:f",
-	"pargs":    "src:p dst:p taps:p nk:q nt:q ps:q scale:f",
+	"kargs":      "a:p b:p c:p bias:p res:p groups:p nk:q cblk:q tiles:p nt:q rblk:q act:q lo:f hi:f pf:p pfStep:q scale:p rscale:f full:f perm:p ps:q",
+	"dwArgs":     "src:p dst:p w:p bias:p irow:q orow:q nt:q nr:q act:q lo:f hi:f taps:p nk:q res:p rrow:q ps:q cols:q",
+	"winoArgs":   "src:p dst:p tiles:p nt:q row:q ps:q bias:p res:p rrow:q act:q lo:f hi:f tmp:p c:f c1:f c2:f c3:f c4:f c5:f c6:f c7:f scale:p rscale:f",
+	"wdwArgs":    "src:p dst:p w:p scale:p bias:p taps:p nk:q nt:q nr:q irow:q orow:q ps:q lo:f hi:f rscale:f",
+	"pixelArgs":  "dst:p red:p green:p blue:p n:q flip:q",
+	"windowArgs": "src:p dst:p n:q rows:q inRow:q len:q ps:q size:q",
+	"qargs":      "dst:p src:p scales:p n:q scale:f zero:f lo:f hi:f scaleB:f zeroA:f zeroB:f",
+	"gargs":      "a:p b:p c:p bias:p k:q rs:q cs:q ldc:q nt:q act:q lo:f hi:f acc:q",
+	"eargs":      "dst:p a:p b:p n:q step:q lo:f hi:f",
+	"pargs":      "src:p dst:p taps:p nk:q nt:q ps:q scale:f",
 }
 
 // load reads fields of the argument into registers, in pairs of name and register.

@@ -26,6 +26,8 @@ func wordKernels(g *gen) {
 	g.table(wordTable(true, true), "kargs", 5, func(i int) string { return wordName(i, true, true) })
 	g.widenLines(1)
 	g.widenLines(2)
+	g.windows(2)
+	g.windows(4)
 	g.winoIn8()
 	g.winoOut8()
 	for _, form := range []int{1, 2, 0} {
@@ -257,6 +259,36 @@ func (g *gen) widenLines(lines int) {
 	g.G("SUB.S $1, %v, %v", left, left)
 	g.G("BNE %s", one)
 	g.Label(done)
+	g.G("RET")
+}
+
+// windows: rows of windows one after the other as words, a window a pixel. Rows have up to 8*words bytes; what is behind their end is written too and
+// then overwritten by what follows.
+func (g *gen) windows(words int) {
+	const src, dst, n, inRow, length, ps, size, s, d, left X = 1, 2, 3, 4, 5, 6, 7, 8, 9, 12
+	g.kernel(fmt.Sprintf("windows%d", 8*words), "windowArgs", fmt.Sprintf("lays the rows of windows, up to %d bytes each, one after the other as words, a window a pixel.", 8*words), 4)
+	g.load("src", src, "dst", dst, "n", n, "inRow", inRow, "len", length, "ps", ps, "size", size)
+	pixel, row := g.NewLabel("pixel"), g.NewLabel("row")
+	g.Label(pixel)
+	g.load("rows", left)
+	g.G("MOVW %v, %v", src, s)
+	g.G("MOVW %v, %v", dst, d)
+	g.Label(row)
+	g.VLD1(0, D(0), words, s, By(inRow))
+	for i := range words {
+		g.VMOVLU(0, Q(4+i), D(i))
+	}
+	if words == 4 {
+		g.G("ADD $32, %v, R14", d)
+		g.VST1(1, Q(6), 4, 14, Stay)
+	}
+	g.VST1(1, Q(4), 4, d, By(length))
+	g.G("SUB.S $1, %v, %v", left, left)
+	g.G("BNE %s", row)
+	g.G("ADD %v, %v, %v", ps, src, src)
+	g.G("ADD %v, %v, %v", size, dst, dst)
+	g.G("SUB.S $1, %v, %v", n, n)
+	g.G("BNE %s", pixel)
 	g.G("RET")
 }
 
