@@ -50,7 +50,7 @@ type Learned struct {
 const (
 	probeRuns   = 10 // inferences of a probe, clean and watched each
 	candidates  = 16 // drafts that one probe is chosen from
-	refitEvery  = 8  // probes after which the surfaces are made anew
+	refitEvery  = 16 // probes after which the surfaces are made anew
 	enoughNets  = 400
 	tidyEvery   = 24 // probes after which the board is freed of their weights
 	leastBudget = 5 * time.Second

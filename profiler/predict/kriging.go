@@ -3,6 +3,8 @@ package predict
 import (
 	"math"
 	"slices"
+
+	"fettle/internal/stats"
 )
 
 // surface predicts the time of one kind of unit from measured ones: a base that adds up amounts of work at fitted rates, times
@@ -63,8 +65,8 @@ func fit(points []point) *surface {
 		}
 		s.x = append(s.x, x)
 		y[i] = math.Log(p.Ns / s.base(p.Work))
-		s.mean += y[i] / float64(n)
 	}
+	s.mean = stats.Median(y) // a disturbed network does not move it
 	for i := range y {
 		y[i] -= s.mean
 	}
@@ -172,25 +174,15 @@ func (s *surface) solve(y []float64) float64 {
 	l := make([]float64, n*n)
 	for i := range n {
 		for j := range i + 1 {
-			v := s.alike(s.x[i], s.x[j])
-			if i == j {
-				v += s.noise
-				if s.odd != nil && s.odd[i] {
-					v += oddly
-				}
-			}
-			for k := range j {
-				v -= l[i*n+k] * l[j*n+k]
-			}
-			if i != j {
-				l[i*n+j] = v / l[j*n+j]
-				continue
-			}
-			if v <= 0 {
-				return math.Inf(1)
-			}
-			l[i*n+i] = math.Sqrt(v)
+			l[i*n+j] = s.alike(s.x[i], s.x[j])
 		}
+		l[i*n+i] += s.noise
+		if s.odd != nil && s.odd[i] {
+			l[i*n+i] += oddly
+		}
+	}
+	if !factor(l, n) {
+		return math.Inf(1)
 	}
 	s.chol = l
 	s.alpha = s.back(s.forth(slices.Clone(y)))
@@ -222,6 +214,65 @@ func (s *surface) solve(y []float64) float64 {
 	slices.Sort(z)
 	s.spread = min(max(z[min(len(z)-1, len(z)*9/10)]/1.645, 0.5), 4)
 	return score
+}
+
+// apart gives the error of each point when all points of its group are left out: what a network shows is told by the others alone. With
+// B a group, the errors are the solution of (inverse_BB) e = alpha_B.
+func (s *surface) apart(group []int) []float64 {
+	n := len(s.x)
+	out := slices.Clone(s.whole)
+	in := map[int][]int{}
+	for i, g := range group[:n] {
+		in[g] = append(in[g], i)
+	}
+	for _, at := range in {
+		if len(at) == 1 || len(at) > n/2 {
+			continue // alone it is known already; and without most of the points nothing is told
+		}
+		m := len(at)
+		a := make([]float64, m*m)
+		for i, p := range at {
+			col := make([]float64, n)
+			col[p] = 1
+			col = s.back(s.forth(col))
+			for k, q := range at {
+				a[k*m+i] = col[q]
+			}
+		}
+		b := make([]float64, m)
+		for i, p := range at {
+			b[i] = s.alpha[p]
+		}
+		block := &surface{chol: a}
+		if !factor(a, m) {
+			continue
+		}
+		for i, e := range block.back(block.forth(b)) {
+			out[at[i]] = e
+		}
+	}
+	return out
+}
+
+// factor replaces a symmetric matrix by its Cholesky factor, in place; false where it has none.
+func factor(a []float64, n int) bool {
+	for i := range n {
+		for j := range i + 1 {
+			v := a[i*n+j]
+			for k := range j {
+				v -= a[i*n+k] * a[j*n+k]
+			}
+			if i != j {
+				a[i*n+j] = v / a[j*n+j]
+				continue
+			}
+			if v <= 0 {
+				return false
+			}
+			a[i*n+i] = math.Sqrt(v)
+		}
+	}
+	return true
 }
 
 // forth solves L x = b in place, back solves L' x = b.

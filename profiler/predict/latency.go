@@ -50,8 +50,10 @@ func NewPredictor(t *Table) *Predictor {
 	for _, x := range t.Points {
 		p.kinds[x.Kind] = append(p.kinds[x.Kind], x)
 	}
+	for range 3 { // a network that was disturbed spoils its neighbours' forecasts at first
+		p.level()
+	}
 	p.shared = p.common()
-	p.level()
 	p.saved = p.saving()
 	return p
 }
@@ -61,24 +63,16 @@ func NewPredictor(t *Table) *Predictor {
 func (p *Predictor) common() float64 {
 	type sums struct{ ns, mean, single, all float64 }
 	nets := map[int]*sums{}
-	for _, kind := range slices.Sorted(maps.Keys(p.kinds)) {
-		s := p.surface(kind)
-		points := p.kinds[kind]
-		if s == nil || len(s.whole) != len(points) {
-			continue
+	p.apart(func(x point, e, d float64) {
+		n := nets[x.Net]
+		if n == nil {
+			n = &sums{}
+			nets[x.Net] = n
 		}
-		for i, x := range points {
-			n := nets[x.Net]
-			if n == nil {
-				n = &sums{}
-				nets[x.Net] = n
-			}
-			d := x.Ns * s.spread * math.Sqrt(s.signal*s.noise)
-			d = max(d, x.Ns*math.Abs(s.whole[i])/2)
-			n.ns, n.mean = n.ns+x.Ns, n.mean+x.Ns*math.Exp(-s.whole[i])
-			n.single, n.all = n.single+d*d, n.all+d
-		}
-	}
+		d *= x.Ns
+		n.ns, n.mean = n.ns+x.Ns, n.mean+x.Ns*math.Exp(-e)
+		n.single, n.all = n.single+d*d, n.all+d
+	})
 	var need []float64
 	for _, n := range nets {
 		if n.all > 0 {
@@ -95,40 +89,70 @@ func (p *Predictor) common() float64 {
 // level takes out of the points what all units of a network had in common: the target was slower or faster while it was measured. The
 // surfaces are then made anew.
 func (p *Predictor) level() {
-	type sums struct{ e, w float64 }
+	type sums struct{ e, w []float64 }
 	nets := map[int]*sums{}
-	for _, kind := range slices.Sorted(maps.Keys(p.kinds)) {
-		s := p.surface(kind)
-		points := p.kinds[kind]
-		if s == nil || len(s.whole) != len(points) {
-			continue
+	p.apart(func(x point, e, _ float64) {
+		if nets[x.Net] == nil {
+			nets[x.Net] = &sums{}
 		}
-		for i, x := range points {
-			if nets[x.Net] == nil {
-				nets[x.Net] = &sums{}
-			}
-			n, w := nets[x.Net], math.Sqrt(x.Ns) // long ones are told better
-			e := min(max(s.whole[i], -0.5), 0.5)
-			n.e, n.w = n.e+w*e, n.w+w
-		}
-	}
-	const trust = 0.8 // the rest may be the network's own
+		n := nets[x.Net]
+		n.e, n.w = append(n.e, e), append(n.w, math.Sqrt(x.Ns)) // long ones are told better
+	})
 	for kind := range p.kinds {
 		points := p.kinds[kind]
 		for i := range points {
-			if n := nets[points[i].Net]; n != nil && n.w > 0 {
-				points[i].Ns *= math.Exp(-trust * n.e / n.w)
+			if n := nets[points[i].Net]; n != nil {
+				trust := float64(len(n.e)) / float64(len(n.e)+3) // few units say little of the whole
+				points[i].Ns *= math.Exp(-trust * middle(n.e, n.w))
 			}
 		}
 	}
 	p.surfaces = map[string]*surface{}
 }
 
+// apart visits every point with the error of its logarithm when its network is left out, and the deviation that one has by itself.
+func (p *Predictor) apart(each func(x point, e, deviation float64)) {
+	for _, kind := range slices.Sorted(maps.Keys(p.kinds)) {
+		s := p.surface(kind)
+		points := p.kinds[kind]
+		if s == nil || len(s.x) != len(points) {
+			continue
+		}
+		nets := make([]int, len(points))
+		for i, x := range points {
+			nets[i] = x.Net
+		}
+		for i, e := range s.apart(nets) {
+			each(points[i], e, max(s.spread*math.Sqrt(s.signal*s.noise), math.Abs(s.whole[i])/2))
+		}
+	}
+}
+
+// middle is the weighted median of v.
+func middle(v, w []float64) float64 {
+	at := make([]int, len(v))
+	sum := 0.0
+	for i := range v {
+		at[i], sum = i, sum+w[i]
+	}
+	slices.SortFunc(at, func(a, b int) int { return cmp.Compare(v[a], v[b]) })
+	below := 0.0
+	for _, i := range at {
+		if below += w[i]; below >= sum/2 {
+			return v[i]
+		}
+	}
+	return 0
+}
+
 func (p *Predictor) surface(kind string) *surface {
 	if s, ok := p.surfaces[kind]; ok {
 		return s
 	}
-	points := p.kinds[kind]
+	points, known := p.kinds[kind]
+	if !known {
+		return nil
+	}
 	points = slices.DeleteFunc(slices.Clone(points), func(x point) bool { return x.Ns <= 0 })
 	if 2*len(points) < len(p.kinds[kind]) {
 		points = nil // it mostly costs nothing
@@ -369,6 +393,11 @@ func (p *Predictor) Doubt(units []Unit) float64 {
 		case s != nil:
 			_, d := s.at(u)
 			sum += min(d, 1)
+			for k := range u.Dims {
+				if !s.reaches(u, k) {
+					sum += 0.3 // a new end: what lies between can be told then
+				}
+			}
 		case !known || len(p.kinds[u.Kind]) > 0:
 			sum += 0.5
 		}
@@ -385,7 +414,11 @@ func (p *Predictor) Kinds() []KindInfo {
 		if s != nil {
 			k.Low, k.High = s.lo, s.hi
 			var e []float64
-			for _, v := range s.whole {
+			nets := make([]int, len(s.x))
+			for i := range nets {
+				nets[i] = p.kinds[kind][i].Net
+			}
+			for _, v := range s.apart(nets) {
 				e = append(e, math.Abs(math.Expm1(v)))
 			}
 			if len(e) > 0 {
@@ -406,5 +439,5 @@ type KindInfo struct {
 	Points int       `json:"points"` // 0: it costs nothing
 	Low    []float64 `json:"low,omitempty"`
 	High   []float64 `json:"high,omitempty"`
-	Error  float64   `json:"median_error"` // with each point left out
+	Error  float64   `json:"median_error"` // of points whose network is left out
 }

@@ -161,7 +161,8 @@ func (g *Graph) part(n *model.Node, inf *ops.Inferred) (*part, error) {
 	p.bytes += size * product(out)
 	switch in, known := g.dims(first(n.Inputs)); {
 	case n.Op == "Conv" && known && len(in) == 4 && len(out) == 4:
-		kind = append(kind, g.conv(p, in, out, size)...)
+		w, _ := g.dims(n.Inputs[1])
+		kind = append(kind, g.conv(p, in, out, w, size)...)
 	case (n.Op == "Gemm" || n.Op == "MatMul") && known && len(in) > 0:
 		k, cols := float64(in[len(in)-1]), float64(out[len(out)-1])
 		if n.Op == "Gemm" && n.Int("transA", 0) != 0 {
@@ -207,7 +208,7 @@ func (g *Graph) part(n *model.Node, inf *ops.Inferred) (*part, error) {
 	} else if t := g.types[n.Outputs[0]]; t.DType != model.Float32 {
 		kind = append(kind, t.DType.String())
 	}
-	if input {
+	if input && n.Op == "Conv" {
 		p.marks[atInput] = true
 		if in, ok := g.dims(first(n.Inputs)); ok {
 			p.work[13] = product(in)
@@ -221,9 +222,8 @@ func (g *Graph) part(n *model.Node, inf *ops.Inferred) (*part, error) {
 }
 
 // conv fills in the dims and amounts of a convolution and gives the words of its kind.
-func (g *Graph) conv(p *part, in, out []int, size float64) []string {
+func (g *Graph) conv(p *part, in, out, w []int, size float64) []string {
 	n := p.node
-	w, _ := g.dims(n.Inputs[1])
 	group := int(n.Int("group", 1))
 	if len(w) != 4 {
 		w = []int{out[1], in[1] / max(group, 1), 1, 1}
