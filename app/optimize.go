@@ -167,6 +167,11 @@ func (a *App) Optimize(ctx context.Context, base *model.Model, r *optimizer.Reci
 	if opt.Target != "" {
 		env.Cost = &targetCost{a: a, ctx: ctx, data: env.Data, q: timesQuery{target: opt.Target, threads: opt.Threads, asks: opt.Asks, progress: opt.Progress}}
 	}
+	if !opt.Unproven {
+		env.Race = a.race(func(ctx context.Context, m *model.Model) ([]map[string]*model.Tensor, error) {
+			return a.verifyInputs(ctx, m, r.Seed)
+		})
+	}
 	// A model whose inputs cannot be made at random is still optimised, without the numeric comparison.
 	if !opt.Unproven {
 		if env.Verify, err = a.verifyInputs(ctx, base, r.Seed); err != nil {

@@ -121,6 +121,7 @@ type Env struct {
 	Score    Scorer       // nil: none given
 	Cost     Cost         // nil: none given
 	Runner   Runner       // nil: Reference
+	Race     Race         // nil: nobody measures
 	Seed     int64
 	Budget   time.Duration // 0: no limit
 	Progress task.Progress
@@ -130,6 +131,9 @@ type Env struct {
 	Keep     Keep     // nil: nothing outlives the run
 	Verify   []map[string]*model.Tensor
 }
+
+// Race measures two models in turns and gives the milliseconds of a run of each: what is least disturbed.
+type Race func(ctx context.Context, before, after *model.Model) (a, b float64, err error)
 
 // runner is the one to use.
 func (e *Env) runner() Runner {

@@ -26,12 +26,13 @@ type LowRank struct {
 	Error   float64  `opt:"error" min:"0" max:"1" step:"0.01" help:"largest share of the variance of a layer's output that may be lost"`
 	Ratio   float64  `opt:"ratio" min:"0" max:"1" step:"0.05" help:"share of a layer's multiply-adds that may stay at most; the rank follows from the error below that; 0: whatever is less work"`
 	Skip    []string `opt:"skip" help:"layers that stay as they are"`
+	Slower  string   `opt:"slower" enum:"refuse keep" help:"what becomes of a result that takes longer on this computer than the model before, measured in turns"`
 	Samples int      `opt:"samples" min:"8" max:"100000" help:"data items that say which directions matter"`
 }
 
 // NewLowRank makes the pass with its defaults.
 func NewLowRank() optimizer.Pass {
-	return &lowRank{o: LowRank{Error: 0.02, Ratio: 0.7, Samples: 128}}
+	return &lowRank{o: LowRank{Error: 0.02, Ratio: 0.7, Slower: "refuse", Samples: 128}}
 }
 
 type lowRank struct{ o LowRank }
@@ -143,7 +144,10 @@ func (p *lowRank) Apply(ctx context.Context, env *optimizer.Env, m *model.Model)
 		return m, found, nil
 	}
 	out, err := m.Apply(patches...)
-	return out, found, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return race(ctx, env, "factorize", p.o.Slower, m, out, found)
 }
 
 // factor makes the two layers of n, or says why not.

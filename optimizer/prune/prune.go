@@ -42,12 +42,13 @@ type Options struct {
 	Skip       []string           `opt:"skip" help:"layers whose channels stay; first and last stand for the first and the last layer"`
 	Refit      string             `opt:"refit" enum:"none least-squares" help:"fits the layers that read the channels left to the outputs that they had, on unlabelled data" paper:"He et al. 2017, arXiv:1707.06168"`
 	Statistics bool               `opt:"statistics" help:"takes the statistics of normalisations anew from the data, where that brings held-out outputs closer: it helps what was not refitted"`
+	Slower     string             `opt:"slower" enum:"refuse keep" help:"what becomes of a result that takes longer on this computer than the model before, measured in turns"`
 	Samples    int                `opt:"samples" min:"8" max:"100000" help:"data items to fit on"`
 }
 
 // New makes the pass with its defaults.
 func New() optimizer.Pass {
-	return &pass{o: Options{Ratio: 0.25, Criterion: "l1", Allocation: "uniform", Ratios: map[string]float64{}, Multiple: 1, Refit: "least-squares", Samples: 256}}
+	return &pass{o: Options{Ratio: 0.25, Criterion: "l1", Allocation: "uniform", Ratios: map[string]float64{}, Multiple: 1, Refit: "least-squares", Slower: "refuse", Samples: 256}}
 }
 
 type pass struct{ o Options }
@@ -104,10 +105,15 @@ func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*
 			return nil, nil, err
 		}
 	}
+	cut := s.prune
 	if p.o.Criterion == "best" && p.o.Allocation != "damage" {
-		return s.best(ctx, env, p.o, items)
+		cut = s.best
 	}
-	return s.prune(ctx, env, p.o, items)
+	out, found, err := cut(ctx, env, p.o, items)
+	if err != nil {
+		return nil, nil, err
+	}
+	return race(ctx, env, name, p.o.Slower, m, out, found)
 }
 
 // prune cuts and refits as the options say.

@@ -1,0 +1,45 @@
+package prune
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"fettle/model"
+	"fettle/optimizer"
+)
+
+// TestSlowerIsRefused: what takes longer is undone and says the milliseconds, unless it is to be kept.
+func TestSlowerIsRefused(t *testing.T) {
+	m := twoLayers(t, 1, 4, 6)
+	for _, c := range []struct {
+		name, slower  string
+		before, after float64
+		refused       bool
+		says          string
+	}{
+		{"faster", "refuse", 2, 1.5, false, "2.000 ms before, 1.500 ms after"},
+		{"the same", "refuse", 2, 2.05, false, "2.050 ms after"},
+		{"slower", "refuse", 2, 2.5, true, "prune-channels made it slower and was undone"},
+		{"slower, kept", "keep", 2, 2.5, false, "slower, and kept as asked"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := New().(*pass)
+			p.o.Ratio, p.o.Refit, p.o.Slower = 0.375, "none", c.slower
+			env := &optimizer.Env{Race: func(context.Context, *model.Model, *model.Model) (float64, float64, error) {
+				return c.before, c.after, nil
+			}}
+			out, found, err := p.Apply(context.Background(), env, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := found[len(found)-1]
+			if (out == m) != c.refused || (last.Outcome == optimizer.Refused) != c.refused || !strings.Contains(last.Reason, c.says) {
+				t.Errorf("refused %v, %s: %q", out == m, last.Outcome, last.Reason)
+			}
+			if c.refused && !strings.HasPrefix(found[0].Reason, "undone") {
+				t.Errorf("the group still says %q", found[0].Reason)
+			}
+		})
+	}
+}
