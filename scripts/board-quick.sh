@@ -10,7 +10,8 @@
 #   board-quick.sh down NAME | clean    end one | end all and delete everything
 #   board-quick.sh able                 exit 0 where boards can run, else say why not
 #
-# Environment: BOARD_DIR folder of everything it makes (.cache/board), BOARD_ARCH arm64 | amd64, BOARD_DISK_MB 64.
+# Environment: BOARD_DIR folder of everything it makes (.cache/board), BOARD_ARCH arm64 | armhf | amd64, BOARD_DISK_MB 64.
+# BOARD_MIRROR Debian mirror; without security updates, which some mirrors have half of, and which no test needs.
 # The user is pi with the password raspberry and the key $BOARD_DIR/keys/id_ed25519; boards are on the loopback only.
 #
 # FAULT: hot (84.5 C, slow clock, throttle flags) | disk-full=KIB (so much is left) | tmp-noexec | home-ro | home-noexec
@@ -18,6 +19,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ARCH=${BOARD_ARCH:-arm64} DISK_MB=${BOARD_DISK_MB:-64}
+case $ARCH in # the emulator, and the start of its ELF programs: class, byte order, type 2 or 3, machine
+arm64) QEMU=qemu-aarch64-static CPU=cortex-a72 CLASS=02 MACHINE=b7 ;;
+armhf) QEMU=qemu-arm-static CPU=cortex-a7 CLASS=01 MACHINE=28 ;;
+amd64) QEMU='' CPU='' ;;
+*) echo "board-quick: no board is $ARCH (arm64, armhf or amd64)" >&2; exit 2 ;;
+esac
 TOP=${BOARD_DIR:-$PWD/.cache/board}
 mkdir -p "$TOP"
 TOP=$(cd "$TOP" && pwd)
@@ -27,10 +34,12 @@ die() { echo "board-quick: $*" >&2; exit 1; }
 able() {
 	local p
 	[[ $(uname -s) == Linux && $(id -u) == 0 ]] || die "boards need root on Linux"
-	for p in mmdebstrap ssh-keygen unshare nsenter pgrep openssl qemu-aarch64-static; do
+	for p in mmdebstrap ssh-keygen unshare nsenter pgrep openssl $QEMU; do
 		command -v $p >/dev/null || die "$p is not installed (scripts/setup.sh test)"
 	done
 	unshare --user --mount --pid --uts --fork true 2>/dev/null || die "this computer allows no namespaces"
+	[[ -n $QEMU || $(uname -m) == x86_64 ]] || die "amd64 boards need an amd64 computer"
+	[[ -n $QEMU ]] || return 0
 	[[ $(printf '%s\n' 6.7 "$(uname -r)" | sort -V | head -n1) == 6.7 ]] || die "binfmt_misc of one's own needs Linux 6.7"
 }
 
@@ -42,7 +51,7 @@ base() {
 	mmdebstrap --quiet --mode=root --variant=extract --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
 		--architectures="$ARCH" --components=main \
 		--include=openssh-server,openssh-sftp-server,bash,dash,coreutils,sed,grep,gzip,procps,iproute2,hostname,mount,busybox-static,base-files,base-passwd,libc-bin \
-		bookworm "$r" >"$TOP/base-$ARCH.log" 2>&1 || die "no Debian root: $(tail -n1 "$TOP/base-$ARCH.log")"
+		bookworm "$r" "deb ${BOARD_MIRROR:-http://deb.debian.org/debian} bookworm main" >"$TOP/base-$ARCH.log" 2>&1 || die "no Debian root: $(tail -n1 "$TOP/base-$ARCH.log")"
 	rm -rf "$r"/usr/share/{doc,man,info,locale,zoneinfo} "$r"/var/cache/*
 	[[ -f $TOP/keys/id_ed25519 ]] || { mkdir -p "$TOP/keys" && ssh-keygen -q -t ed25519 -N '' -C test -f "$TOP/keys/id_ed25519"; }
 	mkdir -p "$r"/{proc,sys,dev,run,tmp,old} "$r/home/pi/.ssh"
@@ -58,19 +67,22 @@ base() {
 	touch "$r.built"
 }
 
-# hardware writes what a Raspberry Pi 4 shows in /proc/cpuinfo and /sys.
+# hardware writes what a Raspberry Pi 4 shows in /proc/cpuinfo and /sys, or with armhf a Pi 2.
 hardware() {
-	local d=$1 temp=48312 flags=0 hz=1500000 c f
+	local d=$1 temp=48312 flags=0 hz=1500000 c f part=0xd08 features='fp asimd evtstrm crc32 cpuid' name='Raspberry Pi 4 Model B Rev 1.4'
+	if [[ $ARCH == armhf ]]; then
+		part=0xc07 features='half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm' name='Raspberry Pi 2 Model B Rev 1.1'
+	fi
 	if has hot; then temp=84500 flags=50005 hz=600000; fi
 	for c in 0 1 2 3; do
-		printf 'processor\t: %d\nFeatures\t: fp asimd evtstrm crc32 cpuid\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n\n' $c
+		printf 'processor\t: %d\nFeatures\t: %s\nCPU implementer\t: 0x41\nCPU part\t: %s\n\n' $c "$features" $part
 		f=$d/sys/devices/system/cpu/cpu$c/cpufreq
 		mkdir -p "$f"
 		echo $hz >"$f/scaling_cur_freq"
 		echo 1500000 >"$f/cpuinfo_max_freq"
 		echo ondemand >"$f/scaling_governor"
 	done >"$d/cpuinfo"
-	printf 'Model\t\t: Raspberry Pi 4 Model B Rev 1.4 (a test)\n' >>"$d/cpuinfo"
+	printf 'Model\t\t: %s (a test)\n' "$name" >>"$d/cpuinfo"
 	mkdir -p "$d/sys/class/thermal/thermal_zone0" "$d/sys/devices/platform/soc/soc:firmware"
 	echo $temp >"$d/sys/class/thermal/thermal_zone0/temp"
 	echo cpu-thermal >"$d/sys/class/thermal/thermal_zone0/type"
@@ -85,7 +97,7 @@ sshd_config() {
 	printf '%s\n' "Port $1" 'ListenAddress 127.0.0.1' 'HostKey /etc/ssh/key' 'UsePAM no' 'UseDNS no' 'PidFile /run/sshd.pid'
 	has no-sftp || echo 'Subsystem sftp /usr/lib/openssh/sftp-server'
 	if has noisy; then echo 'Banner /etc/issue.net'; fi
-	[[ $ARCH == amd64 ]] || echo 'SetEnv QEMU_CPU=cortex-a72'
+	[[ -z $QEMU ]] || echo "SetEnv QEMU_CPU=$CPU"
 }
 
 up() {
@@ -105,8 +117,8 @@ up() {
 	ssh-keygen -q -t ed25519 -N '' -C "$name" -f "$d/key"
 	sshd_config "$port" >"$d/sshd_config"
 	hardware "$d"
-	# the magic of an ELF program for arm64
-	printf '%s' ':board:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:'"$(command -v qemu-aarch64-static)"':FP' >"$d/binfmt"
+	: >"$d/binfmt"
+	[[ -z $QEMU ]] || printf '%s' ':board:M::\x7fELF\x'$CLASS'\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x'$MACHINE'\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:'"$(command -v $QEMU)"':FP' >"$d/binfmt"
 	mkfifo "$d/go"
 	{
 		declare -p FAULTS
@@ -163,8 +175,10 @@ first_process() {
 	if has tmp-noexec; then n+=,noexec; fi
 	mount -t tmpfs -o "$n" tmp "$r/tmp"
 	if has tmp-noexec; then mount --bind "$r/tmp" "$r/var/tmp"; fi
-	mount -t binfmt_misc binfmt "$r/proc/sys/fs/binfmt_misc" # it has to stay mounted: the entry lives as long
-	cat "$d/binfmt" >"$r/proc/sys/fs/binfmt_misc/register"
+	if [[ -s $d/binfmt ]]; then
+		mount -t binfmt_misc binfmt "$r/proc/sys/fs/binfmt_misc" # it has to stay mounted: the entry lives as long
+		cat "$d/binfmt" >"$r/proc/sys/fs/binfmt_misc/register"
+	fi
 	cp "$d/sshd_config" "$r/etc/ssh/sshd_config"
 	install -m 600 "$d/key" "$r/etc/ssh/key"
 	hostname "$name"

@@ -17,6 +17,7 @@ import (
 	"fettle/internal/fail"
 	"fettle/remote/agentbin"
 	"fettle/remote/board"
+	"fettle/remote/bundle"
 	"fettle/remote/sshx"
 )
 
@@ -32,12 +33,15 @@ func boardDir(t *testing.T) string {
 	return dir
 }
 
-func script(t *testing.T, words ...string) (string, error) {
+func script(t *testing.T, words ...string) (string, error) { return scriptFor(t, "arm64", words...) }
+
+// scriptFor is script for boards of a processor, in Debian's words.
+func scriptFor(t *testing.T, arch string, words ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, quickBoard, words...)
-	cmd.Env = append(os.Environ(), "BOARD_DIR="+boardDir(t))
+	cmd.Env = append(os.Environ(), "BOARD_DIR="+boardDir(t), "BOARD_ARCH="+arch)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
@@ -46,17 +50,22 @@ func script(t *testing.T, words ...string) (string, error) {
 // up starts a board and gives how to reach it; the test is skipped where boards cannot run.
 func up(t *testing.T, name string, faults ...string) (Spec, Options) {
 	t.Helper()
+	return upOn(t, "arm64", name, faults...)
+}
+
+func upOn(t *testing.T, arch, name string, faults ...string) (Spec, Options) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("-short was asked for: no board is started")
 	}
-	if _, err := agentbin.For("arm64"); err != nil {
-		t.Skip("no agent for arm64 is built in: run make agents")
+	if _, err := agentbin.For(strings.Replace(arch, "armhf", "armv7", 1)); err != nil {
+		t.Skipf("no agent for %s is built in: run make agents", arch)
 	}
-	if out, err := script(t, "able"); err != nil {
+	if out, err := scriptFor(t, arch, "able"); err != nil {
 		t.Skip(out)
 	}
 	name = fmt.Sprintf("%s-%d", name, os.Getpid())
-	port, err := script(t, append([]string{"up", name}, faults...)...)
+	port, err := scriptFor(t, arch, append([]string{"up", name}, faults...)...)
 	if err != nil {
 		if strings.Contains(port, "no Debian root") {
 			t.Skip(port)
@@ -169,6 +178,47 @@ func silent(t *testing.T, spec Spec, pid int) {
 	}
 	if checked == 0 || !strings.Contains(fds, "-> ") {
 		t.Errorf("nothing was looked at: %d sockets, %q", checked, fds)
+	}
+}
+
+// TestBoardsOfEachProcessor does the main job on boards of the three processors that Fettle is made for: found out what they are, deployed and
+// run there with the outputs of this computer, measured, rolled back, and left without a trace.
+func TestBoardsOfEachProcessor(t *testing.T) {
+	for _, k := range []struct{ arch, goarch, part, isa string }{
+		{"arm64", "arm64", "Cortex-A72", "asimd"}, {"armhf", "arm", "Cortex-A7", "neon"}, {"amd64", "amd64", "", ""},
+	} {
+		t.Run(k.arch, func(t *testing.T) {
+			spec, o := upOn(t, k.arch, "each-"+k.arch)
+			before := in(t, spec, "find /home /var/tmp /tmp /dev/shm | sort")
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+			defer cancel()
+			c, err := Dial(ctx, spec, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			f, err := c.Facts(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Arch != k.goarch || k.part != "" && (f.Cores[0].Part != k.part || !slices.Contains(f.ISA, k.isa)) {
+				t.Errorf("facts: %+v", f)
+			}
+			if r, err := c.Push(ctx, healthy(t, 0, bundle.Health{Tolerance: 1e-3}, samples(t, 2, nil)), nil); err != nil || r.Health == nil || r.Health.Samples != 2 {
+				t.Errorf("deployed with a look at its outputs: %+v, %v", r, err)
+			}
+			po := NewProfileOptions()
+			po.Launches, po.Runs, po.Warmup = 1, 3, 1
+			if tr, err := c.Profile(ctx, FromBundle(net(t, "other", 0)), po, nil); err != nil || !tr.Complete() || tr.Samples() != 3 || tr.Target.Arch != k.goarch {
+				t.Errorf("profile: %v", err)
+			}
+			if err := c.RemoveAgent(ctx); err != nil {
+				t.Error(err)
+			}
+			if after := in(t, spec, "find /home /var/tmp /tmp /dev/shm | sort"); after != before {
+				t.Errorf("removal leaves files:\n%s\nbefore:\n%s", after, before)
+			}
+		})
 	}
 }
 

@@ -328,12 +328,13 @@ func (c *Conn) RemoveAgent(ctx context.Context) error {
 		return err
 	}
 	c.link().Close()
+	// .try-* are of looks at the board that a reset or a cut stopped half way
 	const script = `rm -f "$1"/agent-* "$1"/part-*
 rmdir "$1" || exit 1
 shift
 [ ! -d "$1" ] || rmdir "$1" || exit 1
 shift
-for d do [ ! -d "$d" ] || rmdir "$d" || exit 1; done`
+for d do rm -f "$d"/.try-*; [ ! -d "$d" ] || rmdir "$d" || exit 1; done`
 	r, err := at.ssh.Run(ctx, nil, append([]string{"sh", "-c", script, "sh", at.place.bin, at.place.store}, at.place.dirs...)...)
 	if err == nil && r.Exit != 0 {
 		err = fail.New(fail.Failed, "something stays on the board: %s", firstLine(r.Stderr)).Try("look into %s on the board", at.place.dirs[0])

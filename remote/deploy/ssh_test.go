@@ -125,6 +125,9 @@ func TestOverSSH(t *testing.T) {
 	if c, err = Dial(t.Context(), spec, o); err != nil || copied == 0 {
 		t.Fatalf("with a damaged program: %v, %d bytes copied", err, copied)
 	}
+	if err := os.WriteFile(filepath.Join(s.Home, ".fettle", ".try-385"), nil, 0o700); err != nil { // as a reset in the middle of a look leaves it
+		t.Fatal(err)
+	}
 	if err := c.RemoveAgent(t.Context()); err != nil {
 		t.Error(err)
 	}
