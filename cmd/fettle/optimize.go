@@ -78,6 +78,14 @@ func (c optimizeCmd) Run(e *env) error {
 				fmt.Fprintf(w, ", score %.4f -> %.4f", *s.Before.Score, *s.After.Score)
 			}
 			fmt.Fprintln(w)
+			shown := 0
+			for _, f := range s.Findings { // what is said of the whole step, and why nothing happened
+				whole, refused := len(f.Nodes) == 0 && f.Label != "", string(f.Outcome) == "refused" && len(s.NodesTouched) == 0
+				if (whole || refused) && f.Reason != "" && shown < 4 {
+					fmt.Fprintf(w, "  %s: %s: %s\n", f.Label, f.Outcome, f.Reason)
+					shown++
+				}
+			}
 		}
 		fmt.Fprintln(w, "wrote", c.Out)
 	})
