@@ -58,13 +58,14 @@ func (h *hunt) rollouts(ctx context.Context) error {
 		return err
 	}
 	s := search.NewSampler(h.q.Optimizer, p.space, h.q.Seed)
+	starts := p.starts(h.limits)
 	best := math.Inf(-1)
 	for i := range h.q.Rollouts {
 		if h.late() {
 			h.r.Untried = h.q.Rollouts - i
 			return nil
 		}
-		point, x := h.next(s, p)
+		point, x := h.next(s, p, starts)
 		x.Name = fmt.Sprintf("%s-%d-%03d", h.q.Optimizer, h.q.Seed, i+1)
 		h.q.Progress.Report(int64(i), int64(h.q.Rollouts), "roll-out "+x.Name)
 		x, err = h.try(ctx, x, h.recipeOf(p, x.Point), func(x *Experiment, m *model.Model) error {
@@ -98,18 +99,62 @@ func (h *hunt) rollouts(ctx context.Context) error {
 	return nil
 }
 
-// next asks for a point whose recipe was not tried. Where the budget made a known one of it, the sampler is told what that was worth.
-func (h *hunt) next(s search.Sampler, p *plane) (asked []int, x Experiment) {
+// next is one of the starts that was not tried, then a point that the sampler asks for and whose recipe was not tried. Where the budget made a
+// known one of it, the sampler is told what that was worth.
+func (h *hunt) next(s search.Sampler, p *plane, starts [][]int) (asked []int, x Experiment) {
+	tried := func(point []int) int {
+		return slices.IndexFunc(h.r.Rollouts, func(r Rollout) bool { return slices.Equal(r.Point, point) })
+	}
+	for _, point := range starts {
+		if tried(point) < 0 {
+			return point, Experiment{Point: point}
+		}
+	}
 	for range 100 {
 		asked = s.Ask()
 		x.Point = p.within(asked, h.limits)
-		i := slices.IndexFunc(h.r.Rollouts, func(r Rollout) bool { return slices.Equal(r.Point, x.Point) })
+		i := tried(x.Point)
 		if i < 0 {
 			break
 		}
 		s.Tell(asked, h.r.Rollouts[i].Reward)
 	}
 	return asked, x
+}
+
+// starts are the points that come first: what the exact choice from single damages gives, and the same share of every group.
+func (p *plane) starts(l limits) [][]int {
+	var out [][]int
+	add := func(cuts []int) {
+		x := p.within(append(slices.Clone(cuts), 0, 0), l)
+		if !slices.ContainsFunc(out, func(y []int) bool { return slices.Equal(x, y) }) {
+			out = append(out, x)
+		}
+	}
+	if l.macs <= 0 || len(p.groups) == 0 {
+		return nil
+	}
+	if t, err := NewTradeoff(p.study, "macs"); err == nil {
+		if c, err := t.At(l.macs * t.Whole()); err == nil {
+			cuts := make([]int, len(p.groups))
+			for k, g := range p.groups {
+				cuts[k] = slices.IndexFunc(g.Cuts, func(x prune.Cut) bool { return x.Gone == c.Picks[k].Gone })
+			}
+			add(cuts)
+		}
+	}
+	for even := 0; ; even++ { // the mildest that holds the limit
+		cuts, sum, more := make([]int, len(p.groups)), p.study.MACs, false
+		for k, g := range p.groups {
+			cuts[k] = min(even, len(g.Cuts)-1)
+			more = more || even < len(g.Cuts)-1
+			sum += g.Cuts[cuts[k]].MACs - p.study.MACs
+		}
+		if sum <= l.macs*p.study.MACs || !more {
+			add(cuts)
+			return out
+		}
+	}
 }
 
 // worst is the reward of a recipe that fails: less than any that does not.

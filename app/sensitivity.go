@@ -98,3 +98,6 @@ func (a *App) timeOn(ctx context.Context, m *model.Model, q SensitivityRequest) 
 	}
 	return *p.Clean.P50Ns, nil
 }
+
+// Cut is one way to treat a group of channels.
+type Cut = prune.Cut

@@ -15,7 +15,8 @@ import (
 type State struct {
 	Seq       int64 // grows with every published state
 	Screen    string
-	Doc       *Doc // nil: nothing is open
+	Compress  string // part of the screen Compress: prune, quantize, distill, search; "": the first one shown
+	Doc       *Doc   // nil: nothing is open
 	Jobs      []*Job
 	Boards    []*Board
 	Notices   []*Notice

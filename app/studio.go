@@ -9,6 +9,25 @@ func (s *Studio) Show(screen string) {
 	s.edit(func(st *State) { st.Screen = screen })
 }
 
+// ShowFirst shows a screen, and shows it again once the first model is open: opening one leads to the screen Model otherwise.
+func (s *Studio) ShowFirst(screen string) {
+	s.edit(func(st *State) { st.Screen, s.first = screen, screen })
+}
+
+// landing is the screen that opening a model leads to.
+func (s *Studio) landing() string {
+	screen := "model"
+	if s.first != "" {
+		screen, s.first = s.first, ""
+	}
+	return screen
+}
+
+// ShowCompress changes to a part of the screen Compress: prune, quantize, distill or search.
+func (s *Studio) ShowCompress(part string) {
+	s.edit(func(st *State) { st.Screen, st.Compress = "compress", part })
+}
+
 // Select selects imported nodes everywhere; from names who did, so that a view does not scroll under the pointer.
 func (s *Studio) Select(origins []string, from string) {
 	origins = slices.Clone(origins)

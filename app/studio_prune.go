@@ -42,7 +42,8 @@ type ChannelGroup struct {
 	Channels int
 	Locked   string   // why no channel may go, "" where some may
 	Holds    []string // all reasons why channels stay
-	Keys     []string // imported nodes of its layers
+	Keys     []string // imported nodes of its layers, those that make the channels first
+	Making   int      // how many of these make them
 	LockKeys []string // imported nodes that the reasons name
 }
 
@@ -133,10 +134,12 @@ func describeGroups(m *model.Model, l []*prune.Group) []ChannelGroup {
 	var out []ChannelGroup
 	for _, g := range l {
 		c := ChannelGroup{Name: g.Makers[0], Text: g.String(), Makers: g.Makers, Readers: g.Readers, Channels: g.Channels}
-		for _, list := range [][]string{g.Makers, g.Readers} {
-			for _, n := range list {
-				c.Keys = append(c.Keys, keys[n]...)
-			}
+		for _, n := range g.Makers {
+			c.Keys = append(c.Keys, keys[n]...)
+		}
+		c.Making = len(c.Keys)
+		for _, n := range g.Readers {
+			c.Keys = append(c.Keys, keys[n]...)
 		}
 		stay := 0
 		for why, n := range g.Locked {
@@ -157,6 +160,7 @@ func describeGroups(m *model.Model, l []*prune.Group) []ChannelGroup {
 			c.Locked = c.Holds[0]
 		case g.Joint != "":
 			c.Locked = "its channels go through the sum " + g.Joint
+			c.LockKeys = append(c.LockKeys, keys[g.Joint]...)
 		}
 		out = append(out, c)
 	}

@@ -209,3 +209,11 @@ func lines(s string) []string {
 	}
 	return strings.Split(s, "\n")
 }
+
+// SHA is the SHA-256 of the file that a revision's model makes, "" while it is not known.
+func (v *Revision) SHA() string {
+	if v.Result == nil {
+		return ""
+	}
+	return v.Result.SHA256
+}

@@ -4,7 +4,6 @@ import (
 	"fettle/views/boards"
 	"fettle/views/canvas"
 	"fettle/views/compare"
-	"fettle/views/compress"
 	"fettle/views/deploy"
 	"fettle/views/kit"
 	"fettle/views/profile"
@@ -24,7 +23,7 @@ func routes() []route {
 	return []route{
 		{"start", "Start", "start", 0, start.New},
 		{"model", "Model", "model", 1, canvas.New},
-		{"compress", "Compress", "compress", 1, compress.New},
+		{"compress", "Compress", "compress", 1, newCompress},
 		{"rewrites", "Rewrites", "rewrites", 1, rewrites.New},
 		{"boards", "Boards", "boards", 2, boards.New},
 		{"profile", "Profile", "profile", 2, profile.New},

@@ -106,7 +106,7 @@ func (s *screen) toolbar() {
 	s.try = u.NewButton(kit.Filled, "check", u.T("Try all, apply the best"), s.do.Recommend)
 	s.stop = u.NewButton(kit.Outline, "stop", u.T("Stop"), func() { s.do.CancelJob(s.job) })
 	s.note = u.Soft("")
-	s.tools = kit.Cols(10, u.NewSegmented([]string{u.T("Quantize")}, 0, nil), kit.Space(2, 0), u.Soft(u.T("Board")).Whole(),
+	s.tools = kit.Cols(10, u.Soft(u.T("Board")).Whole(),
 		kit.Fixed(170, 28, container.NewStack(s.board, kit.Plate(color.Transparent, u.Theme.Line3, 5))), s.measure, kit.Flex(s.note), s.stop, s.check, s.try)
 }
 

@@ -28,7 +28,10 @@ type Mark struct {
 // Chart shows a figure, follows the mouse with a tip, and tells what was clicked. It belongs to the UI goroutine.
 type Chart struct {
 	widget.BaseWidget
-	OnTap func(Mark) // nil: the chart is only looked at
+	OnTap  func(Mark)                         // nil: the chart is only looked at
+	OnDrag func(at fyne.Position, ended bool) // nil: nothing is drawn over it
+
+	dragged fyne.Position
 
 	ink    *Ink
 	ground color.NRGBA
@@ -44,6 +47,7 @@ var (
 	_ fyne.Tappable      = (*Chart)(nil)
 	_ desktop.Hoverable  = (*Chart)(nil)
 	_ desktop.Cursorable = (*Chart)(nil)
+	_ fyne.Draggable     = (*Chart)(nil)
 )
 
 // NewChart makes an empty chart on the ground of a panel, at least w x h.
@@ -113,6 +117,25 @@ func (c *Chart) Tapped(e *fyne.PointEvent) {
 		c.OnTap(m)
 	}
 }
+
+// Dragged is part of fyne.Draggable.
+func (c *Chart) Dragged(e *fyne.DragEvent) {
+	if c.OnDrag != nil {
+		c.leave()
+		c.dragged = e.Position
+		c.OnDrag(e.Position, false)
+	}
+}
+
+// DragEnd is part of fyne.Draggable.
+func (c *Chart) DragEnd() {
+	if c.OnDrag != nil {
+		c.OnDrag(c.dragged, true)
+	}
+}
+
+// Repaint paints the figure again, which its owner changed.
+func (c *Chart) Repaint() { c.ras.Refresh() }
 
 // MouseIn is part of desktop.Hoverable.
 func (c *Chart) MouseIn(e *desktop.MouseEvent) { c.MouseMoved(e) }

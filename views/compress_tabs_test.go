@@ -1,0 +1,297 @@
+package views
+
+import (
+	"image/png"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"fyne.io/fyne/v2"
+
+	"fettle/app"
+)
+
+// compressWindow opens the sample in a part of the screen Compress. shot keeps a picture where FETTLE_SHOTS names a folder.
+func compressWindow(t *testing.T, part string) (w *testWindow, s *app.Studio, shot func(name string)) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short was asked for: models are not cut, trained and searched for")
+	}
+	w, s = newTestWindow(t)
+	w.win.Resize(fyne.NewSize(1440, 900))
+	s.OpenSample("")
+	settled(t, w)
+	s.ShowCompress(part)
+	settled(t, w)
+	return w, s, func(name string) {
+		dir := os.Getenv("FETTLE_SHOTS")
+		if dir == "" {
+			return
+		}
+		f, err := os.Create(filepath.Join(dir, name+".png"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := png.Encode(f, w.win.Canvas().Capture()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// looks shows the window dark and light, in both languages.
+func looks(t *testing.T, w *testWindow, s *app.Studio, shot func(string), name string) {
+	shot(name + "-dark")
+	s.SetDark(false)
+	s.SetLanguage("zh")
+	settled(t, w)
+	shot(name + "-light-zh")
+	s.SetDark(true)
+	s.SetLanguage("en")
+	settled(t, w)
+}
+
+// primary presses the filled button.
+func primary(w *testWindow) {
+	for _, a := range w.actions() {
+		if a.Keys == "Ctrl+Return" {
+			w.run(a)
+		}
+	}
+}
+
+// TestPruneInTheWindow: the groups are there at once, a study shows what cuts cost, a slider is followed within 100 ms, the cuts become one step
+// of the ledger that undo takes back, and what was measured corrects the totals.
+func TestPruneInTheWindow(t *testing.T) {
+	w, s, shot := compressWindow(t, "prune")
+	c := settled(t, w).Doc.CutsNow()
+	if c == nil || len(c.Groups) < 4 || c.Study != nil {
+		t.Fatalf("no groups without a study: %+v", c)
+	}
+	locked := slices.IndexFunc(c.Groups, func(g app.ChannelGroup) bool { return g.Locked != "" && len(g.LockKeys) == 1 })
+	if locked < 0 || !strings.Contains(c.Groups[locked].Locked, c.Groups[locked].LockKeys[0]) {
+		t.Errorf("no locked group names a node: %+v", c.Groups)
+	}
+	shot("prune-empty")
+	primary(w)
+	st := settled(t, w)
+	c = st.Doc.CutsNow()
+	if c == nil || c.Study == nil || c.Study.Ns == 0 || c.Study.Law == nil {
+		t.Fatalf("not studied: %+v, notices %v", c, notices(st))
+	}
+	free := slices.IndexFunc(c.Groups, func(g app.ChannelGroup) bool { return g.Locked == "" })
+	s.Select(c.Groups[free].Keys[:1], "model") // a node of the canvas was clicked
+	settled(t, w)
+	quickest := time.Hour
+	for i := range 5 {
+		share := 0.9 - 0.05*float64(i)
+		begin := time.Now()
+		s.KeepShare("macs", share)
+		for { // until the window shows it
+			select {
+			case f := <-w.posted:
+				f()
+			case <-time.After(time.Millisecond):
+			}
+			if d := w.state.Doc; d.Cuts.Keep == share {
+				break
+			}
+		}
+		quickest = min(quickest, time.Since(begin))
+	}
+	if quickest > 100*time.Millisecond {
+		t.Errorf("a slider waits %v for its totals", quickest)
+	}
+	t.Logf("a slider waits %v for its totals", quickest)
+	c = settled(t, w).Doc.Cuts
+	if c.Totals.Changed == 0 || !c.Totals.Exact || c.Totals.MACs > 0.75*c.Study.MACs || c.Totals.Damage <= 0 {
+		t.Fatalf("%+v", c.Totals)
+	}
+	s.KeepShare("macs", 0.01)
+	if c = settled(t, w).Doc.Cuts; c.Told == nil {
+		t.Error("nothing says that a hundredth is impossible")
+	}
+	s.KeepShare("macs", 0.6)
+	settled(t, w)
+	s.MeasureCuts("obc")
+	c = settled(t, w).Doc.Cuts
+	if c.Measured == nil || c.Measured.Items < 32 || c.Measured.Ns == 0 || c.Measured.MACs != int64(c.Totals.MACs) {
+		t.Fatalf("not measured: %+v %v", c.Measured, notices(w.state))
+	}
+	s.Select(c.Groups[free].Keys[:1], "model")
+	settled(t, w)
+	looks(t, w, s, shot, "prune")
+	macs := c.Totals.MACs
+	primary(w)
+	d := settled(t, w).Doc
+	if len(d.Ledger()) != 1 || d.Ledger()[0].Pass != "prune-channels" || float64(d.Info.MACs) != macs {
+		t.Fatalf("the ledger is %v, %d multiply-adds, %.0f were promised", d.Ledger(), d.Info.MACs, macs)
+	}
+	if d.CutsNow() == nil {
+		t.Error("the study is of another model now")
+	}
+	s.SetCuts(map[int]int{free: 1}, true)
+	s.ApplyCuts("l1")
+	if d = settled(t, w).Doc; len(d.Ledger()) != 1 {
+		t.Errorf("a second cut is added to the first: %v", d.Ledger())
+	}
+	s.Undo()
+	s.Undo()
+	if d = settled(t, w).Doc; d.Model.Hash() != d.Base.Hash() {
+		t.Error("undo does not lead back to the opened model")
+	}
+}
+
+// patient shows states until no job runs, for jobs that take longer than settled waits.
+func patient(t *testing.T, w *testWindow) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); {
+		select {
+		case f := <-w.posted:
+			f()
+		case <-time.After(20 * time.Millisecond):
+			if s := w.studio.State(); w.state == s && len(s.Active()) == 0 && s.Doc.Hunt != nil && !s.Doc.Hunt.Running {
+				return
+			}
+		}
+	}
+	t.Fatal("jobs do not end")
+}
+
+func notices(st *app.State) []string {
+	var out []string
+	for _, n := range st.Notices {
+		if n.Err != nil {
+			out = append(out, n.Err.Error())
+		}
+	}
+	return out
+}
+
+// TestDistillInTheWindow: without a step before it there is nothing to learn; then the loss appears while the training runs, a stop changes
+// nothing, and what helps becomes a step.
+func TestDistillInTheWindow(t *testing.T) {
+	w, s, shot := compressWindow(t, "distill")
+	primary(w)
+	if d := settled(t, w).Doc; d.Course != nil {
+		t.Fatal("a model learns from itself")
+	}
+	s.AddStep("prune-channels", map[string]any{"ratio": 0.5, "refit": "none", "samples": int64(64)})
+	settled(t, w)
+	before := s.State().Doc.Model.Hash()
+	s.Distill(map[string]any{"samples": int64(192), "minutes": 5.0, "epochs": int64(500)})
+	for deadline := time.Now().Add(60 * time.Second); ; {
+		st := s.State()
+		if st.Doc.Course != nil && len(st.Doc.Course.Losses) > 3 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no loss appears: %+v, %v", st.Doc.Course, notices(st))
+		}
+		select {
+		case f := <-w.posted:
+			f()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	for _, j := range s.State().Active() {
+		s.CancelJob(j.ID)
+	}
+	d := settled(t, w).Doc
+	if d.Model.Hash() != before || len(d.Ledger()) != 1 || d.Course.Err == nil || d.Course.Running {
+		t.Fatalf("a stopped training changed the document: %v, %+v", d.Ledger(), d.Course)
+	}
+	s.Distill(map[string]any{"samples": int64(192), "minutes": 5.0, "epochs": int64(8)})
+	d = settled(t, w).Doc
+	if c := d.Course; !c.Kept || len(c.Held) != 8 || c.Held[0].KL <= 0 || c.Losses[len(c.Losses)-1].Loss >= c.Losses[0].Loss {
+		t.Fatalf("%+v %v", d.Course, notices(w.state))
+	}
+	if len(d.Ledger()) != 2 || d.Ledger()[1].Pass != "distill" || d.Model.Hash() != d.Course.Of {
+		t.Fatalf("the ledger is %v", d.Ledger())
+	}
+	s.Score("")
+	settled(t, w)
+	looks(t, w, s, shot, "distill")
+	s.Undo()
+	if d = settled(t, w).Doc; d.Model.Hash() != before {
+		t.Error("undo does not take the training back")
+	}
+}
+
+// TestSearchInTheWindow: limits, a front whose points are recipes, one of them applied as one step, roll-outs with their reward, an impossible
+// goal, and the tree of kept recipes with a branch.
+func TestSearchInTheWindow(t *testing.T) {
+	w, s, shot := compressWindow(t, "search")
+	f := app.NewHuntForm()
+	f.MACs, f.Drop, f.Optimizer, f.Rollouts = 0.7, 5, "evolution", 4
+	s.Hunt(f)
+	patient(t, w)
+	st := settled(t, w)
+	h := st.Doc.Hunt
+	if h == nil || h.Result == nil || h.Running || len(h.Result.Rollouts) != 4 || len(h.Result.Front) < 2 {
+		t.Fatalf("%+v %v", h, notices(st))
+	}
+	for i, a := range h.Result.Front {
+		for j, b := range h.Result.Front {
+			if i != j && a.Ms <= b.Ms && a.Bytes <= b.Bytes && a.Score >= b.Score && (a.Ms < b.Ms || a.Bytes < b.Bytes || a.Score > b.Score) {
+				t.Errorf("%s of the front is beaten by %s", b.Name, a.Name)
+			}
+		}
+	}
+	name := h.Result.Rollouts[0].Name
+	if h.Recipes[name] == "" {
+		t.Errorf("%s has no recipe: %v", name, h.Recipes)
+	}
+	s.TryExperiment(name)
+	d := settled(t, w).Doc
+	if d.Cursor != 1 || len(d.Ledger()) == 0 || d.Info.MACs >= d.BaseInfo.MACs*7/10+1 {
+		t.Fatalf("applied: %v, %d of %d multiply-adds", d.Ledger(), d.Info.MACs, d.BaseInfo.MACs)
+	}
+	s.KeepRecipe("first cut")
+	s.AddStep("fold-batchnorm", nil)
+	settled(t, w)
+	s.KeepRecipe("and folded")
+	settled(t, w)
+	s.GoToKept(1)
+	settled(t, w)
+	s.AddStep("eliminate-dead", nil)
+	settled(t, w)
+	s.KeepRecipe("another way")
+	d = settled(t, w).Doc
+	if len(d.Kept) != 3 || d.Kept[1].Parent != 1 || d.Kept[2].Parent != 1 || d.At != 3 {
+		t.Fatalf("the tree is %+v, at %d", d.Kept, d.At)
+	}
+	diff := app.DiffRecipes(d.Kept[1].Recipe, d.Kept[2].Recipe)
+	text := ""
+	for _, l := range diff {
+		if l.Mark != ' ' {
+			text += string(l.Mark) + l.Text + "\n"
+		}
+	}
+	if text != "-pass = \"fold-batchnorm\"\n+pass = \"eliminate-dead\"\n" {
+		t.Errorf("the difference is\n%s", text)
+	}
+	s.RenameKept(3, "cleaned")
+	settled(t, w)
+	looks(t, w, s, shot, "search")
+	s.ForgetKept(1)
+	if d = settled(t, w).Doc; len(d.Kept) != 2 || d.Kept[0].Parent != 0 || d.Kept[1].Name != "cleaned" {
+		t.Errorf("the tree is %+v", d.Kept)
+	}
+	f.MACs, f.Drop, f.MB = 0, -1, 0.001
+	f.Rollouts = 2
+	s.Hunt(f)
+	patient(t, w)
+	h = settled(t, w).Doc.Hunt
+	if h.Result.Verdict != "impossible" || !strings.Contains(h.Result.Why, "floor") || h.Result.Binding == "" {
+		t.Errorf("%s: %s", h.Result.Verdict, h.Result.Why)
+	}
+	shot("search-impossible")
+	s.OpenSample("") // the tree is kept with the model
+	if d = settled(t, w).Doc; len(d.Kept) != 2 {
+		t.Errorf("the tree is lost: %+v", d.Kept)
+	}
+}
