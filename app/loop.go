@@ -27,6 +27,7 @@ type Studio struct {
 	// Only the loop's goroutine touches these.
 	cancel   map[int64]context.CancelFunc // of running jobs
 	nextID   int64
+	first    string            // screen that the first model opened leads to; "": as always
 	applyJob int64             // that derives the revision at the cursor, 0: none
 	answer   chan reply        // to the question that is shown, nil: none
 	secrets  map[string]string // passwords and passphrases that were typed, by board or key file

@@ -94,7 +94,7 @@ func (s *Studio) show(ctx context.Context, d *Doc) error {
 		s.stopApply()
 		s.nextID++
 		d.ID = s.nextID
-		st.Doc, st.Screen = d, "model"
+		st.Doc, st.Screen = d, s.landing()
 		st.Runs, st.Compared, st.CompareA, st.CompareB = runs, nil, "", ""
 		st.Selection = Selection{}
 		st.Recent = recent
