@@ -75,7 +75,7 @@ func run() (err error) {
 		s.SetDark(false)
 	}
 	if o.screen != "" {
-		s.Show(o.screen)
+		s.ShowFirst(o.screen)
 	}
 	toolkit := fyneapp.NewWithID("dev.fettle.studio")
 	w := views.New(toolkit, s)

@@ -123,7 +123,7 @@ func (a *App) Learn(ctx context.Context, q LearnRequest) (*Learned, error) {
 			if err != nil {
 				return err
 			}
-			if t.Probes%3 > 0 { // two of three as they are after the recipe standard
+			if t.Probes%3 > 0 || t.Probes < 3 { // two of three as they are after the recipe standard, and the ends
 				if m, err = a.plainStandard(ctx, m); err != nil {
 					return err
 				}
@@ -183,7 +183,7 @@ func (a *App) plainStandard(ctx context.Context, m *model.Model) (*model.Model, 
 // what the table does not doubt is tried too.
 func chooseProbe(p *predict.Predictor, seed, i uint64) (*model.Model, error) {
 	n := candidates
-	if i%4 == 0 || i < 6 {
+	if i%4 == 0 || i < 6 { // the first ones are the ends
 		n = 1
 	}
 	var best *model.Model

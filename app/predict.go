@@ -82,7 +82,7 @@ func (a *App) Predict(ctx context.Context, m *model.Model, target string, thread
 type PredictionCheck = predict.Check
 
 // CheckPredictions predicts the times of models, measures them on the same target in so many rounds, one model after the other in each, and
-// compares both, layer by layer. What disturbs a round meets all models; the middle of the rounds counts.
+// compares both, layer by layer. What disturbs a round meets all models; the quieter rounds count.
 func (a *App) CheckPredictions(ctx context.Context, qs []ProfileRequest, rounds int) ([]PredictionCheck, error) {
 	if len(qs) == 0 || rounds < 1 || rounds > maxLaunches {
 		return nil, fail.New(fail.Usage, "%d models, %d rounds", len(qs), rounds).Doing("check predictions").Try("give at least one model and 1 to %d rounds", maxLaunches)
@@ -136,7 +136,7 @@ func (a *App) CheckPredictions(ctx context.Context, qs []ProfileRequest, rounds 
 	var out []PredictionCheck
 	for i := range sides {
 		s := &sides[i]
-		out = append(out, predict.Hold(qs[i].Name, s.p, predict.Middle(s.all), stats.Median(s.whole)))
+		out = append(out, predict.Hold(qs[i].Name, s.p, predict.Quiet(s.all), stats.Quantile(s.whole, 0.25)))
 	}
 	return out, nil
 }

@@ -35,8 +35,11 @@ type cli struct {
 	Target      targetCmd      `cmd:"" help:"Boards: discover, add, list, facts, doctor, lease, noise, trust, forget."`
 	Sensitivity sensitivityCmd `cmd:"" help:"Say what a model loses where channels go, and choose which go within a limit."`
 	Search      searchCmd      `cmd:"" help:"Try recipes against limits on time, size and score, and give those that nobody beats."`
+	Students    studentsCmd    `cmd:"" help:"Let small networks learn from a model, thinned versions of it and ready ones, and rank them by time and score."`
 	Goal        goalCmd        `cmd:"" help:"Hold a goal against what a board can do at most, before anything is measured."`
 	Predict     predictCmd     `cmd:"" help:"Predict the time of a model on a target whose kernels were measured."`
+	Staircase   staircaseCmd   `cmd:"" help:"Show how a layer's time goes up with its channels, in steps."`
+	Roofline    rooflineCmd    `cmd:"" help:"Show each layer against what the target can do at most."`
 	Bench       benchCmd       `cmd:"" help:"Time the engine's kernels."`
 	Profile     profileCmd     `cmd:"" help:"Measure latency layer by layer, here or on a board."`
 	Compare     compareCmd     `cmd:"" help:"Compare two profiles, or measure two models in turns."`

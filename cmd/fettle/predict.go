@@ -97,7 +97,7 @@ func (c predictCmd) checked(e *env, checks []app.PredictionCheck) error {
 			within++
 		}
 		for _, l := range k.Layers {
-			layers = append(layers, math.Abs(l.PredictedNs/l.MeasuredNs-1))
+			layers = append(layers, l.Error)
 			n++
 			if l.Within {
 				inside++

@@ -50,10 +50,10 @@ func NewPredictor(t *Table) *Predictor {
 	for _, x := range t.Points {
 		p.kinds[x.Kind] = append(p.kinds[x.Kind], x)
 	}
+	p.shared = p.common()
 	for range 3 { // a network that was disturbed spoils its neighbours' forecasts at first
 		p.level()
 	}
-	p.shared = p.common()
 	p.saved = p.saving()
 	return p
 }
@@ -98,13 +98,22 @@ func (p *Predictor) level() {
 		n := nets[x.Net]
 		n.e, n.w = append(n.e, e), append(n.w, math.Sqrt(x.Ns)) // long ones are told better
 	})
+	all := map[int]float64{}
+	var each []float64
+	for net, n := range nets {
+		trust := float64(len(n.e)) / float64(len(n.e)+3) // few units say little of the whole
+		all[net] = trust * middle(n.e, n.w)
+		each = append(each, all[net])
+	}
+	if len(each) == 0 {
+		return
+	}
+	// other work makes a target slower and never faster: what the quieter networks showed is the target's own
+	own := min(stats.Quantile(each, 0.3), 0)
 	for kind := range p.kinds {
 		points := p.kinds[kind]
 		for i := range points {
-			if n := nets[points[i].Net]; n != nil {
-				trust := float64(len(n.e)) / float64(len(n.e)+3) // few units say little of the whole
-				points[i].Ns *= math.Exp(-trust * middle(n.e, n.w))
-			}
+			points[i].Ns *= math.Exp(own - all[points[i].Net])
 		}
 	}
 	p.surfaces = map[string]*surface{}

@@ -23,11 +23,18 @@ const (
 	Residual   Style = iota // 3x3 and 1x1, sums, ReLU
 	Inverted                // expand, depthwise, project
 	Mixed                   // SiLU, concatenations, pools, enlargements
-	styleCount              // of styles
+	styleCount              // of those that are drawn
+	// the first probes are not drawn: they hold the ends of what the others draw
+	WideEnds
+	ThinEnds
+	SmallEnds
 )
 
 // NewProbe draws the i-th probe of a seed.
 func NewProbe(seed, i uint64) Probe {
+	if i < 3 {
+		return Probe{Seed: seed, Style: WideEnds + Style(i)}
+	}
 	return Probe{Seed: seed<<32 ^ i*2654435761, Style: Style(i % uint64(styleCount))}
 }
 
@@ -61,6 +68,9 @@ func (p Probe) Build() (*model.Model, error) {
 	d.c = pick(r, 3, 3, 3, 1, 4)
 	d.h = pick(r, 32, 64, 96, 128, 160, 192, 192, 224, 224, 256, 320)
 	d.w = d.h
+	if p.Style > styleCount {
+		return d.ends(p.Style)
+	}
 	d.x = d.b.Input("input", model.Float32, model.FixedShape(1, d.c, d.h, d.w))
 	d.bn = r.IntN(2) == 0
 	d.act = pick(r, "relu", "relu", "relu6", "silu")
@@ -100,6 +110,72 @@ func (p Probe) Build() (*model.Model, error) {
 	}
 	if r.IntN(2) == 0 && d.macs < netMACs {
 		d.conv(d.channels(256, 2100), 1, 1, 1, d.act)
+	}
+	d.head()
+	return d.b.Model()
+}
+
+// ends are networks with the widest and the thinnest layers at each size of picture.
+func (d *draft) ends(s Style) (*model.Model, error) {
+	d.c, d.act = 3, "relu"
+	begin := func(h int) {
+		d.h, d.w = h, h
+		d.x = d.b.Input("input", model.Float32, model.FixedShape(1, d.c, h, h))
+	}
+	switch s {
+	case WideEnds:
+		begin(224)
+		d.conv(72, 7, 2, 1, "relu")
+		d.pool(3, 2)
+		for _, c := range []int{64, 128, 256, 528} {
+			d.conv(c, 1, 1, 1, "relu")
+			d.conv(c, 3, 1, 1, "relu")
+			d.conv(4*c, 1, 1, 1, "relu")
+			if c > 500 {
+				d.conv(c, 1, 1, 1, "relu")
+				d.conv(4*c, 1, 1, 1, "relu")
+				break
+			}
+			in, h := d.x, d.h
+			d.conv(2*c, 1, 1, 1, "relu")
+			d.conv(2*c, 3, 2, 1, "relu")
+			d.conv(8*c, 1, 1, 1, "")
+			y, down := d.x, d.h
+			d.x, d.c, d.h, d.w = in, 4*c, h, h
+			d.conv(8*c, 1, 2, 1, "")
+			d.x = d.b.Node("Add", d.name("add"), []string{y, d.x})
+			d.active("relu")
+			d.h, d.w = down, down
+		}
+	case ThinEnds:
+		begin(320)
+		d.act = "silu"
+		d.conv(8, 3, 2, 1, "silu")
+		for _, c := range []int{8, 16, 64, 240, 720, 1400} {
+			d.conv(c, 1, 1, 1, "silu")
+			d.conv(c, 3, 1, c, "silu")
+			d.conv(c, 5, 1, c, "relu6")
+			d.squeeze()
+			d.conv(max(8, c/6), 1, 1, 1, "")
+			if d.h > 8 {
+				d.conv(d.c, 3, 1, d.c, "relu6")
+				d.conv(c, 1, 1, 1, "silu")
+				d.conv(c, pick(d.r, 3, 5), 2, c, "silu")
+			}
+		}
+	case SmallEnds:
+		begin(32)
+		d.conv(16, 3, 1, 1, "relu")
+		for range 4 {
+			c := d.c
+			d.conv(16, 3, 1, 1, "silu")
+			d.conv(8, 1, 1, 1, "relu")
+			d.conv(8, 3, 1, 1, "relu")
+			d.conv(8, 3, 1, 8, "relu6")
+			d.squeeze()
+			d.conv(16, 1, 2, 1, "")
+			d.conv(c, 1, 1, 1, "silu")
+		}
 	}
 	d.head()
 	return d.b.Model()

@@ -116,9 +116,11 @@ func (g *Graph) Split(t *trace.Trace) (units []Measured, wholeNs float64, err er
 	return units, clean, nil
 }
 
+// low is the part of measurements that counts as quiet.
+const low = 0.25
+
 // quiet are the times of steps, scaled so that they add up to an inference nobody watched, and of the whole.
 func quiet(t *trace.Trace) (steps []float64, clean float64) {
-	const low = 0.25
 	var all, watched []float64
 	var each [][]int64
 	for _, l := range t.Launches {

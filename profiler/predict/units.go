@@ -123,6 +123,18 @@ func (g *Graph) through(v string) (string, bool) {
 	return v, integer
 }
 
+// own reports whether all inputs of n are made for it alone.
+func (g *Graph) own(n *model.Node) bool {
+	for _, v := range n.Inputs {
+		src, _ := g.through(v)
+		p := g.m.Graph.Producer(src)
+		if p == nil || p.Op == "Concat" || len(g.users(src)) != 1 || g.m.Graph.Output(src) != nil {
+			return false
+		}
+	}
+	return true
+}
+
 func (g *Graph) dims(v string) ([]int, bool) {
 	t, ok := g.types[v]
 	d, known := t.Shape.Ints()
@@ -190,6 +202,9 @@ func (g *Graph) part(n *model.Node, inf *ops.Inferred) (*part, error) {
 			if d, ok := g.dims(v); ok && v != "" && (n.Op == "Add" || n.Op == "Mul" || n.Op == "Sub" || n.Op == "Div") {
 				kind = append(kind, broadcast(product(d), elements))
 			}
+		}
+		if n.Op == "Concat" && g.own(n) {
+			kind = append(kind, "of its own") // its inputs can be written where they belong
 		}
 		if n.Op == "GlobalAveragePool" && known && len(in) == 4 {
 			p.dims = []float64{float64(in[1]), float64(in[2] * in[3])}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"fettle/app"
+)
+
+type staircaseCmd struct {
+	Model   string   `arg:"" help:"ONNX file."`
+	Layer   string   `help:"Name of a convolution; without one, all."`
+	Target  string   `default:"local" help:"Whose time."`
+	Threads int      `default:"1" help:"Workers that share each layer."`
+	Measure bool     `help:"Measure each number of channels on the target, too."`
+	Shape   []string `help:"Shape of an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
+	JSON    bool     `name:"json" help:"Print JSON."`
+	turn
+	login
+}
+
+// Help gives an example that works.
+func (staircaseCmd) Help() string {
+	return "A layer's time goes up in steps with its channels, because kernels work on several at once. The numbers marked with * are the last before such a step: channels beyond them cost more than their share, channels below save little.\n\n" +
+		"Example:\n  fettle sample resnet18 -o r.onnx\n  fettle staircase r.onnx --layer layer1.0.conv1 --measure"
+}
+
+// Run draws staircases.
+func (c staircaseCmd) Run(e *env) error {
+	shapes, err := parseShapes(c.Shape)
+	if err != nil {
+		return err
+	}
+	manner, err := c.manner()
+	if err != nil {
+		return err
+	}
+	m, err := e.app.Load(e.ctx, c.Model)
+	if err != nil {
+		return err
+	}
+	all, err := e.app.Staircases(e.ctx, app.ProfileRequest{Model: m, Name: app.BaseName(c.Model), Target: c.Target, Threads: c.Threads, Shapes: shapes, Runs: 10, Progress: e.progress,
+		Asks: c.asks(e, ""), Manner: manner, Waiting: waiting(e)}, c.Layer, c.Measure)
+	if err != nil {
+		return err
+	}
+	return e.print(c.JSON, all, func(w io.Writer) {
+		for _, s := range all {
+			fmt.Fprintf(w, "%s (%s), %d channels\n", s.Label, s.Kind, s.Now)
+			if s.Why != "" {
+				fmt.Fprintf(w, "  not predicted everywhere: %s\n", s.Why)
+			}
+			most := 0.0
+			for _, t := range s.Treads {
+				most = max(most, t.Ns)
+				if t.Measured != nil {
+					most = max(most, *t.Measured)
+				}
+			}
+			for _, t := range s.Treads {
+				mark, v, told := " ", t.Ns, "-"
+				if t.Edge {
+					mark = "*"
+				}
+				if t.Ns > 0 {
+					told = ms(t.Ns)
+				}
+				measured := ""
+				if t.Measured != nil {
+					v, measured = *t.Measured, "measured "+ms(*t.Measured)
+				}
+				fmt.Fprintf(w, "%s %5d  predicted %10s  %-20s %s\n", mark, t.Channels, told, measured, strings.Repeat("▇", int(40*v/max(most, 1))))
+			}
+		}
+	})
+}
+
+type rooflineCmd struct {
+	Model    string   `arg:"" help:"ONNX file."`
+	Target   string   `default:"local" help:"Where to measure."`
+	Threads  int      `default:"1" help:"Workers that share each layer."`
+	Optimize bool     `help:"Apply the recipe standard first."`
+	Runs     int      `default:"20" help:"Inferences a launch, clean and instrumented each."`
+	Launches int      `default:"3" help:"Starts of the program."`
+	Shape    []string `help:"Shape of an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
+	JSON     bool     `name:"json" help:"Print JSON."`
+	turn
+	login
+}
+
+// Help gives an example that works.
+func (rooflineCmd) Help() string {
+	return "Each layer by the products it makes for a byte that it must move, and by those it makes in a second, against what the target can do at most. The speed of memory is measured by fettle target facts NAME --speed.\n\n" +
+		"Example:\n  fettle target facts local --speed\n  fettle sample -o sample.onnx\n  fettle roofline sample.onnx --optimize"
+}
+
+// Run measures and places the layers.
+func (c rooflineCmd) Run(e *env) error {
+	shapes, err := parseShapes(c.Shape)
+	if err != nil {
+		return err
+	}
+	manner, err := c.manner()
+	if err != nil {
+		return err
+	}
+	m, err := e.app.Load(e.ctx, c.Model)
+	if err != nil {
+		return err
+	}
+	p, err := e.app.Profile(e.ctx, app.ProfileRequest{Model: m, Name: app.BaseName(c.Model), Target: c.Target, Threads: c.Threads, Optimize: c.Optimize, Runs: c.Runs, Launches: c.Launches,
+		Shapes: shapes, Progress: e.progress, Asks: c.asks(e, ""), Manner: manner, Waiting: waiting(e)})
+	if err != nil {
+		return err
+	}
+	r := app.NewRoofline(p)
+	return e.print(c.JSON, r, func(w io.Writer) {
+		giga := func(v float64) string {
+			if v == 0 {
+				return "not known"
+			}
+			return fmt.Sprintf("%.3g G", v/1e9)
+		}
+		fmt.Fprintf(w, "%s, %d thread(s): peak %s MAC/s in floats, %s in 8 bits; fastest layer %s MAC/s; memory %sB/s\n", p.Target.CPU, p.Plan.Threads,
+			giga(r.Roof.PeakMACs), giga(r.Roof.Peak8), giga(r.Roof.BestMACs), giga(r.Roof.Bandwidth))
+		if r.Roof.Why != "" {
+			fmt.Fprintf(w, "  %s\n", r.Roof.Why)
+		}
+		for _, x := range r.Points {
+			note := x.Bound
+			if x.Winograd {
+				note += ", Winograd"
+			}
+			fmt.Fprintf(w, "  %-36.36s %8.2f MAC/B %8.2f GMAC/s %8.2f GB/s %5.0f %% of the roof  %s\n", x.Label, x.Intensity, x.Rate/1e9, x.Moved/1e9, 100*x.Reached, note)
+		}
+	})
+}
