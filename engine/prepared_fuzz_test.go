@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
@@ -135,15 +136,17 @@ func TestPreparedLies(t *testing.T) {
 			"a pack not aligned":      func(p *preparedTable) { p.Packs[0].Off += 4 },
 			"a pack before":           func(p *preparedTable) { p.Packs[0].Off = -64 },
 			"another kernel":          func(p *preparedTable) { p.Packs[0].Kernel = "f32_conv_1x1" },
-			"words that overflow":     func(p *preparedTable) { p.Packs[0].Words = 1 << 62 },
+			"words that overflow":     func(p *preparedTable) { p.Packs[0].Words = 1 << (bits.UintSize - 2) },
 			"a node less":             func(p *preparedTable) { p.Nodes = []preparedNode{{ID: "a"}} },
 			"two nodes of one id":     func(p *preparedTable) { p.Nodes = slices.Repeat([]preparedNode{{ID: "a"}}, 3) },
 			"a weight of other shape": func(p *preparedTable) { p.Consts[0].Shape = []int{int(p.Consts[0].Len / 4)} },
 			"a weight too long":       func(p *preparedTable) { p.Consts[0].Len *= 2 },
-			"a huge weight":           func(p *preparedTable) { p.Consts[0].Shape = []int{1 << 40, 1 << 40} },
-			"a weight of no type":     func(p *preparedTable) { p.Consts[0].DType = 99 },
-			"a weight without place":  func(p *preparedTable) { p.Consts[0].Name = "nobody" },
-			"a weight twice":          func(p *preparedTable) { p.Consts = append(p.Consts, p.Consts[0]) },
+			"a huge weight": func(p *preparedTable) {
+				p.Consts[0].Shape = []int{1 << (bits.UintSize * 5 / 8), 1 << (bits.UintSize * 5 / 8)}
+			},
+			"a weight of no type":    func(p *preparedTable) { p.Consts[0].DType = 99 },
+			"a weight without place": func(p *preparedTable) { p.Consts[0].Name = "nobody" },
+			"a weight twice":         func(p *preparedTable) { p.Consts = append(p.Consts, p.Consts[0]) },
 		} {
 			var p preparedTable
 			if err := json.Unmarshal(table, &p); err != nil {
