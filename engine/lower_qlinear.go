@@ -169,7 +169,8 @@ func lowerQuantize16(l *lowering, n *model.Node) (bool, error) {
 	c := *n
 	c.Outputs = u[0].Outputs[:1]
 	before := len(l.steps)
-	l.elementwise(&c, "f32_steps16", []*value{x}, func(dst []float32, src [][]float32) { onSteps(dst, src[0], to.scale, lo, hi) }, true)
+	k := eltwise.New(l.opt.Features)
+	l.elementwise(&c, "f32_steps16", []*value{x}, func(dst []float32, src [][]float32) { k.Steps(dst, src[0], to.scale, lo, hi) }, true)
 	l.done[u[0].ID] = true
 	if len(l.steps) == before {
 		return false, fail.New(fail.Internal, "no step for %s", n.Label())
@@ -195,21 +196,4 @@ func (l *lowering) point16(n *model.Node, d model.DType) (grid, bool) {
 		g.zero = int(z.Int64At(0))
 	}
 	return g, g.scale > 0 && !math.IsInf(float64(g.scale), 0)
-}
-
-// onSteps rounds src to whole multiples of scale from lo to hi, ties to even: numbers below 1<<22 that are added to 3<<22 lose their
-// fraction. What is no number becomes the least.
-func onSteps(dst, src []float32, scale, lo, hi float32) {
-	const whole = 3 << 22
-	src = src[:len(dst)]
-	for i, v := range src {
-		q := v / scale
-		if !(q >= lo) {
-			q = lo
-		}
-		if q > hi {
-			q = hi
-		}
-		dst[i] = (float32(q+whole) - whole) * scale
-	}
 }

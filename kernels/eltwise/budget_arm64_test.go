@@ -18,6 +18,7 @@ func TestBudgetWork(t *testing.T) {
 		k.Act(act, d, a)
 	}
 	k.AddScaled(d, a, 2)
+	k.Steps(d, a, 2, -8, 7)
 	k.Dot(a, b)
 	k.Softmax(d, a, 1)
 	k.AddNorm(d, a, a, b, b, b, 1)

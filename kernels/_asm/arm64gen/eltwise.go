@@ -77,6 +77,33 @@ func eltwiseKernels(g *gen) {
 		})
 	}
 	g.rowPasses()
+	g.eltHead("stepsN", "rounds a to whole multiples, from lo to hi, of the scale at b; what is no number becomes the least.")
+	g.LDnR(vr(25, 1), V[0].S4, eLo)
+	g.LDnR(vr(26, 1), V[0].S4, eHi)
+	g.LDnR(vr(27, 1), V[0].S4, eB)
+	g.ZERO(V[28])
+	g.eltLoop(func() {
+		g.LD1P(vr(0, 4), eA, XZR)
+		for _, v := range vr(0, 4) {
+			g.FDIV(v.S4, v.S4, V[27].S4)
+		}
+		for _, v := range vr(0, 4) {
+			g.FMAXNM(v.S4, v.S4, V[25].S4)
+		}
+		for _, v := range vr(0, 4) {
+			g.FMIN(v.S4, v.S4, V[26].S4)
+		}
+		for _, v := range vr(0, 4) {
+			g.FRINTN(v.S4, v.S4)
+		}
+		for _, v := range vr(0, 4) {
+			g.FADD(v.S4, v.S4, V[28].S4) // integers know no -0
+		}
+		for _, v := range vr(0, 4) {
+			g.FMUL(v.S4, v.S4, V[27].S4)
+		}
+		g.ST1P(vr(0, 4), eDst, XZR)
+	})
 	for _, op := range []string{"sum", "maximum", "dot"} {
 		g.eltHead(op+"N", "folds lines of a (dot: a times b) into the line at dst.")
 		g.LD1(vr(0, 4), eDst)
