@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"fettle/internal/fail"
+	"fettle/kernels/eltwise"
 	"fettle/kernels/quant"
 	"fettle/model"
 	"fettle/ops"
