@@ -17,12 +17,15 @@ type sensitivityCmd struct {
 	Samples    int     `default:"256" help:"Items for moments; an eighth of them judges."`
 	Multiple   int     `default:"1" help:"Channels that stay are a multiple of this: the tile of the board's kernels."`
 	Test       int     `default:"0" help:"Joint cuts to test the prediction on, beside those that it is fitted to."`
-	Time       bool    `help:"Time each cut on this computer: the staircase."`
-	Limit      string  `default:"macs" enum:"macs,bytes,ms" help:"What the choice is to keep within: macs, bytes or ms (with --time)."`
+	Time       bool    `help:"Time each cut: the staircase. On this computer, or with --target on a board."`
+	Target     string  `help:"Time each cut on this target: every cut is sent there and run."`
+	Threads    int     `default:"1" help:"Workers that share each layer on the target."`
+	Limit      string  `default:"macs" enum:"macs,bytes,ms" help:"What the choice is to keep within: macs, bytes or ms (with --time or --target)."`
 	Keep       float64 `help:"Choose what goes so that this share of the limit's whole stays, 0 to 1."`
 	Out        string  `short:"o" help:"Write the choice as a recipe."`
 	Seed       int64   `default:"1" help:"Seed of joint cuts and of the recipe."`
 	JSON       bool    `name:"json" help:"Print JSON."`
+	login
 }
 
 // Help gives an example that works.
@@ -45,7 +48,8 @@ func (c sensitivityCmd) Run(e *env) error {
 	}
 	q := app.NewSensitivityRequest(c.Data)
 	q.Preprocess, q.Seed, q.Progress = c.Preprocess, c.Seed, e.progress
-	q.Tier, q.Samples, q.Multiple, q.Test, q.Timed = c.Tier, c.Samples, c.Multiple, c.Test, c.Time
+	q.Tier, q.Samples, q.Multiple, q.Test, q.Timed = c.Tier, c.Samples, c.Multiple, c.Test, c.Time || c.Target != ""
+	q.Target, q.Threads, q.Asks = c.Target, c.Threads, c.asks(e, "")
 	r := sensitivityResult{}
 	if r.Study, err = e.app.Sensitivity(e.ctx, m, q); err != nil {
 		return err

@@ -17,7 +17,7 @@ type CurvePoint struct {
 type Series struct {
 	Points []CurvePoint
 	Colour color.NRGBA
-	Name   string // at its right end
+	Name   string // beside its line
 	Dots   bool   // a dot a point: they can be hit
 	Stairs bool   // level until the next point: a time that moves in steps
 	Dashed bool
@@ -133,8 +133,8 @@ func (f *Curve) series(p *Pen, s Series, x, y scale) {
 		p.disc(x.at(pt.X), y.at(pt.Y), 3.5, 0, s.Colour)
 	}
 	if n := len(s.Points); n > 0 && s.Name != "" {
-		at := s.Points[n*2/3]
-		p.text(x.at(at.X)+8, y.at(at.Y)+16, s.Name, font{size: p.Caption, c: p.Text2})
+		at := s.Points[n/4]
+		p.text(x.at(at.X)+10, y.at(at.Y)-4, s.Name, font{size: p.Caption, c: p.Text2})
 	}
 }
 
