@@ -570,11 +570,14 @@ func (g *gen) dw8(form int) {
 	g.Label(one)
 	tile(1)
 	g.Label(next)
+	done := g.NewLabel("done")
+	g.G("SUB.S $1, %v, %v", rows, rows)
+	g.G("BEQ %s", done) // the pointer in the argument never leaves the tensor: the collector looks at it
 	g.load("irow", rTmp, "dst", rP, "orow", rSteps)
 	g.G("ADD %v, %v, %v", rTmp, src, src)
 	g.G("ADD %v, %v, %v", rSteps, rP, rP)
 	g.G("MOVW %v, %d(R0)", rP, g.field("dst"))
-	g.G("SUB.S $1, %v, %v", rows, rows)
-	g.G("BNE %s", row)
+	g.G("B %s", row)
+	g.Label(done)
 	g.G("RET")
 }
