@@ -22,6 +22,9 @@ func Passes() optimizer.Table {
 			{Pass: "eliminate-dead", Why: "weights that are listed as inputs are constants only once they are unlisted"},
 			{Pass: "import-quantized", Why: "rounded weights would be computed to floats, and their integers forgotten"},
 		}},
+		{New: distill.NewStudent, After: []optimizer.Order{
+			{Pass: "eliminate-dead", Why: "weights that are listed as inputs would count as inputs of the model"},
+		}},
 		{New: prune.NewShrink, After: []optimizer.Order{
 			{Pass: "eliminate-dead", Why: "weights that are listed as inputs are constants only once they are unlisted"},
 			{Pass: "fold-constants", Why: "weights and shapes that are computed from constants lock channels"},
@@ -44,6 +47,7 @@ func Passes() optimizer.Table {
 		}},
 		{New: distill.New, After: []optimizer.Order{
 			{Pass: "fold-constants", Why: "shapes that are computed have no gradient"},
+			{Pass: "student", Why: "a student knows nothing before it has learned"},
 			{Pass: "prune-channels", Why: "it learns back what the removal lost"},
 			{Pass: "shrink-channels", Why: "without the pull it learns back what that cost"},
 			{Pass: "remove-blocks", Why: "it learns back what the blocks did"},
