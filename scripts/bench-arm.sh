@@ -6,26 +6,35 @@
 # One thread, batch 1, the whole network as the engine runs it. CPU=cortex-a76 (or max) counts the rows of other processors.
 # The peer is TensorFlow Lite with XNNPACK, counted in the same run of this script from a file of the same network (scripts/tflite/install.sh arm64);
 # its columns stay empty where it cannot be installed. The goals are those that were set for this engine.
+# ARCH=armv7 scripts/bench-arm.sh ... counts 32-bit Arm (a Cortex-A7) instead; the second figure is then with at most 32 bytes for a VLDM or VSTM. The
+# peer's package has no library for it.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-command -v qemu-aarch64 >/dev/null && command -v gcc >/dev/null || { echo "bench-arm: qemu-aarch64 (the dynamic one, Debian: qemu-user) and gcc are needed" >&2; exit 1; }
+case ${ARCH:-arm64} in
+arm64) qemu=qemu-aarch64 goarch=arm64 cpu=${CPU:-cortex-a72} ;;
+armv7) qemu=qemu-arm goarch=arm cpu=${CPU:-cortex-a7} ;;
+*) echo "bench-arm: ARCH is arm64 or armv7, not $ARCH" >&2; exit 2 ;;
+esac
+command -v $qemu >/dev/null && command -v gcc >/dev/null || { echo "bench-arm: $qemu (the dynamic one, Debian: qemu-user) and gcc are needed" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 gcc -O2 -shared -fPIC "$root/scripts/arm/count.c" -o "$work/count.so"
-(cd "$root" && CGO_ENABLED=0 "${GO:-go}" build -o "$work/host" ./cmd/fettle-bench && CGO_ENABLED=0 GOARCH=arm64 "${GO:-go}" build -o "$work/arm" ./cmd/fettle-bench)
+(cd "$root" && CGO_ENABLED=0 "${GO:-go}" build -o "$work/host" ./cmd/fettle-bench && CGO_ENABLED=0 GOARCH=$goarch GOARM=7 "${GO:-go}" build -o "$work/arm" ./cmd/fettle-bench)
 
 count() { # NETWORK [int8]: the steps and the sum
 	rm -f "$work/net.tflite"
 	"$work/host" -network "$1" ${2:+-$2} -ready "$work/net.onnx" -tflite "$work/net.tflite" 2>/dev/null
 	# without a collector and other threads nothing but the network is counted
-	GOMAXPROCS=1 GOGC=off GODEBUG=asyncpreemptoff=1 qemu-aarch64 -cpu "${CPU:-cortex-a72}" -plugin "$work/count.so,out=$work/total,events=$work/events" \
+	GOMAXPROCS=1 GOGC=off GODEBUG=asyncpreemptoff=1 $qemu -cpu "$cpu" -plugin "$work/count.so,out=$work/total,events=$work/events" \
 		"$work/arm" -model "$work/net.onnx" -count "$work/events" 2>/dev/null
 }
 
 lite=$root/.cache/tflite/peer-arm64
 # shared libraries of the emulated processor: Debian's cross packages, or a root of an arm64 system
 sysroot=${SYSROOT:-/usr/aarch64-linux-gnu}
-if ! "$root/scripts/tflite/install.sh" arm64 >&2 || [[ ! -e $sysroot/lib/ld-linux-aarch64.so.1 ]]; then
+if [[ $goarch == arm ]]; then
+	lite=
+elif ! "$root/scripts/tflite/install.sh" arm64 >&2 || [[ ! -e $sysroot/lib/ld-linux-aarch64.so.1 ]]; then
 	echo "bench-arm: the peer is not counted (Debian: gcc-aarch64-linux-gnu libc6-dev-arm64-cross libstdc++6-arm64-cross)" >&2
 	lite=
 fi
@@ -44,6 +53,7 @@ if [[ ${1:-} == -layers ]]; then
 	exit
 fi
 goal() {
+	[[ $goarch == arm64 ]] || { echo -; return; }
 	case $1 in
 	mobilenetv2) echo 90 ;; mobilenetv2-int8) echo 73 ;;
 	resnet50) echo 860 ;; resnet50-int8) echo 870 ;;

@@ -4,7 +4,7 @@
 set -eu
 goal=${1:-studio}
 studio="gcc libc6-dev pkg-config libgl1-mesa-dev libegl-dev xorg-dev libwayland-dev libxkbcommon-dev"
-test="xvfb xauth xdotool x11-utils x11-apps openssl libgl1-mesa-dri libonnx-testdata qemu-user-static mmdebstrap procps openssh-server openssh-client binutils-aarch64-linux-gnu nodejs npm git ca-certificates"
+test="xvfb xauth xdotool x11-utils x11-apps openssl libgl1-mesa-dri libonnx-testdata qemu-user-static mmdebstrap procps openssh-server openssh-client binutils-aarch64-linux-gnu binutils-arm-linux-gnueabihf nodejs npm git ca-certificates"
 case $goal in
 studio) want=$studio ;;
 test) want="$studio $test" ;;

@@ -15,6 +15,7 @@ struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, struct qemu_plugin_tb *));
 extern void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, int, void *, uint64_t);
+extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, void (*)(unsigned, void *), int, void *);
 extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
 extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
@@ -73,6 +74,17 @@ static bool multiplies(uint32_t w)
 	return false;
 }
 
+/* block is what a translated block counts where only one thread is to be counted: runtimes have others, which run the more the longer it takes. */
+struct block { uint64_t n, pairs; };
+
+static void execute(unsigned cpu, void *p)
+{
+	const struct block *b = p;
+	if (open_since >= 0 && (int)cpu != open_since) return;
+	total += b->n;
+	pairs += b->pairs;
+}
+
 static int by_lo(const void *a, const void *b)
 {
 	const struct range *x = a, *y = b;
@@ -109,6 +121,12 @@ static void trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		run++;
 	}
 	if (at) qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &at->n, run);
+	if (arm32) {
+		struct block *b = malloc(sizeof *b);
+		*b = (struct block){n, p};
+		qemu_plugin_register_vcpu_tb_exec_cb(tb, execute, 0, b);
+		return;
+	}
 	qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &total, n);
 	if (p) qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &pairs, p);
 	if (m) qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &mults, m);
