@@ -327,9 +327,23 @@ func (b *Stripes) pad(k *stripeLink, d []float32) {
 		plane = plane[:l.H*row]
 		clear(plane[:k.above*row])
 		clear(plane[(l.H-k.missing)*row:])
-		for y := k.above + k.keep; y < l.H-k.missing; y++ {
-			clear(plane[y*row:][:l.Left*blk])
-			clear(plane[y*row+(l.Left+l.W)*blk:][:l.Right*blk])
+		first, end := (k.above+k.keep)*row, (l.H-k.missing)*row
+		if first >= end {
+			continue
 		}
+		clear(plane[first:][:l.Left*blk])
+		for at := first + (l.Left+l.W)*blk; at+(l.Right+l.Left)*blk < end; at += row {
+			clearEdge(plane[at:][:(l.Right+l.Left)*blk]) // of one row and the next, which lie together
+		}
+		clear(plane[end-l.Right*blk : end])
 	}
+}
+
+// clearEdge is clear without a call for what most rows have on both sides.
+func clearEdge(s []float32) {
+	if len(s) == 8 {
+		*(*[8]float32)(s) = [8]float32{}
+		return
+	}
+	clear(s)
 }
