@@ -51,7 +51,7 @@ func (p *Plan) NewSession() (*Session, error) {
 // newCrew starts the workers, on Arm each on a processor of its own where clusters are unlike: a worker that the operating system moves to a
 // slow core holds all others up.
 func newCrew(opt Options) *team.Team {
-	if opt.Features.Arch == "arm64" && opt.Threads > 1 {
+	if (opt.Features.Arch == "arm64" || opt.Features.Arch == "arm") && opt.Threads > 1 {
 		if seats := cpu.Seats(cpu.MachineClusters(), opt.Threads, team.Allowed()); seats != nil {
 			return team.NewOn(seats)
 		}

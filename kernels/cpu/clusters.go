@@ -29,6 +29,12 @@ type core struct {
 
 func cores() []core {
 	return []core{
+		{0xc05, "Cortex-A5", 1, true}, // of 32 bits
+		{0xc07, "Cortex-A7", 1, true},
+		{0xc08, "Cortex-A8", 2, true},
+		{0xc09, "Cortex-A9", 2, false},
+		{0xc0e, "Cortex-A17", 4, false},
+		{0xc0f, "Cortex-A15", 4, false},
 		{0xd03, "Cortex-A53", 4, true},
 		{0xd04, "Cortex-A35", 2, true},
 		{0xd05, "Cortex-A55", 4, true},

@@ -41,6 +41,16 @@ func TestClusters(t *testing.T) {
 	}
 	capacities := map[string]string{sys + "online": "0-1,3", sys + "cpu0/cpu_capacity": "446", sys + "cpu1/cpu_capacity": "1024", sys + "cpu3/cpu_capacity": "446"}
 	old := map[string]string{sys + "online": "0-1", "proc/cpuinfo": "processor\t: 0\nCPU part\t: 0xd03\n\nprocessor\t: 1\nCPU part\t: 0xd09\n"}
+	exynos, info := map[string]string{sys + "online": "0-7"}, "" // of 32 bits: parts are in cpuinfo only
+	for i, n := range []string{"0", "1", "2", "3", "4", "5", "6", "7"} {
+		part, khz := "0xc07", "1400000"
+		if i >= 4 {
+			part, khz = "0xc0f", "2000000"
+		}
+		info += "processor\t: " + n + "\nCPU part\t: " + part + "\n\n"
+		exynos[sys+"cpu"+n+"/cpufreq/cpuinfo_max_freq"] = khz
+	}
+	exynos["proc/cpuinfo"] = info
 	for _, c := range []struct {
 		name  string
 		files map[string]string
@@ -53,6 +63,8 @@ func TestClusters(t *testing.T) {
 			[]Seat{{4, 720}, {5, 720}, {0, 338}}},
 		{"capacities of the scheduler, a processor offline", capacities, []Cluster{{[]int{1}, 0, "", 0, 1024}, {[]int{0, 3}, 0, "", 0, 446}}, []Seat{{1, 1024}, {0, 446}, {3, 446}}},
 		{"parts in cpuinfo only, too few processors", old, []Cluster{{[]int{1}, 0xd09, "Cortex-A73", 0, 4}, {[]int{0}, 0xd03, "Cortex-A53", 0, 2}}, nil},
+		{"Cortex-A15 and A7 of 32 bits", exynos, []Cluster{{[]int{4, 5, 6, 7}, 0xc0f, "Cortex-A15", 2000000, 800}, {[]int{0, 1, 2, 3}, 0xc07, "Cortex-A7", 1400000, 84}},
+			[]Seat{{4, 800}, {5, 800}, {6, 800}}},
 		{"nonsense", map[string]string{sys + "online": "x,3-,5-2,-1"}, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
