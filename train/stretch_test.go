@@ -76,6 +76,7 @@ func TestStretches(t *testing.T) {
 		{"fused", normed(t, 8, 16), 13, 16, 4, true, false},
 		{"not fused", normed(t, 8, 16), 8, 16, 4, false, false},
 		{"odd widths", normed(t, 6, 12), 5, 12, 8, true, false},
+		{"odd sizes", normed(t, 3, 12), 5, 12, 2, false, false},
 		{"frozen", normed(t, 8, 16), 6, 16, 1, false, true},
 		{"frozen, fused", normed(t, 8, 16), 6, 16, 3, true, true},
 		{"small", build(t, 1, 1), 16, 0, 8, true, false},

@@ -160,7 +160,7 @@ func (k *Kernels) maps(kind int, dst, x, b []float32, c int, co [][]float32, pla
 	})
 }
 
-// Mask writes d where x > 0, and 0 elsewhere.
+// Mask writes d where x > 0, and 0 elsewhere; dst may be d.
 func (k *Kernels) Mask(dst, d, x []float32) {
 	d, x = d[:len(dst)], x[:len(dst)]
 	whole := 0
@@ -171,14 +171,15 @@ func (k *Kernels) Mask(dst, d, x []float32) {
 		}
 	}
 	for i := whole; i < len(dst); i++ {
-		dst[i] = 0
+		v := float32(0)
 		if x[i] > 0 {
-			dst[i] = d[i]
+			v = d[i]
 		}
+		dst[i] = v
 	}
 }
 
-// Band writes d where lo < x < hi, and 0 elsewhere.
+// Band writes d where lo < x < hi, and 0 elsewhere; dst may be d.
 func (k *Kernels) Band(dst, d, x []float32, lo, hi float32) {
 	d, x = d[:len(dst)], x[:len(dst)]
 	whole := 0
@@ -193,9 +194,10 @@ func (k *Kernels) Band(dst, d, x []float32, lo, hi float32) {
 		}
 	}
 	for i := whole; i < len(dst); i++ {
-		dst[i] = 0
+		v := float32(0)
 		if lo < x[i] && x[i] < hi {
-			dst[i] = d[i]
+			v = d[i]
 		}
+		dst[i] = v
 	}
 }
