@@ -67,7 +67,14 @@ type dwBound struct {
 	res     *cpu.Layout
 	rplane  int
 	work    int
+
+	from, to steps // of in and out
 }
+
+// steps are distances in a layout, once for all pieces: its methods copy it.
+type steps struct{ blocks, image, plane int }
+
+func stepsOf(l cpu.Layout) steps { return steps{l.Blocks(), l.Image(), l.Plane()} }
 
 // dwBand is rows y0..y1 of the output and the calls that make them.
 type dwBand struct {
@@ -87,7 +94,7 @@ type dwCall struct {
 
 func (d *depthwise) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) Bound {
 	s := d.s
-	b := &dwBound{depthwise: d, packed: packed, in: in, out: out, res: res, work: workers}
+	b := &dwBound{depthwise: d, packed: packed, in: in, out: out, res: res, work: workers, from: stepsOf(in), to: stepsOf(out)}
 	for t := range s.KH * s.KW {
 		b.taps = append(b.taps, int64(4*(t/s.KW*s.DH*in.Row()+t%s.KW*s.DW*in.Block)))
 	}
@@ -176,10 +183,10 @@ func (r *dwRun) Pieces(int) int { return r.b.s.N * r.b.in.Blocks() }
 // Piece runs one channel block of one picture.
 func (r *dwRun) Piece(_, i, worker int) {
 	b := r.b
-	n, blocks := b.in.Blocks(), len(b.taps)
+	n, blocks := b.from.blocks, len(b.taps)
 	img, c := i/n, i%n
-	in := unsafe.Add(r.in, 4*(img*b.in.Image()+c*b.in.Plane()))
-	out := unsafe.Add(r.out, 4*(img*b.out.Image()+c*b.out.Plane()))
+	in := unsafe.Add(r.in, 4*(img*b.from.image+c*b.from.plane))
+	out := unsafe.Add(r.out, 4*(img*b.to.image+c*b.to.plane))
 	w := ptr(b.packed[c*blocks*blk:])
 	bias := ptr(b.packed[(n*blocks+c)*blk:])
 	k := &r.args[worker]

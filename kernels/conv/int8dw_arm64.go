@@ -147,6 +147,10 @@ type neonDWBound struct {
 	apart   bool     // even and odd columns
 	size    int      // bytes of the copy
 	work    int
+
+	from, to steps // of in and out
+	first    int   // of the first pixel that is copied, in a plane of the input
+	down     int   // from a row of the output to the next, in the input
 }
 
 // dwCopy bounds the copy of rows, so that it stays in a first-level cache of 32 KB.
@@ -198,6 +202,7 @@ func (d *neonDW) bindQ(packed []float32, in, out cpu.Layout, _ *cpu.Layout, work
 		b.calls = append(b.calls, neonDWCall{neonDWKern(cols, ps == qBlk), x * ps, out.Pixel(0, x), int64(n)})
 		x += cols * n
 	}
+	b.from, b.to, b.first, b.down = stepsOf(in), stepsOf(out), in.Pixel(-s.PadT, -s.PadL), s.SH*in.Row()
 	b.args = qdwArgs{inRow: int64(s.SH * row), outRow: int64(out.Row()), ps: int64(ps), lo: uint8(packed[1]), hi: uint8(packed[2])}
 	if packed[1] > 0 || packed[2] < 255 {
 		b.args.clip = 1
@@ -240,13 +245,13 @@ func (r *neonDWRun) Piece(_, i, worker int) {
 	s := b.s
 	img, c := i/len(b.blocks), i%len(b.blocks)
 	k, f, block := &r.args[worker], &r.copies[worker], &b.blocks[c]
-	src := unsafe.Add(r.in, img*b.in.Image()+c*b.in.Plane())
-	dst := unsafe.Add(r.out, img*b.out.Image()+c*b.out.Plane())
+	src := unsafe.Add(r.in, img*b.from.image+c*b.from.plane+b.first)
+	dst := unsafe.Add(r.out, img*b.to.image+c*b.to.plane)
 	f.dst = unsafe.Add(r.scratch, worker*b.size)
 	k.w, k.table, k.deltas, k.threes, k.twos, k.ones = block.w, ptr(block.table), &block.deltas[0], block.threes, block.twos, block.ones
 	for y := 0; y < b.out.H; y += b.rows {
 		k.nr = int64(min(b.rows, b.out.H-y))
-		f.src, f.rows = unsafe.Add(src, b.in.Pixel(y*s.SH-s.PadT, -s.PadL)), (k.nr-1)*int64(s.SH)+int64((s.KH-1)*s.DH+1)
+		f.src, f.rows = unsafe.Add(src, y*b.down), (k.nr-1)*int64(s.SH)+int64((s.KH-1)*s.DH+1)
 		if b.apart {
 			flipSplit(f)
 		} else {

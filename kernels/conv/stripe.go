@@ -318,9 +318,9 @@ func (r *stripesRun) Piece(_, i, worker int) {
 // pad moves the rows up that the stripe before made, and clears what the next link reads around the rows that exist: scratch holds anything.
 func (b *Stripes) pad(k *stripeLink, d []float32) {
 	l := k.at
-	row := l.Row()
+	row, step := l.Row(), l.Plane()
 	for p := range l.Blocks() {
-		plane := d[p*l.Plane():]
+		plane := d[p*step:]
 		if k.keep > 0 {
 			copy(plane[k.above*row:], plane[k.from*row:][:k.keep*row])
 		}
