@@ -39,11 +39,12 @@ func matchAdd8(l *lowering, n *model.Node, isl *island) bool {
 
 func lowerAdd8(l *lowering, isl *island) error {
 	a, b, o := isl.in[0].grid, isl.in[1].grid, isl.out.grid
-	ra, rb := float64(a.scale)/float64(o.scale), float64(b.scale)/float64(o.scale)
+	// In the order and the precision in which ONNX Runtime has it, so that ties fall alike: b first.
+	ra, rb := a.scale/o.scale, b.scale/o.scale
 	lo, hi := bounds8(isl.act, o)
-	sum := quant.Sum{A: float32(ra), B: float32(rb), C: float32(float64(o.zero8()) - ra*float64(a.zero8()) - rb*float64(b.zero8())), Lo: float32(lo), Hi: float32(hi)}
+	sum := quant.Sum{A: rb, B: ra, C: float32(o.zero8()) - float32(float32(ra*float32(a.zero8()))+float32(rb*float32(b.zero8()))), Lo: float32(lo), Hi: float32(hi)}
 	k := quant.New(l.opt.Features)
-	l.bytewise(isl, "qu8_add", func(d []uint8, src [][]uint8) { k.Add(d, src[0], src[1], sum) })
+	l.bytewise(isl, "qu8_add", func(d []uint8, src [][]uint8) { k.Add(d, src[1], src[0], sum) })
 	return nil
 }
 

@@ -161,7 +161,7 @@ func (a *QAlgorithm) Pack(dst []float32, w []int8, q Quant) error {
 		for _, v := range w[o*per : (o+1)*per] {
 			sum += int(v)
 		}
-		sc := float64(q.InScale) * float64(ws) / float64(q.OutScale)
+		sc := float64(float32(q.InScale*ws) / q.OutScale) // in the precision that ONNX Runtime has it in
 		b := float64(q.OutZero) - zero*float64(sum)*sc
 		if q.Bias != nil {
 			b += float64(q.Bias[o]) / float64(q.OutScale)
