@@ -274,7 +274,7 @@ func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
 	}
 	switch r.Verb {
 	case wire.VerbHello:
-		h := wire.Hello{Protocol: speak, Oldest: max(1, speak-(wire.Version-wire.Oldest)), Version: a.cfg.Version, SHA256: a.sha256, Arch: runtime.GOARCH, PID: os.Getpid(), Store: a.dir}
+		h := wire.Hello{Protocol: speak, Oldest: max(1, speak-(wire.Version-wire.Oldest)), Version: a.cfg.Version, SHA256: a.sha256, Arch: runtime.GOARCH, PID: os.Getpid(), Store: a.dir, Zstd: true}
 		if speak >= 3 {
 			h.Board, h.Last = a.store.counted()
 		}
@@ -295,7 +295,7 @@ func (a *Agent) handle(ctx context.Context, r *wire.Request) (any, error) {
 		if err := a.offers.allow(a.store, p.Chunks); err != nil {
 			return nil, err
 		}
-		return a.store.Put(p.Chunks, r)
+		return a.put(p, r)
 	case wire.VerbOffer:
 		return a.offer(r)
 	case wire.VerbCommit:

@@ -18,7 +18,8 @@ import (
 // Receipt says what a deployment is and what of it travelled.
 type Receipt struct {
 	wire.Deployment
-	Sent int64 `json:"bytes_sent"`
+	Sent   int64   `json:"bytes_sent"`
+	Upload *Upload `json:"upload,omitempty"` // nil: nothing had to be sent
 }
 
 // Push is Install without a shadow run.
@@ -50,8 +51,10 @@ func (c *Conn) Install(ctx context.Context, b *bundle.Bundle, shadow time.Durati
 	for try := 0; ; try++ {
 		err := c.vouched(ctx, signed.Manifest, func(v wire.Vouch) error {
 			signed.Vouch = v
-			sent, err := c.send(ctx, b, signed, progress)
-			out.Sent += sent
+			up, err := c.send(ctx, b, signed, progress)
+			if out.Sent += up.Bytes; up.Bytes > 0 {
+				out.Upload = &up
+			}
 			switch {
 			case err != nil:
 				return err
@@ -108,34 +111,13 @@ const (
 	sendAtOnce = 16 << 20 // bytes in one request: what a cut may leave to be asked about again
 )
 
-// send gives the board what it lacks of b and counts it.
-func (c *Conn) send(ctx context.Context, b *bundle.Bundle, signed wire.Signed, progress task.Progress) (int64, error) {
+// send gives the board what it lacks of b and says how it travelled.
+func (c *Conn) send(ctx context.Context, b *bundle.Bundle, signed wire.Signed, progress task.Progress) (Upload, error) {
 	missing, err := c.missing(ctx, b, signed)
-	if err != nil {
-		return 0, err
+	if err != nil || len(missing) == 0 {
+		return Upload{}, err
 	}
-	var total, sent int64
-	all := b.All()
-	for _, i := range missing {
-		total += all[i].Len
-	}
-	progress.Report(0, total, "send "+b.Name)
-	for len(missing) > 0 {
-		var put wire.Put
-		n, size := 0, int64(0)
-		for n < len(missing) && (n == 0 || size+all[missing[n]].Len <= sendAtOnce) {
-			ch := all[missing[n]]
-			put.Chunks = append(put.Chunks, wire.Chunk{SHA256: string(ch.SHA256), Len: ch.Len})
-			size += ch.Len
-			n++
-		}
-		if err := c.put(ctx, b, missing[:n], put, func(k int64) { progress.Report(sent+k, total, "send "+b.Name) }); err != nil {
-			return sent, err
-		}
-		sent += size
-		missing = missing[n:]
-	}
-	return sent, nil
+	return c.upload(ctx, b, signed, missing, progress)
 }
 
 // missing asks which chunks the board lacks; each once, though a file may hold it often. A board of since signatures is shown
@@ -258,37 +240,6 @@ func (c *Conn) Trust(ctx context.Context, key string, drop bool) ([]string, erro
 		err = c.vouched(ctx, bundle.TrustWords(key, drop), ask)
 	}
 	return out.Keys, c.because(err, "change who is trusted")
-}
-
-func (c *Conn) put(ctx context.Context, b *bundle.Bundle, chunks []int, head wire.Put, progress func(int64)) error {
-	k, err := c.link().Call(ctx, wire.VerbPut, head)
-	if err != nil {
-		return err
-	}
-	defer k.Close()
-	var sent int64
-	for _, i := range chunks {
-		for p := b.Bytes(i); len(p) > 0; {
-			n := min(len(p), 64<<10)
-			if err := k.Send(p[:n]); err != nil {
-				return err
-			}
-			p = p[n:]
-			sent += int64(n)
-			progress(sent)
-		}
-	}
-	if err := k.SendEnd(); err != nil {
-		return err
-	}
-	var stored wire.Stored
-	if err := finish(k, &stored); err != nil {
-		return err
-	}
-	if stored.Bytes != sent {
-		return fail.New(fail.Corrupt, "the agent stored %d of %d bytes", stored.Bytes, sent)
-	}
-	return nil
 }
 
 // finish takes the result of a call that answers nothing else.

@@ -69,7 +69,9 @@ func TestSigned(t *testing.T) {
 		{"an altered manifest", "was altered", func() error { return altered(ada) }},
 		{"chunks without a manifest", "of no signed manifest", func() error {
 			ch := two.Chunks[0]
-			return nobody.put(ctx, two, []int{0}, wire.Put{Chunks: []wire.Chunk{{SHA256: string(ch.SHA256), Len: ch.Len}}}, func(int64) {})
+			u := &uploading{c: nobody, b: two}
+			_, err := u.send(ctx, nobody.link(), []int{0}, wire.Put{Chunks: []wire.Chunk{{SHA256: string(ch.SHA256), Len: ch.Len}}}, false, ch.Len, false)
+			return err
 		}},
 		{"trusting oneself", "does not trust key", func() error { _, err := eve.Trust(ctx, eve.key.Public(), false); return err }},
 	}

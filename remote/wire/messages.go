@@ -50,6 +50,7 @@ type Hello struct {
 	Store    string `json:"store"` // folder of its store
 
 	Board string `json:"board,omitempty"` // name of the store in signatures, made at random; "": an agent that does not count them
+	Zstd  bool   `json:"zstd,omitempty"`  // it takes chunks compressed
 	Last  int64  `json:"last,omitempty"`  // largest number of a signature that it has taken
 }
 
@@ -151,7 +152,11 @@ type Missing struct {
 // Put announces chunks.
 type Put struct {
 	Chunks []Chunk `json:"chunks"`
+	Zstd   bool    `json:"zstd,omitempty"` // the bytes travel as one Zstandard frame, to agents that say they take it
 }
+
+// ZstdWindow bounds what an agent has to hold of a compressed upload.
+const ZstdWindow = 1 << 20
 
 // Stored counts what was stored.
 type Stored struct {
@@ -386,6 +391,8 @@ type Counts struct {
 	Runs   int                `json:"runs"`             // inferences that were counted, besides those that were timed
 	Values map[string]float64 `json:"values"`           // cycles, instructions, cache-misses, l1-misses, branch-misses, stalls, cpu-time (ns), page-faults
 	Absent []string           `json:"absent,omitempty"` // those that are not there, with the reason
+
+	Layers map[string][]float64 `json:"layers,omitempty"` // the same, one number a step, of inferences of their own
 
 	Joules   float64 `json:"joules,omitempty"`    // of one inference
 	EnergyBy string  `json:"energy_by,omitempty"` // counter, sensor; "": not measured
