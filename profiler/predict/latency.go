@@ -166,9 +166,7 @@ func (p *Predictor) surface(kind string) *surface {
 	if 2*len(points) < len(p.kinds[kind]) {
 		points = nil // it mostly costs nothing
 	}
-	if len(points) > maxPoints {
-		points = points[len(points)-maxPoints:]
-	}
+	points = thin(points)
 	p.kinds[kind] = points
 	var s *surface
 	if len(points) >= 3 {
@@ -176,6 +174,33 @@ func (p *Predictor) surface(kind string) *surface {
 	}
 	p.surfaces[kind] = s
 	return s
+}
+
+// thin keeps at most maxPoints: those of the networks that hold the ends, and of the others as many of the early ones as of the late.
+func thin(points []point) []point {
+	if len(points) <= maxPoints {
+		return points
+	}
+	var out, rest []point
+	for _, x := range points {
+		if x.Net < ends {
+			out = append(out, x)
+		} else {
+			rest = append(rest, x)
+		}
+	}
+	for k := range marks + 8 { // and whatever else is an end
+		if k >= len(points[0].Dims) {
+			break
+		}
+		by := func(a, b point) int { return cmp.Compare(a.Dims[k], b.Dims[k]) }
+		out = append(out, slices.MinFunc(points, by), slices.MaxFunc(points, by))
+	}
+	room := max(maxPoints-len(out), 1)
+	for i := range room {
+		out = append(out, rest[i*len(rest)/room])
+	}
+	return out
 }
 
 // Units groups the nodes of g as the runtime would, by the rules that the table learned.

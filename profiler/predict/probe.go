@@ -30,9 +30,12 @@ const (
 	SmallEnds
 )
 
+// ends is how many probes hold the ends.
+const ends = 3
+
 // NewProbe draws the i-th probe of a seed.
 func NewProbe(seed, i uint64) Probe {
-	if i < 3 {
+	if i < ends {
 		return Probe{Seed: seed, Style: WideEnds + Style(i)}
 	}
 	return Probe{Seed: seed<<32 ^ i*2654435761, Style: Style(i % uint64(styleCount))}
