@@ -163,6 +163,10 @@ func (p *student) build(m *model.Model, in model.Value, dims []int, classes int,
 	if err != nil {
 		return nil, err
 	}
+	stands := model.MergeOrigins(m.Graph.Nodes...) // each node for the whole model
+	for _, n := range s.Graph.Nodes {
+		n.Origin = stands
+	}
 	s.Metadata = slices.Clone(m.Metadata) // how a picture becomes the input is the same
 	return s, nil
 }

@@ -49,6 +49,11 @@ func TestStudent(t *testing.T) {
 			if err != nil || found[0].Outcome != optimizer.Applied || found[0].Gain.Bytes <= 0 {
 				t.Fatalf("%v, %v", found, err)
 			}
+			for _, n := range raw.Graph.Nodes {
+				if len(n.Origin) != len(m.Graph.Nodes) {
+					t.Fatalf("%s stands for %v, not for the whole model", n.ID, n.Origin)
+				}
+			}
 			again, _, _ := p.Apply(context.Background(), env, m)
 			if raw.Graph.Free()[0].Name != "picture" || raw.Graph.Outputs[0].Name != m.Graph.Outputs[0].Name || again.Hash() != raw.Hash() {
 				t.Error("other ends, or the same seed gave other weights")
