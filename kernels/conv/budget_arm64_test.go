@@ -42,6 +42,11 @@ func TestBudgetWork(t *testing.T) {
 		if err := crew.Run(context.Background(), b.On(buf)); err != nil {
 			t.Fatal(err)
 		}
+		h := s
+		h.Half = true
+		for _, a := range halfAlgorithms(h, f) {
+			runOne(t, a, random(r, s.C*s.H*s.W), w, bias, nil, 0, 1)
+		}
 		names := map[string]bool{}
 		for _, isa := range f.Levels() {
 			q, err := PlanQ(s, f.Limit(isa))

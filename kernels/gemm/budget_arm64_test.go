@@ -12,8 +12,9 @@ import (
 func TestBudgetWork(t *testing.T) {
 	crew := team.New(1)
 	defer crew.Close()
-	for m := 1; m <= 7; m++ {
-		s := Shape{M: m, N: 24, K: 64, Bias: true, ConstB: true}
+	for i := range 14 {
+		m := i/2 + 1
+		s := Shape{M: m, N: 24, K: 64, Bias: true, ConstB: true, Half: i%2 == 1}
 		algs, err := Plan(s, cpu.Detect())
 		if err != nil {
 			t.Fatal(err)
