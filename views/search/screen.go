@@ -190,6 +190,7 @@ func (s *screen) redraw() {
 	s.showReward()
 	s.showTree()
 	s.showSide()
+	s.full.Refresh() // the verdict takes as much height as it needs
 }
 
 func (s *screen) showTools() {
