@@ -14,14 +14,14 @@ trap 'rm -rf "$work"' EXIT
 llvm-nm -n --defined-only "$work/arm" >"$work/syms"
 conv=fettle/kernels/conv
 default=($conv.c7x12one $conv.c7x8one $conv.c7x12s1 $conv.c7x12s2 $conv.c7x12any $conv.dw3s1r2 $conv.dw3s2r2 $conv.dwAny8 $conv.winoIn4 $conv.winoOut4
-	$conv.qc4x16s1 $conv.qc4x16any $conv.qs2x16k4 $conv.qs2x16k6 $conv.qs2x16k8 $conv.qdw4s1 $conv.qdw4any $conv.d5x16u4 fettle/kernels/gemm.gemm7x12N
-	fettle/kernels/quant.lookup16 fettle/kernels/quant.scale16 fettle/kernels/quant.sum16 fettle/kernels/eltwise.siluN fettle/kernels/eltwise.expSumN)
+	$conv.qc4x16s1 $conv.qc4x16any $conv.qs2x16k4 $conv.qs2x16k6 $conv.qs2x16k8 $conv.qdw4s1 $conv.qdw4any $conv.d5x16u4 $conv.mul16x7 $conv.winoIn8 $conv.winoOut8 $conv.h7x24 fettle/kernels/gemm.gemm7x12N fettle/kernels/gemm.gemm7x24H
+	fettle/kernels/quant.lookup16 fettle/kernels/quant.scale16 fettle/kernels/quant.sum16 fettle/kernels/eltwise.stepsN fettle/kernels/eltwise.siluN fettle/kernels/eltwise.expSumN)
 
 loop() { # the largest innermost loop of a symbol, as a file for llvm-mca
 	local a b
 	read -r a b < <(awk -v s="$1" 'f && $1 != at { print at, $1; exit } $3 == s || $3 == s ".abi0" { if (!f) { f = 1; at = $1 } }' "$work/syms") || true
 	[[ -n ${a:-} ]] || { echo "mca: no symbol $1" >&2; return 1; }
-	llvm-objdump -d --no-show-raw-insn --no-leading-headers --mattr=+v8.2a,+dotprod,+fullfp16 --start-address="0x$a" --stop-address="0x$b" "$work/arm" 2>/dev/null |
+	llvm-objdump -d --no-show-raw-insn --no-leading-headers --mattr=+v8.2a,+dotprod,+fullfp16,+i8mm --start-address="0x$a" --stop-address="0x$b" "$work/arm" 2>/dev/null |
 		sed -n 's/^ *\([0-9a-f]\{1,\}\): *\t*/\1\t/p' |
 		awk -F'\t' '
 			function hex(s,  i, n) { n = 0; s = tolower(s); sub(/^0x/, "", s)
@@ -41,7 +41,7 @@ loop() { # the largest innermost loop of a symbol, as a file for llvm-mca
 }
 
 cycles() { # PROCESSOR: of an iteration of the loop in in.s, "-" where this LLVM knows no such processor
-	"$mca" -mtriple=aarch64-linux-gnu -mcpu="$1" -mattr=+dotprod,+fullfp16 -iterations=300 "$work/in.s" 2>"$work/err" | awk '/^Iterations:/ { it = $2 } /^Total Cycles:/ { c = sprintf("%.1f", $3 / it) } END { print c ? c : "-" }' || true
+	"$mca" -mtriple=aarch64-linux-gnu -mcpu="$1" -mattr=+dotprod,+fullfp16,+i8mm -iterations=300 "$work/in.s" 2>"$work/err" | awk '/^Iterations:/ { it = $2 } /^Total Cycles:/ { c = sprintf("%.1f", $3 / it) } END { print c ? c : "-" }' || true
 }
 echo "| loop | instructions | multiplies | cycles, A72 | per multiply | cycles, A76 | per multiply |"
 echo "|---|---|---|---|---|---|---|"
