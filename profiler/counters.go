@@ -62,6 +62,28 @@ func (p *Profile) count(t *trace.Trace) {
 	}
 }
 
+// countLayers gives each layer its counts: medians over launches.
+func (p *Profile) countLayers(t *trace.Trace) {
+	for j := range p.Layers {
+		values := map[string][]float64{}
+		for i := range t.Launches {
+			if c := t.Launches[i].Counts; c != nil {
+				for k, row := range c.Layers {
+					if j < len(row) {
+						values[k] = append(values[k], row[j])
+					}
+				}
+			}
+		}
+		for k, v := range values {
+			if p.Layers[j].Counters == nil {
+				p.Layers[j].Counters = map[string]float64{}
+			}
+			p.Layers[j].Counters[k] = middle(v)
+		}
+	}
+}
+
 func middle(v []float64) float64 {
 	s := slices.Sorted(slices.Values(v))
 	if n := len(s); n%2 == 0 {

@@ -30,9 +30,18 @@ func TestCounters(t *testing.T) {
 	if none.Energy != nil || none.Counters == nil || none.Counters.IPC != nil {
 		t.Errorf("without cycles and energy: %+v, %+v", none.Counters, none.Energy)
 	}
-	bare := &Profile{}
+	by := func(v ...float64) trace.Launch {
+		return trace.Launch{Counts: &trace.Counts{Layers: map[string][]float64{"cycles": v}}}
+	}
+	layered := &Profile{Layers: make([]Layer, 2)}
+	layered.countLayers(&trace.Trace{Launches: []trace.Launch{by(1, 10), by(3, 30), by(2), {}}})
+	if a, b := layered.Layers[0].Counters["cycles"], layered.Layers[1].Counters["cycles"]; a != 2 || b != 20 {
+		t.Errorf("by layer: %g, %g", a, b)
+	}
+	bare := &Profile{Layers: make([]Layer, 1)}
 	bare.count(&trace.Trace{Launches: []trace.Launch{{}}})
-	if bare.Counters != nil {
+	bare.countLayers(&trace.Trace{Launches: []trace.Launch{{}}})
+	if bare.Counters != nil || bare.Layers[0].Counters != nil {
 		t.Errorf("not asked for: %+v", bare.Counters)
 	}
 }

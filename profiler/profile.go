@@ -84,6 +84,8 @@ type Layer struct {
 	UnitsNs  []float64  `json:"units_ns,omitempty"` // one median a launch (or block), scaled: what verdicts are made from
 	Window   []int      `json:"window,omitempty"`   // kernel height and width of a convolution
 	Strides  []int      `json:"strides,omitempty"`
+
+	Counters map[string]float64 `json:"counters,omitempty"` // as of the profile; nil: not asked for, or not to be had by layer
 }
 
 // Seals of a run.

@@ -49,6 +49,7 @@ func summarize(t *trace.Trace, rounds int, complete bool) (*Profile, error) {
 	}
 	p.clean(t, warm, rounds)
 	p.layers(t, rounds)
+	p.countLayers(t)
 	return p, nil
 }
 

@@ -139,9 +139,23 @@ func printProfile(w io.Writer, p *app.Profile) {
 			fmt.Fprintf(w, "  … %d more\n", len(layers)-i)
 			break
 		}
-		fmt.Fprintf(w, "  %-32.32s %-18s %10s %5.1f %%  %s\n", l.Name, l.Op, ms(l.P50Ns), 100*l.Share, l.Kernel)
+		fmt.Fprintf(w, "  %-32.32s %-18s %10s %5.1f %%  %s%s\n", l.Name, l.Op, ms(l.P50Ns), 100*l.Share, l.Kernel, layerCounts(l.Counters))
 	}
 	fmt.Fprintf(w, "  unattributed %s; layers add up to the total within %.2f %%; watching costs %.2f %%\n", ms(p.UnattributedNs), 100*p.Closure, 100*p.ObserverCost)
+}
+
+// layerCounts are the counts of a layer in a few words, "" without any.
+func layerCounts(c map[string]float64) string {
+	out := ""
+	for _, n := range []string{"instructions", "cycles", "l1-misses", "cache-misses", "branch-misses", "stalls"} {
+		if v, ok := c[n]; ok {
+			out += fmt.Sprintf("  %s %s", count(int64(v)), n)
+		}
+	}
+	if v, ok := c["cpu-time"]; ok && out == "" {
+		out = "  " + ms(v) + " of processor time"
+	}
+	return out
 }
 
 // printCounters says what an inference took of the processor, of memory and of the power supply.

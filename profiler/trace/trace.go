@@ -100,10 +100,12 @@ type Launch struct {
 
 // Counts are what the processor's counters said of one inference, apart from those that were timed.
 type Counts struct {
-	Values   map[string]float64 `json:"values"`
-	Absent   []string           `json:"absent,omitempty"` // with the reason
-	Joules   float64            `json:"joules,omitempty"`
-	EnergyBy string             `json:"energy_by,omitempty"` // counter, sensor; "": not measured
+	Values map[string]float64 `json:"values"`
+	Absent []string           `json:"absent,omitempty"` // with the reason
+
+	Layers   map[string][]float64 `json:"layers,omitempty"` // the same, one number a step
+	Joules   float64              `json:"joules,omitempty"`
+	EnergyBy string               `json:"energy_by,omitempty"` // counter, sensor; "": not measured
 }
 
 // Conditions say under what a block of samples was taken. Absent values are nil or empty, never zero.

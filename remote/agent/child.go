@@ -274,6 +274,12 @@ func (c *child) count(m *meter, run int64) (*wire.Counts, error) {
 	if err != nil {
 		return nil, err
 	}
+	if out.Layers, err = countSteps(m.ctx, m.p.Session, min(n, countRuns)); err != nil {
+		return nil, err
+	}
+	if out.Layers == nil && len(out.Values) > 0 {
+		out.Absent = append(out.Absent, "layers: the engine does not say which one runs")
+	}
 	if out.Joules, out.EnergyBy = j/float64(n), by; by == "" {
 		out.Absent = append(out.Absent, why)
 	}

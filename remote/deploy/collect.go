@@ -228,6 +228,22 @@ func (c *collector) counts(l *trace.Launch, w *wire.Counts) error {
 		}
 		out.Values[board.Printable(k)] = v
 	}
+	if len(w.Layers) > 32 {
+		return fail.New(fail.Corrupt, "the agent sends counts that cannot be").Try("measure again")
+	}
+	for k, row := range w.Layers {
+		bad := len(k) > 40 || len(row) != len(c.t.Steps)
+		for _, v := range row {
+			bad = bad || !(v >= 0 && v < 1e18)
+		}
+		if bad {
+			return fail.New(fail.Corrupt, "counter %.40q of the layers has %d numbers for %d steps, or one that cannot be", k, len(row), len(c.t.Steps)).Try("measure again without counters")
+		}
+		if out.Layers == nil {
+			out.Layers = map[string][]float64{}
+		}
+		out.Layers[board.Printable(k)] = row
+	}
 	for _, s := range w.Absent {
 		s = board.Printable(s)
 		out.Absent = append(out.Absent, s[:min(len(s), 200)])

@@ -176,12 +176,20 @@ func TestCounts(t *testing.T) {
 			}
 		}
 	}
+	for i, l := range tr.Launches { // by layer: what is counted of the whole is counted of each step too
+		for name := range l.Counts.Values {
+			if row := l.Counts.Layers[name]; len(row) != len(tr.Steps) {
+				t.Errorf("launch %d: %s has %d numbers for %d steps", i, name, len(row), len(tr.Steps))
+			}
+		}
+	}
 	po.Count = false
 	if tr, err = c.Profile(t.Context(), FromBundle(net(t, "net", 0)), po, nil); err != nil || tr.Launches[0].Counts != nil {
 		t.Errorf("not asked for: %+v, %v", tr, err)
 	}
-	col := &collector{o: ProfileOptions{Count: true}}
-	for name, w := range map[string]wire.Counts{"less than nothing": {Values: map[string]float64{"cycles": -1}}, "more than can be": {Values: map[string]float64{"cycles": 1e300}}, "energy": {Joules: 1e9}} {
+	col := &collector{o: ProfileOptions{Count: true}, t: trace.Trace{Steps: make([]trace.Step, 2)}}
+	for name, w := range map[string]wire.Counts{"less than nothing": {Values: map[string]float64{"cycles": -1}}, "more than can be": {Values: map[string]float64{"cycles": 1e300}}, "energy": {Joules: 1e9},
+		"a layer too many": {Layers: map[string][]float64{"cycles": {1, 2, 3}}}, "a layer with less than nothing": {Layers: map[string][]float64{"cycles": {1, -2}}}} {
 		if err := col.counts(&trace.Launch{}, &w); !fail.Is(err, fail.Corrupt) {
 			t.Errorf("%s: %v", name, err)
 		}
