@@ -158,7 +158,7 @@ func (a *App) install(ctx context.Context, b *bundle.Bundle, q DeployRequest) (o
 	err = a.with(ctx, q.Target, q.Asks, q.Progress, func(c *deploy.Conn) error {
 		r, err := c.Install(ctx, b, q.Health.Shadow, q.Progress)
 		if err == nil {
-			out = &Deployment{Target: q.Target, Deployment: r.Deployment, Sent: r.Sent}
+			out = &Deployment{Target: q.Target, Deployment: r.Deployment, Sent: r.Sent, Upload: r.Upload}
 		}
 		if err == nil && q.Service {
 			st, notes, serr := c.StartService(ctx, q.Name)

@@ -2,8 +2,10 @@ package app
 
 import (
 	"context"
+	"fmt"
 
 	"fettle/internal/fail"
+	"fettle/model"
 	"fettle/profiler/predict"
 	"fettle/remote/board"
 )
@@ -14,6 +16,9 @@ type GoalVerdict struct {
 	Verdict string           `json:"verdict"` // the worst of the answers
 	Floors  predict.Floors   `json:"floors"`
 	Answers []predict.Answer `json:"answers"`
+	// Predicted is the time by the target's table of kernels; nil where there is none or it does not reach, for which Unpredicted has the reason.
+	Predicted   *Prediction `json:"predicted,omitempty"`
+	Unpredicted string      `json:"unpredicted,omitempty"`
 }
 
 // factsOf are those of a target that was added, else of a board that is built in.
@@ -65,7 +70,11 @@ func (a *App) Feasible(ctx context.Context, path, target, goal string, measured,
 	}
 	v := &GoalVerdict{Board: target, Floors: predict.Whole(machine, n.Works), Verdict: predict.Met}
 	if l.ms > 0 {
-		v.Answers = append(v.Answers, predict.Latency(machine, n, l.ms*1e6, used, measured))
+		x := predict.Latency(machine, n, l.ms*1e6, used, measured)
+		if measured == 0 {
+			a.foretell(ctx, m, target, l.ms*1e6, v, &x)
+		}
+		v.Answers = append(v.Answers, x)
 	}
 	if l.bytes > 0 {
 		v.Answers = append(v.Answers, predict.Size(n, l.bytes))
@@ -77,6 +86,27 @@ func (a *App) Feasible(ctx context.Context, path, target, goal string, measured,
 		}
 	}
 	return v, nil
+}
+
+// foretell lets the target's table of kernels say what the floors leave open. A goal below the floor stays impossible.
+func (a *App) foretell(ctx context.Context, m *model.Model, target string, limit float64, v *GoalVerdict, x *predict.Answer) {
+	p, err := a.Predict(ctx, m, target, 1, nil)
+	if err != nil {
+		if !fail.Is(err, fail.NotFound) { // without a table there is nothing to say
+			v.Unpredicted = fail.From(err).Why
+		}
+		return
+	}
+	v.Predicted = p
+	said := fmt.Sprintf("by the target's kernels it takes %.3g ms (%.3g to %.3g) with one thread", p.Ns/1e6, p.Low/1e6, p.High/1e6)
+	switch {
+	case x.Verdict == predict.Impossible:
+	case p.High <= limit:
+		x.Verdict = predict.Likely
+	case p.Low > limit && x.Verdict == predict.Likely:
+		x.Why += "; more threads or 8 bits may reach it" // the floor counts all cores and the best number type
+	}
+	x.Why = said + ". " + x.Why
 }
 
 // BuiltInBoards are the boards whose figures are built in.

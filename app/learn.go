@@ -217,13 +217,13 @@ func (a *App) probe(ctx context.Context, c *deploy.Conn, q LearnRequest, t *Late
 	opt := deploy.NewProfileOptions()
 	opt.Threads, opt.ISA, opt.Shapes, opt.Fresh = q.Threads, q.ISA, shapes, true
 	opt.Launches, opt.Runs = 1, probeRuns
-	for try := 0; ; try++ {
+	for begin, try := time.Now(), 0; ; try++ {
 		tr, err := c.Profile(ctx, deploy.FromBundle(b), opt, nil)
 		if err != nil {
 			return err
 		}
 		v := slices.Sorted(slices.Values(tr.Launches[0].Clean))
-		if float64(v[len(v)/4]) <= 1.15*float64(v[0]) || try == 2 {
+		if float64(v[len(v)/4]) <= 1.15*float64(v[0]) || try == 2 || time.Since(begin) > 4*time.Second {
 			return t.Add(g, tr)
 		}
 	}

@@ -6,8 +6,8 @@ import "testing"
 func TestShowFirst(t *testing.T) {
 	s := studio(t)
 	s.ShowFirst("boards")
-	openSample(t, s)
-	if st := idle(t, s); st.Screen != "boards" {
+	s.OpenSample("")
+	if st := idle(t, s); st.Doc == nil || st.Screen != "boards" {
 		t.Errorf("the first model leads to %q", st.Screen)
 	}
 	openSample(t, s)

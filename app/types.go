@@ -2,6 +2,7 @@ package app
 
 import (
 	"fettle/remote/board"
+	"fettle/remote/deploy"
 	"fettle/remote/wire"
 )
 
@@ -18,6 +19,8 @@ type Deployment struct {
 	Sent    int64         `json:"bytes_sent"`
 	Service *ServiceState `json:"service,omitempty"`
 	Notes   []string      `json:"notes,omitempty"`
+	// Upload says how the chunks travelled; nil: nothing had to be sent.
+	Upload *deploy.Upload `json:"upload,omitempty"`
 }
 
 // ServiceState says how a deployment is kept running.

@@ -89,6 +89,13 @@ func (c deployCmd) several(e *env, all []app.DeployResult) error {
 
 func printDeployed(w io.Writer, d *app.Deployment) {
 	fmt.Fprintf(w, "%s version %d is %s on %s: %s, of which %s travelled\n", d.Name, d.Version, d.State, d.Target, size(d.Bytes), size(d.Sent))
+	if u := d.Upload; u != nil {
+		fmt.Fprintf(w, "  in %.1f s over %d connection(s), %s on the wire", u.Seconds, u.Streams, size(u.Wire))
+		if held, of := u.Held(); of > 0 {
+			fmt.Fprintf(w, "; the time left was said %d times, and the truth lay in it %d times", of, held)
+		}
+		fmt.Fprintln(w)
+	}
 	if d.Service != nil {
 		fmt.Fprintf(w, "  it is kept running and answers on %s\n", d.Service.Socket)
 	}

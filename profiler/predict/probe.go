@@ -25,9 +25,9 @@ const (
 	Mixed                   // SiLU, concatenations, pools, enlargements
 	styleCount              // of those that are drawn
 	// the first probes are not drawn: they hold the ends of what the others draw
-	WideEnds
-	ThinEnds
 	SmallEnds
+	ThinEnds
+	WideEnds
 )
 
 // ends is how many probes hold the ends.
@@ -36,7 +36,7 @@ const ends = 3
 // NewProbe draws the i-th probe of a seed.
 func NewProbe(seed, i uint64) Probe {
 	if i < ends {
-		return Probe{Seed: seed, Style: WideEnds + Style(i)}
+		return Probe{Seed: seed, Style: SmallEnds + Style(i)}
 	}
 	return Probe{Seed: seed<<32 ^ i*2654435761, Style: Style(i % uint64(styleCount))}
 }
