@@ -121,6 +121,18 @@ func rates(points []point) (r [works]float64) {
 			a[i][k] = v / p.Ns
 		}
 	}
+	// a sum costs no more for a byte than a part of what whole layers cost for theirs: without the bound few small ones with a sum would
+	// stand for all large ones
+	var each []float64
+	for _, p := range points {
+		if moved := p.Work[8] + p.Work[9] + p.Work[10]; moved > 0 {
+			each = append(each, p.Ns/moved)
+		}
+	}
+	bound := math.Inf(1)
+	if len(each) > 0 {
+		bound = stats.Median(each) / 4
+	}
 	left := make([]float64, n)
 	for i := range left {
 		left[i] = 1
@@ -142,6 +154,9 @@ func rates(points []point) (r [works]float64) {
 				continue
 			}
 			step := max(num/den, -r[k])
+			if k == 15 {
+				step = min(step, bound-r[k])
+			}
 			if step == 0 {
 				continue
 			}
