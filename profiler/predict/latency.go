@@ -83,7 +83,7 @@ func (p *Predictor) common() float64 {
 	if len(need) < 8 {
 		return 0.3
 	}
-	return min(max(stats.Quantile(need, 0.9), 0.05), 1)
+	return min(max(stats.Quantile(need, 0.9), 0.15), 1) // what networks have in common is never quite known
 }
 
 // level takes out of the points what all units of a network had in common: the target was slower or faster while it was measured. The
