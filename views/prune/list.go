@@ -68,7 +68,11 @@ func (s *screen) newRow(at int) *row {
 				s.do.SetCuts(map[int]int{g.at: len(g.cuts) - 1 - int(math.Round(v))}, false)
 			}
 		}
-		r.slider.OnChangeEnded = func(float64) { s.choose(g.at) }
+		r.slider.OnChangeEnded = func(float64) {
+			if !s.setting {
+				s.choose(g.at)
+			}
+		}
 		middle = r.slider
 	} else if g.locked != "" {
 		middle = kit.Cols(4, kit.Icon("lock", "text3", 14), kit.Flex(u.Caption(u.T("stays"))))
@@ -137,7 +141,10 @@ func (s *screen) totalRows() *fyne.Container {
 	}
 	if c := s.doc.CutsNow(); c != nil && c.Study != nil {
 		value, interval := damageText(c)
-		note := u.T("two thirds of such choices lie between")
+		note := ""
+		if interval != "" {
+			note = u.T("two thirds of such choices lie between")
+		}
 		if m := c.Measured; m != nil {
 			note = u.F("measured on %d items that it was not fitted to", m.Items)
 		}

@@ -101,10 +101,11 @@ func (f *Cloud) Paint(p *Pen) {
 			dash(p, 1, g.Colour, x.at(0), y.at(0), x.at(ex), y.at(ey))
 			cap := cap
 			cap.align = Right
-			if x.at(ex) < plot.X0+60 {
-				cap.align = Left
+			at := x.at(ex) - 6
+			if w := p.Width(g.Text, p.Caption, false); at-w < plot.X0 {
+				cap.align, at = Left, x.at(ex)+8
 			}
-			p.text(x.at(ex)-6, y.at(ey)+14, g.Text, cap)
+			p.text(at, y.at(ey)+14, g.Text, cap)
 		}
 	})
 	for _, g := range f.LimitX {
