@@ -13,6 +13,7 @@ import (
 
 	"fettle/engine"
 	"fettle/internal/fail"
+	"fettle/kernels/cpu"
 	"fettle/runtimes"
 )
 
@@ -29,7 +30,8 @@ type scoreFile struct {
 
 // scorePath names the file by the processor, the program (its kernels) and the precision.
 func (n native) scorePath(eo engine.Options, dir string) string {
-	h := sha256.Sum256(fmt.Appendf(nil, "%+v %s %t %t", eo.Features, buildID(), eo.Fast, eo.Half))
+	type fields cpu.Features // without String, which does not say which core it is
+	h := sha256.Sum256(fmt.Appendf(nil, "%+v %s %t %t", fields(eo.Features), buildID(), eo.Fast, eo.Half))
 	return filepath.Join(dir, "scores-"+hex.EncodeToString(h[:8])+".json")
 }
 
@@ -58,6 +60,9 @@ func (n native) scores(ctx context.Context, eo engine.Options, opt runtimes.Opti
 	l, err := engine.MeasureScores(ctx, eo, scoreBudget, time.Now)
 	if err != nil {
 		return nil, err
+	}
+	if len(l) == 0 {
+		return nil, nil // no time for one probe: the next launch tries again
 	}
 	if keepScores(n.scorePath(eo, opt.Cache), scoreFile{eo.Features.String(), l}) != nil {
 		return nil, nil
