@@ -349,7 +349,7 @@ func layerTolerance(x tap, precision string, asked float64) float64 {
 		return asked
 	case d == model.Float16 || d == model.BFloat16 || precision == "half":
 		return 1e-2
-	case precision == "fast" || strings.Contains(strings.ToLower(x.step.Kernel), "winograd"):
+	case precision == "fast" || strings.Contains(strings.ToLower(x.step.Kernel), "wino"):
 		return 5e-4
 	}
 	return 5e-5

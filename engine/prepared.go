@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"fettle/internal/fail"
+	"fettle/kernels/cpu"
 	"fettle/model"
 )
 
@@ -90,7 +91,8 @@ type preparedPack struct {
 func (opt *Options) choices() string {
 	c := *opt
 	c.Threads, c.Verify, c.Room = 0, false, 0
-	return fmt.Sprintf("%+v", c) // maps in the order of their keys
+	type fields cpu.Features                             // without String, which leaves out caches and cores
+	return fmt.Sprintf("%+v %+v", fields(c.Features), c) // maps in the order of their keys
 }
 
 // PreparedName is the name of the prepared file for k and opt: equal for what is interchangeable, else different.

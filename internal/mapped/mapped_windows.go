@@ -34,7 +34,9 @@ func mapZeros(n int) ([]byte, error) {
 	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&at))), n), nil
 }
 
-func unmap(b []byte) error { return syscall.UnmapViewOfFile(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }
+func unmap(b []byte) error {
+	return syscall.UnmapViewOfFile(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+}
 
 // Links is the number of names that the file has, 0 where the system does not say.
 func Links(os.FileInfo) uint64 { return 0 }
