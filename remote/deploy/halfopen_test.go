@@ -55,20 +55,21 @@ func TestHalfOpen(t *testing.T) {
 		s := sshtest.Start(t, sshtest.Options{})
 		spec, o := desk(t, s)
 		var mu sync.Mutex
-		var now *atomic.Bool
+		var open []*atomic.Bool // an upload may have connections of its own
 		o.SSH.Keepalive = keepalive
 		o.SSH.Dial = func(ctx context.Context, addr string) (stdnet.Conn, error) {
 			var d stdnet.Dialer
 			c, err := d.DialContext(ctx, "tcp", addr)
 			mu.Lock()
 			defer mu.Unlock()
-			now = &atomic.Bool{}
+			on := &atomic.Bool{}
+			open = append(open, on)
 			t.Cleanup(func() {
 				if c != nil {
 					c.Close()
 				}
 			})
-			return &frozen{Conn: c, on: now, closed: make(chan struct{})}, err
+			return &frozen{Conn: c, on: on, closed: make(chan struct{})}, err
 		}
 		c, err := Dial(t.Context(), spec, o)
 		if err != nil {
@@ -97,7 +98,9 @@ func TestHalfOpen(t *testing.T) {
 			if froze < freezes && n == 300*(froze+1) {
 				froze++
 				mu.Lock()
-				now.Store(true)
+				for _, on := range open {
+					on.Store(true)
+				}
 				mu.Unlock()
 				since = time.Now()
 				late = time.AfterFunc(patience, cancel)
