@@ -236,8 +236,8 @@ func sameForm(got, want *model.Tensor) error {
 }
 
 // Compare holds got against want: an element passes where |got-want| <= a + 1e-3 |want|, with a = 1e-7, and 1e-5 times the
-// largest wanted magnitude in models of more than 20 nodes. a is never below two steps of float32 at that magnitude, and half a step for each
-// node: the sums that gave a value near zero beside large ones have lost as much in the wanted result itself, layer by layer. Integers, booleans and strings must be equal, and dtype and shape.
+// largest wanted magnitude in models of more than 20 nodes. a is never below two steps of float32 at that magnitude: the
+// sums that gave a value near zero beside large ones have lost as much in the wanted result itself. Integers, booleans and strings must be equal, and dtype and shape.
 func Compare(got, want *model.Tensor, nodes int) error {
 	if want.None {
 		if got != nil && !got.None {
@@ -280,7 +280,7 @@ func Compare(got, want *model.Tensor, nodes int) error {
 			top = v
 		}
 	}
-	abs := math.Max(1e-7, 0x1p-24*float64(max(4, nodes))*top)
+	abs := math.Max(1e-7, 0x1p-22*top)
 	if nodes > 20 {
 		abs = 1e-5 * top
 	}

@@ -138,11 +138,12 @@ func TestStreams(t *testing.T) {
 			}
 			held, of := u.Held()
 			t.Logf("%.1f s over %d connections, round trip %v, %d of %d estimates held", u.Seconds, u.Streams, time.Duration(u.RoundNs), held, of)
+			want := k.streams
 			if k.near && u.RoundNs > farAway.Nanoseconds() {
-				t.Skip("this computer is too busy to look near")
+				want[1] = 4 // a busy computer takes it for far, and each of its connections has a rate of its own
 			}
-			if u.Streams < k.streams[0] || u.Streams > k.streams[1] {
-				t.Errorf("%d connections, want %v", u.Streams, k.streams)
+			if u.Streams < want[0] || u.Streams > want[1] {
+				t.Errorf("%d connections at a round trip of %v, want %v", u.Streams, time.Duration(u.RoundNs), want)
 			}
 			if one := float64(14<<20) / slow; u.Seconds > k.within*one {
 				t.Errorf("%.1f s, over one connection it takes %.1f", u.Seconds, one)
