@@ -64,11 +64,7 @@ func (s *screen) showFront() {
 	s.fronts.SetText(u.F("%d experiments, numbers of their files", len(list)))
 	f := &plot.Cloud{XTitle: u.T(a.title), YTitle: u.T("score, %"), XTick: plot.Tick, YTick: plot.Tick, StairsColour: u.Theme.Primary, Stairs: stairs(list, a.of),
 		Selected: func(keys []string) bool { return keys[0] == s.look }}
-	on := map[int]bool{}
-	for _, i := range f.Stairs {
-		on[i] = true
-	}
-	for i, p := range list {
+	for _, p := range list {
 		c, r := u.Theme.Text3, float32(3.5)
 		if p.front {
 			c, r = u.Theme.Primary, 4.5
@@ -77,7 +73,7 @@ func (s *screen) showFront() {
 			Tip: []string{p.Name, a.text(p.Experiment) + " · " + kit.Percent(p.Score) + " · " + kit.Bytes(p.Bytes), missText(u, p.Experiment)}}
 		if p.Name == "original" {
 			pt.Shape, pt.Colour, pt.Name = 1, u.Theme.Text1, u.T("original")
-		} else if p.Meets && on[i] {
+		} else if p.Meets {
 			pt.Colour = u.Theme.Success
 		}
 		f.Points = append(f.Points, pt)

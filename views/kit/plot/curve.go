@@ -134,6 +134,9 @@ func (f *Curve) series(p *Pen, s Series, x, y scale) {
 	}
 	if n := len(s.Points); n > 0 && s.Name != "" {
 		at := s.Points[n/4]
+		if c := f.Cursor; c != nil && math.Abs(float64(x.at(at.X)-x.at(*c))) < 60 {
+			at = s.Points[3*n/4] // off the note beside the cursor
+		}
 		p.text(x.at(at.X)+10, y.at(at.Y)-4, s.Name, font{size: p.Caption, c: p.Text2})
 	}
 }
