@@ -275,33 +275,39 @@ func (f *fast) jobs(g geometry, work func(cut, first, n int)) {
 	f.groups(g.n, f.job(g), func(cut, _, first, n int) { work(cut, first, n) })
 }
 
-// groups calls work for size images of n at once, in as many parts as there are cuts.
+// groups calls work for at most size images of n at once, in as many parts as there are cuts. Which images belong to a cut does not depend
+// on size, so that sums do not either.
 func (f *fast) groups(n, size int, work func(cut, worker, first, n int)) {
-	count := (n + size - 1) / size
 	f.each(f.cuts, func(cut, worker int) {
-		for j := count * cut / f.cuts; j < count*(cut+1)/f.cuts; j++ {
-			work(cut, worker, j*size, min(size, n-j*size))
+		to := n * (cut + 1) / f.cuts
+		for from := n * cut / f.cuts; from < to; from += size {
+			work(cut, worker, from, min(size, to-from))
 		}
 	})
 }
 
 // prepare makes the plans that groups of job images of g need: workers only read them.
-func (f *fast) prepare(g geometry, job int) (whole, rest *convPlan) {
+func (f *fast) prepare(g geometry, job int) (whole *convPlan, rest map[int]*convPlan) {
 	whole = f.plan(g, job)
-	rest = whole
-	if g.n%job != 0 {
-		rest = f.plan(g, g.n%job)
+	for cut := range f.cuts {
+		if r := (g.n*(cut+1)/f.cuts - g.n*cut/f.cuts) % job; r > 0 && rest[r] == nil {
+			if rest == nil {
+				rest = map[int]*convPlan{}
+			}
+			rest[r] = f.plan(g, r)
+		}
 	}
 	return whole, rest
 }
 
 // forwards is a convolution forward, ready for jobs.
 type forwards struct {
-	g           geometry
-	job         int
-	whole, rest *convPlan
-	k           *packed
-	bias        []float32
+	g     geometry
+	job   int
+	whole *convPlan
+	rest  map[int]*convPlan // of fewer images
+	k     *packed
+	bias  []float32
 }
 
 func (f *fast) forwards(id model.NodeID, g geometry, job int, w, bias []float32) forwards {
@@ -322,7 +328,7 @@ func (f *fast) forwards(id model.NodeID, g geometry, job int, w, bias []float32)
 func (c forwards) run(first, n int, y, x []float32) {
 	g, p := c.g, c.whole
 	if n != c.job {
-		p = c.rest
+		p = c.rest[n]
 	}
 	xs, ys := x[first*g.c*g.h*g.w:], y[first*g.m*g.oh*g.ow:]
 	if p.depth != nil {
@@ -345,11 +351,12 @@ func (f *fast) forward(id model.NodeID, g geometry, y, x, w, bias []float32) {
 
 // backwards is the gradient of a convolution, ready for jobs.
 type backwards struct {
-	g           geometry
-	job         int
-	whole, rest *convPlan
-	k           *packed
-	sums        [][]float32 // of the weights, a cut each, in the order of the kernels; nil: not wanted
+	g     geometry
+	job   int
+	whole *convPlan
+	rest  map[int]*convPlan // of fewer images
+	k     *packed
+	sums  [][]float32 // of the weights, a cut each, in the order of the kernels; nil: not wanted
 }
 
 // backwards prepares for a gradient of the input, where back says so, and of the weights, where learn does.
@@ -380,7 +387,7 @@ func (f *fast) backwards(id model.NodeID, g geometry, job int, w []float32, back
 // plan is that of n images.
 func (c *backwards) plan(n int) *convPlan {
 	if n != c.job {
-		return c.rest
+		return c.rest[n]
 	}
 	return c.whole
 }

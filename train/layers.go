@@ -58,6 +58,9 @@ func (t *tape[T]) statistics(n *model.Node, in []*array[T], moments *channelSums
 	}
 	c := x.shape[1]
 	mean, sq := make([]float64, c), make([]float64, c)
+	if old, ok := t.batchStats[n]; ok && t.replaying && !t.frozen {
+		return normSaved[T]{mean: old.mean, inv: old.inv}, nil
+	}
 	s := normSaved[T]{mean: mean, inv: make([]float64, c)}
 	count, eps := float64(len(x.v)/c), float64(n.Float("epsilon", 1e-5))
 	switch {
@@ -97,6 +100,9 @@ func (t *tape[T]) statistics(n *model.Node, in []*array[T], moments *channelSums
 		s.inv[ch] = 1 / math.Sqrt(sq[ch]/count+eps)
 		in[3].v[ch] = T(t.keep*float64(in[3].v[ch]) + (1-t.keep)*mean[ch])
 		in[4].v[ch] = T(t.keep*float64(in[4].v[ch]) + (1-t.keep)*sq[ch]/max(1, count-1))
+	}
+	if t.recompute != (Recompute{}) {
+		t.seen(n, s)
 	}
 	return s, nil
 }

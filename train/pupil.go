@@ -2,7 +2,9 @@ package train
 
 import (
 	"context"
+	"maps"
 	"math"
+	"slices"
 	"sync/atomic"
 
 	"fettle/internal/fail"
@@ -46,7 +48,7 @@ func NewPupil(m *model.Model, workers int, how How) (*Pupil, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.frozen = true
+		t.frozen, t.recompute = true, how.Recompute
 		if len(p.tapes) > 0 {
 			for i, q := range t.params {
 				q.v = p.tapes[0].params[i].v
@@ -128,6 +130,7 @@ func (p *Pupil) share(t *tape[float32], k int, items [][]float32, shape []int, w
 	for i, it := range items {
 		toPixels(x.v[i*len(it):][:len(it)], it, one)
 	}
+	t.show(slices.Sorted(maps.Keys(wants[0].Features)))
 	y, err := t.forward(x)
 	if err != nil {
 		return 0, err

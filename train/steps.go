@@ -8,6 +8,7 @@ type How struct {
 	Decay     float64 // pull of weights towards zero
 	Clip      float64 // largest norm of all gradients together; 0: none
 	Relative  bool    // the rate of adamw is in units of the size of each row of weights at the start, and of a tenth for other parameters
+	Recompute Recompute
 	Average   float64 // share of the averaged weights that a step keeps; 0: the weights themselves count
 }
 

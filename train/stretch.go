@@ -19,6 +19,15 @@ type job struct {
 // of gives the images of a job of a value of the whole batch; size is that of one.
 func (j job) of(v []float32, size int) []float32 { return v[j.first*size : (j.first+j.n)*size] }
 
+// images calls f with the numbers of each image of a job and where they begin in v. Sums are taken image by image, so that they do not depend
+// on how many are worked on at once.
+func (j job) images(v []float32, f func(at int, v []float32)) {
+	size := len(v) / j.n
+	for i := range j.n {
+		f(i*size, v[i*size:(i+1)*size])
+	}
+}
+
 // stretch is what its two directions have in common.
 type stretch struct {
 	t     *tape[float32]
@@ -119,8 +128,8 @@ func (t *tape[T]) index() {
 	}
 }
 
-// ahead runs the stretch that begins at node from, and gives the node behind it: from where there is none.
-func (t *tape[T]) ahead(from int) (int, error) {
+// ahead runs the stretch that begins at node from and ends before to, and gives the node behind it: from where there is none.
+func (t *tape[T]) ahead(from, to int) (int, error) {
 	u, ok := any(t).(*tape[float32])
 	if !ok || t.fast == nil {
 		return from, nil
@@ -130,7 +139,7 @@ func (t *tape[T]) ahead(from int) (int, error) {
 		t.index()
 	}
 	at := from
-	for ; at < len(t.nodes); at++ {
+	for ; at < to; at++ {
 		a := u.nodes[at]
 		if a.many != nil || !s.local(a) || a.n.Op == "BatchNormalization" && !t.frozen && t.maker[a.n.Inputs[0]] >= from && at > from {
 			break
@@ -195,7 +204,7 @@ func (s *stretch) forward(at int, a applied[float32]) error {
 		s.ops = append(s.ops, func(j job) { t.clip(bounds, j.of(y.v, size), j.of(x.v, size)) })
 	}
 	t.values[a.out] = y
-	t.saved = append(t.saved, saved)
+	t.saved[at] = saved
 	t.inner[at] = true
 	s.sumsFor(a.out, y)
 	return nil
@@ -214,8 +223,13 @@ func (s *stretch) sumsFor(name string, v *array[float32]) {
 			continue
 		}
 		sums, size := t.fast.sumsByCut(c), len(v.v)/s.batch
-		s.ops = append(s.ops, func(j job) { t.fast.Moments(j.of(v.v, size), shift.v.v, sums[j.cut].a, sums[j.cut].b) })
+		s.ops = append(s.ops, func(j job) {
+			j.images(j.of(v.v, size), func(_ int, x []float32) { t.fast.Moments(x, shift.v.v, sums[j.cut].a, sums[j.cut].b) })
+		})
 		s.done = append(s.done, func() {
+			if t.replaying { // the running mean is another by now
+				return
+			}
 			m := total(sums)
 			t.moments[r] = &m
 		})
@@ -247,8 +261,8 @@ type backStretch struct {
 	dropped  []*array[float32]
 }
 
-// astern runs the stretch whose last node is top, and gives the node before it: top where there is none.
-func (t *tape[T]) astern(top int) (int, error) {
+// astern runs the stretch whose last node is top and that does not go below bottom, and gives the node before it: top where there is none.
+func (t *tape[T]) astern(top, bottom int) (int, error) {
 	u, ok := any(t).(*tape[float32])
 	if !ok || t.fast == nil || t.watch != nil || !t.inner[top] {
 		return top, nil
@@ -262,7 +276,7 @@ func (t *tape[T]) astern(top int) (int, error) {
 		}
 		return false
 	}
-	for i := top; i >= 0 && t.inner[i]; i-- {
+	for i := top; i >= bottom && t.inner[i]; i-- {
 		n := t.nodes[i].n
 		if n.Op == "BatchNormalization" && !t.frozen && has(t.nodes[i].out) {
 			break
@@ -420,7 +434,7 @@ func (s *backStretch) share(i int, name string, f *flow, shape []int) {
 func (s *backStretch) complete(i int, name string, more *flow) bool {
 	t := s.t
 	at, ok := t.maker[name]
-	if !ok || !t.inner[at] || at >= s.low || t.frozen || t.nodes[at].n.Op != "BatchNormalization" || t.readers[name][0] != i || len(t.readers[name]) > 1 && t.readers[name][1] == i {
+	if !ok || !t.inner[at] || t.saved[at] == nil || at >= s.low || t.frozen || t.nodes[at].n.Op != "BatchNormalization" || t.readers[name][0] != i || len(t.readers[name]) > 1 && t.readers[name][1] == i {
 		return false
 	}
 	f, v := s.get(name), t.saved[at].(normSaved[float32])
@@ -434,7 +448,14 @@ func (s *backStretch) complete(i int, name string, more *flow) bool {
 		if more != nil {
 			m = more.of(j)
 		}
-		t.normSums(&v, f.of(j), m, j.of(x.v, size), mean, j.first*size, sums[j.cut].a, sums[j.cut].b)
+		xs := j.of(x.v, size)
+		j.images(f.of(j), func(at int, d []float32) {
+			part := m
+			if m != nil {
+				part = m[at:][:size]
+			}
+			t.normSums(&v, d, part, xs[at:][:size], mean, j.first*size+at, sums[j.cut].a, sums[j.cut].b)
+		})
 	})
 	s.done = append(s.done, func() {
 		m := total(sums)
@@ -492,7 +513,9 @@ func (s *backStretch) conv(i int, g geometry, in []*array[float32], d *flow) {
 	t.macs += g.macs()
 	if len(in) > 2 && in[2] != nil {
 		sums, none := t.fast.sumsByCut(g.m), make([]float32, g.m)
-		s.ops = append(s.ops, func(j job) { t.fast.Moments(d.of(j), none, sums[j.cut].a, sums[j.cut].b) })
+		s.ops = append(s.ops, func(j job) {
+			j.images(d.of(j), func(_ int, d []float32) { t.fast.Moments(d, none, sums[j.cut].a, sums[j.cut].b) })
+		})
 		s.done = append(s.done, func() {
 			db := t.array(g.m)
 			for k, v := range total(sums).a {
@@ -550,7 +573,10 @@ func (s *backStretch) norm(i int, v normSaved[float32], in []*array[float32], d 
 	if t.frozen {
 		sums := t.fast.sumsByCut(c)
 		s.ops = append(s.ops, func(j job) {
-			t.normSums(&v, d.of(j), nil, j.of(x.v, size), mean, j.first*size, sums[j.cut].a, sums[j.cut].b)
+			xs := j.of(x.v, size)
+			j.images(d.of(j), func(at int, d []float32) {
+				t.normSums(&v, d, nil, xs[at:][:size], mean, j.first*size+at, sums[j.cut].a, sums[j.cut].b)
+			})
 		})
 		pass, _, _ = t.normBlend(&v, in, newChannelSums(c), len(x.v)/c)
 		s.done = append(s.done, func() {
@@ -560,9 +586,12 @@ func (s *backStretch) norm(i int, v normSaved[float32], in []*array[float32], d 
 	} else {
 		sums := t.ended[i]
 		if sums == nil { // its gradient came from outside of stretches
-			m := t.fast.bySums(x.v, c, func(from, to int, a, b []float64) {
-				t.normSums(&v, d.v.v[from:to], nil, x.v[from:to], mean, from, a, b)
+			cuts := t.fast.sumsByCut(c)
+			t.fast.groups(s.batch, 1, func(cut, _, first, _ int) {
+				at := first * size
+				t.normSums(&v, d.v.v[at:at+size], nil, x.v[at:at+size], mean, at, cuts[cut].a, cuts[cut].b)
 			})
+			m := total(cuts)
 			sums = &m
 		}
 		var dscale, dshift *array[float32]

@@ -14,35 +14,41 @@ import (
 type tape[T float] struct {
 	*muls
 	memory[T]
-	fast      *fast                            // vector kernels for float32, or nil
-	frozen    bool                             // BatchNormalization uses and keeps its running statistics
-	keep      float64                          // share of the running statistics that a step keeps
-	gated     map[*model.Node]bool             // normalisations whose Relu goes with them
-	joins     map[*model.Node]bool             // normalisations with a sixth input: a sum with it and a Relu go with them
-	types     map[string]model.Type            // of all values, for a batch of one
-	consts    map[string]*model.Tensor         // what follows from constants alone
-	rounded   map[string]bool                  // weights as integers: no constants, since the floats behind them are learned
-	byBatch   map[int]map[string]*model.Tensor // consts by the size of the batch
-	m         *model.Model
-	moves     map[string][]*origin // by node and shapes
-	stretched map[string][]int32   // by shapes
-	g         *model.Graph
-	nodes     []applied[T]
-	params    []*param[T]
-	byName    map[string]*param[T]
-	values    map[string]*array[T]
-	grads     map[string]*array[T]
-	users     map[*array[T]]int // how many values have it as their gradient
-	saved     []any
-	input     string
-	output    string
-	maker     map[string]int       // by value: its node
-	readers   map[string][]int     // by value: the nodes that read it
-	inner     []bool               // of nodes: it ran in a stretch
-	moments   map[int]*channelSums // of the inputs of normalisations, by node, where a stretch has them
-	late      []func()             // sums of gradients of weights, independent of each other
-	ended     map[int]*channelSums // of what comes back to normalisations
-	macs      int64                // multiply-adds of convolutions and products since it was last set to 0
+	room       memory[T] // of the part that is run again
+	recompute  Recompute
+	replaying  bool                             // a part is run again
+	batchStats map[*model.Node]normSaved[T]     // of normalisations, where parts are run again
+	parts      map[int][]segment                // by the size of the batch
+	shown      []string                         // values that are looked at after the pass forward
+	fast       *fast                            // vector kernels for float32, or nil
+	frozen     bool                             // BatchNormalization uses and keeps its running statistics
+	keep       float64                          // share of the running statistics that a step keeps
+	gated      map[*model.Node]bool             // normalisations whose Relu goes with them
+	joins      map[*model.Node]bool             // normalisations with a sixth input: a sum with it and a Relu go with them
+	types      map[string]model.Type            // of all values, for a batch of one
+	consts     map[string]*model.Tensor         // what follows from constants alone
+	rounded    map[string]bool                  // weights as integers: no constants, since the floats behind them are learned
+	byBatch    map[int]map[string]*model.Tensor // consts by the size of the batch
+	m          *model.Model
+	moves      map[string][]*origin // by node and shapes
+	stretched  map[string][]int32   // by shapes
+	g          *model.Graph
+	nodes      []applied[T]
+	params     []*param[T]
+	byName     map[string]*param[T]
+	values     map[string]*array[T]
+	grads      map[string]*array[T]
+	users      map[*array[T]]int // how many values have it as their gradient
+	saved      []any
+	input      string
+	output     string
+	maker      map[string]int       // by value: its node
+	readers    map[string][]int     // by value: the nodes that read it
+	inner      []bool               // of nodes: it ran in a stretch
+	moments    map[int]*channelSums // of the inputs of normalisations, by node, where a stretch has them
+	late       []func()             // sums of gradients of weights, independent of each other
+	ended      map[int]*channelSums // of what comes back to normalisations
+	macs       int64                // multiply-adds of convolutions and products since it was last set to 0
 
 	watch map[string]*array[T] // values whose gradients are kept: filled in by backward
 
@@ -407,25 +413,60 @@ func (t *tape[T]) forward(x *array[T]) (*array[T], error) {
 		return nil, err
 	}
 	t.values = map[string]*array[T]{t.input: x}
-	t.saved = t.saved[:0]
+	t.saved = make([]any, len(t.nodes))
 	t.moments, t.inner = map[int]*channelSums{}, make([]bool, len(t.nodes))
-	for i := 0; i < len(t.nodes); {
-		next, err := t.ahead(i)
-		if err != nil {
+	parts, err := t.partsFor(x.shape[0])
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range parts {
+		if err := t.runPart(p); err != nil {
 			return nil, err
+		}
+	}
+	return t.values[t.output], t.trouble()
+}
+
+// partsFor cuts the nodes for a batch.
+func (t *tape[T]) partsFor(batch int) ([]segment, error) {
+	if l := t.parts[batch]; l != nil {
+		return l, nil
+	}
+	l, err := t.divide(batch)
+	if err != nil {
+		return nil, err
+	}
+	if t.parts == nil {
+		t.parts = map[int][]segment{}
+	}
+	t.parts[batch] = l
+	return l, nil
+}
+
+// show says which inner values are looked at after the pass forward.
+func (t *tape[T]) show(names []string) {
+	if !slices.Equal(names, t.shown) {
+		t.shown, t.parts = names, nil
+	}
+}
+
+// runNodes runs a range of nodes forward.
+func (t *tape[T]) runNodes(from, to int) error {
+	for i := from; i < to; {
+		next, err := t.ahead(i, to)
+		if err != nil {
+			return err
 		}
 		if next > i {
 			i = next
 			continue
 		}
-		saved, err := t.apply(t.nodes[i])
-		if err != nil {
-			return nil, trainIn(err, t.nodes[i].n)
+		if t.saved[i], err = t.apply(t.nodes[i]); err != nil {
+			return trainIn(err, t.nodes[i].n)
 		}
-		t.saved = append(t.saved, saved)
 		i++
 	}
-	return t.values[t.output], t.trouble()
+	return nil
 }
 
 // apply runs one node.
@@ -479,8 +520,25 @@ func (t *tape[T]) backward(seeds map[string]*array[T]) error {
 		t.users[d] = 2 // its owner keeps it
 	}
 	t.ended, t.late = map[int]*channelSums{}, nil
-	for i := len(t.nodes) - 1; i >= 0; i-- {
-		next, err := t.astern(i)
+	parts, err := t.partsFor(t.values[t.input].shape[0])
+	if err != nil {
+		return err
+	}
+	for _, p := range slices.Backward(parts) {
+		if err := t.backPart(p); err != nil {
+			return err
+		}
+	}
+	if t.fast != nil {
+		t.fast.each(len(t.late), func(i, _ int) { t.late[i]() })
+	}
+	return t.trouble()
+}
+
+// backNodes takes gradients back through a range of nodes.
+func (t *tape[T]) backNodes(from, to int) error {
+	for i := to - 1; i >= from; i-- {
+		next, err := t.astern(i, from)
 		if err != nil {
 			return err
 		}
@@ -509,10 +567,7 @@ func (t *tape[T]) backward(seeds map[string]*array[T]) error {
 			t.drop(g)
 		}
 	}
-	if t.fast != nil {
-		t.fast.each(len(t.late), func(i, _ int) { t.late[i]() })
-	}
-	return t.trouble()
+	return nil
 }
 
 // trouble is what went wrong on a worker.

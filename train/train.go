@@ -26,6 +26,7 @@ type Options struct {
 	Momentum    float64 `opt:"momentum" min:"0" max:"1" help:"share of the last step that is kept"`
 	WeightDecay float64 `opt:"weight_decay" min:"0" help:"pull of weights towards zero; not for biases and BatchNormalization"`
 	Seed        uint64  `opt:"seed" help:"order of the data"`
+	Recompute   Recompute
 }
 
 // NewOptions are sensible for a small convolutional network.
@@ -60,6 +61,7 @@ func Fit(ctx context.Context, m *model.Model, d Data, o Options, progress task.P
 	if err != nil {
 		return nil, err
 	}
+	t.recompute = o.Recompute
 	t.fuse()
 	size := len(d.Items) / d.Len()
 	rng := rand.New(rand.NewPCG(o.Seed, 1))

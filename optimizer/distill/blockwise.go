@@ -40,7 +40,7 @@ func (c *course) blocks(twin *model.Model) ([]*block, error) {
 	}
 	var list []*block
 	from, shape := c.input, c.shape
-	for _, v := range waists(twin, b.Consts) {
+	for _, v := range optimizer.Waists(twin, b.Consts) {
 		dims, ok := b.Types[v].Shape.Ints()
 		other, same := a.Types[v].Shape.Ints()
 		last := v == twin.Graph.Outputs[0].Name
@@ -55,7 +55,7 @@ func (c *course) blocks(twin *model.Model) ([]*block, error) {
 		if !learns(part) {
 			continue // the next one takes it along
 		}
-		if k.pupil, err = train.NewPupil(part, 1, c.o.how()); err != nil {
+		if k.pupil, err = train.NewPupil(part, 1, c.o.how(len(c.teachers))); err != nil {
 			return nil, err
 		}
 		list, from, shape = append(list, k), v, dims[min(1, len(dims)):]
@@ -78,49 +78,6 @@ func open(shape []int) model.Type {
 // learns reports whether a model has weights.
 func learns(m *model.Model) bool {
 	return slices.ContainsFunc(m.Graph.Inits, func(in *model.Init) bool { return in.Tensor.DType == model.Float32 && in.Tensor.Rank() > 1 })
-}
-
-// waists lists the values of m, in order, that alone are needed of all that was computed before them; the output is the last.
-func waists(m *model.Model, consts map[string]*model.Tensor) []string {
-	moving, last := map[string]bool{}, map[string]int{}
-	for _, v := range m.Graph.Free() {
-		moving[v.Name] = true
-	}
-	for i, n := range m.Graph.Nodes {
-		live := false
-		for _, r := range model.Reads(n) {
-			if moving[r] {
-				live, last[r] = true, i
-			}
-		}
-		for _, o := range n.Outputs {
-			moving[o] = live && consts[o] == nil
-		}
-	}
-	for _, o := range m.Graph.Outputs {
-		last[o.Name] = len(m.Graph.Nodes)
-	}
-	var out []string
-	open := map[string]bool{}
-	for _, v := range m.Graph.Free() {
-		open[v.Name] = true
-	}
-	for i, n := range m.Graph.Nodes {
-		for _, o := range n.Outputs {
-			if moving[o] && last[o] > i {
-				open[o] = true
-			}
-		}
-		for v := range open {
-			if last[v] <= i {
-				delete(open, v)
-			}
-		}
-		if len(open) == 1 && open[n.Outputs[0]] {
-			out = append(out, n.Outputs[0])
-		}
-	}
-	return out
 }
 
 // learnBlocks lets every block learn, at most half of the time, and gives the pupil their weights where that brings held-out answers closer.
@@ -264,7 +221,7 @@ func (c *course) takeBlocks(ctx context.Context, p *progress, twin *model.Model,
 		return err
 	}
 	old := c.pupil
-	if c.pupil, err = train.NewPupil(next, len(c.teachers), c.o.how()); err != nil {
+	if c.pupil, err = train.NewPupil(next, len(c.teachers), c.o.how(len(c.teachers))); err != nil {
 		return err
 	}
 	m, err := c.model()

@@ -14,7 +14,7 @@ import (
 func TestWaists(t *testing.T) {
 	m := network(t)
 	var nodes []string
-	for _, v := range waists(m, nil) {
+	for _, v := range optimizer.Waists(m, nil) {
 		nodes = append(nodes, string(m.Graph.Producer(v).ID))
 	}
 	want := []string{"one", "one.bn", "relu1", "sum", "relu3", "pool", "flat", "fc"} // between relu1 and sum two values are needed

@@ -51,7 +51,7 @@ func newCourse(ctx context.Context, env *optimizer.Env, o Options, m *model.Mode
 		return nil, err
 	}
 	workers := min(runtime.GOMAXPROCS(0), 8)
-	if c.pupil, err = train.NewPupil(twin, workers, o.how()); err != nil {
+	if c.pupil, err = train.NewPupil(twin, workers, o.how(workers)); err != nil {
 		return nil, err
 	}
 	if o.Inputs == "synthesised" {

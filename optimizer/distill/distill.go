@@ -42,13 +42,16 @@ type Options struct {
 	Sparsity    float64 `opt:"sparsity" min:"0" max:"0.99" step:"0.05" help:"share of the weights of each layer that is zero in the end; it rises along a cube over the first seven tenths. A smaller file once packed, the same speed" paper:"Zhu and Gupta 2017, arXiv:1710.01878"`
 	Clip        float64 `opt:"clip" min:"0" max:"1000000" help:"largest norm of a gradient, longer ones are shortened; 0: no bound" paper:"Pascanu et al. 2013, arXiv:1211.5063"`
 	Average     float64 `opt:"average" min:"0" max:"0.99999" help:"the weights that count are a running average, of which a step keeps this share; 0: the weights themselves"`
+	Memory      float64 `opt:"memory" min:"0" max:"1000000" unit:"MiB" help:"most values of a step that are kept for the way back, of all threads together; the others are computed again, which takes longer and gives the same bits; 0: all are kept" paper:"Chen et al. 2016, arXiv:1604.06174"`
 	Batch       int     `opt:"batch" min:"1" max:"4096" help:"items a step"`
 	Augment     string  `opt:"augment" enum:"flip-shift shift none" help:"pictures are mirrored and moved by an eighth at random: the teacher answers for each anew"`
 	Seed        int     `opt:"seed" min:"0" max:"1000000000" help:"order of the data, beside the seed of the recipe"`
 }
 
-func (o Options) how() train.How {
-	return train.How{Optimizer: o.Optimizer, Decay: o.Decay, Clip: o.Clip, Average: o.Average, Relative: true}
+// how is for so many workers that learn side by side.
+func (o Options) how(workers int) train.How {
+	return train.How{Optimizer: o.Optimizer, Decay: o.Decay, Clip: o.Clip, Average: o.Average, Relative: true,
+		Recompute: train.Recompute{Bytes: int64(o.Memory * (1 << 20) / float64(workers))}}
 }
 
 // New makes the pass with its defaults.
@@ -78,7 +81,7 @@ func (p *pass) Check(_ *optimizer.Env, m *model.Model) ([]optimizer.Finding, err
 	}
 	f := finding(m)
 	f.Outcome = optimizer.Applied
-	if _, err := train.NewPupil(twin, 1, p.o.how()); err != nil {
+	if _, err := train.NewPupil(twin, 1, p.o.how(1)); err != nil {
 		f.Outcome, f.Reason = optimizer.Refused, fail.From(err).Error()
 	}
 	return []optimizer.Finding{f}, nil
