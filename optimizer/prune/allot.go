@@ -104,7 +104,7 @@ func (s *space) allot(ctx context.Context, env *optimizer.Env, o Options, items 
 		if len(proof[g]) == 0 {
 			continue
 		}
-		if a.paths[g], _, err = pathOf(ctx, g, proof[g]); err != nil {
+		if a.paths[g], _, err = s.pathOf(ctx, g, proof[g]); err != nil {
 			return nil, nil, err
 		}
 		if a.weight[g], err = a.matters(ctx, env, g, proof[g], judge, want); err != nil {

@@ -44,7 +44,7 @@ func Curves(ctx context.Context, env *optimizer.Env, m *model.Model, samples int
 		case len(proof[g]) == 0:
 			c.Problem = "the layers behind are too large to take moments of, or there are none"
 		default:
-			p, _, err := pathOf(ctx, g, proof[g])
+			p, _, err := s.pathOf(ctx, g, proof[g])
 			if err != nil {
 				return nil, err
 			}

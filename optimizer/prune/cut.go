@@ -17,6 +17,37 @@ func (s *space) kept(atoms []int, gone map[int]bool) []int {
 	return out
 }
 
+// sparing says of one class after another whether it may go too: no value may be left without channels, as happens where a narrow layer's are
+// a part of the channels of a sum. A yes takes it.
+func (s *space) sparing() func(root int) bool {
+	left := map[string]int{}
+	in := map[int]map[string]int{} // class to how many channels of a value it is
+	for name, d := range s.dims {
+		if d == nil {
+			continue
+		}
+		left[name] = len(d.atoms)
+		for _, a := range d.atoms {
+			r := find(s.same, a)
+			if in[r] == nil {
+				in[r] = map[string]int{}
+			}
+			in[r][name]++
+		}
+	}
+	return func(root int) bool {
+		for name, n := range in[root] {
+			if left[name] <= n {
+				return false
+			}
+		}
+		for name, n := range in[root] {
+			left[name] -= n
+		}
+		return true
+	}
+}
+
 // cut removes channels from every constant that has them, and from attributes that count them.
 func (s *space) cut(gone map[int]bool) (*model.Model, error) {
 	inits := map[string]*model.Tensor{}

@@ -276,8 +276,8 @@ func (r *remover) remove(root int) {
 	}
 }
 
-// pathOf removes the free channels of g one by one, each time the one whose loss hurts least.
-func pathOf(ctx context.Context, g *Group, list []*evidence) (*path, []*remover, error) {
+// pathOf removes the free channels of g one by one, each time the one whose loss hurts least. The last one of a layer stays.
+func (s *space) pathOf(ctx context.Context, g *Group, list []*evidence) (*path, []*remover, error) {
 	var rs []*remover
 	for _, e := range list {
 		r, err := newRemover(e)
@@ -287,7 +287,7 @@ func pathOf(ctx context.Context, g *Group, list []*evidence) (*path, []*remover,
 		rs = append(rs, r)
 	}
 	p := &path{damage: []float64{0}}
-	left := map[int]bool{}
+	left, may := map[int]bool{}, s.sparing()
 	var free []int
 	for _, c := range g.classes {
 		if c.why == "" {
@@ -314,12 +314,15 @@ func pathOf(ctx context.Context, g *Group, list []*evidence) (*path, []*remover,
 				best, cost = root, sum
 			}
 		}
+		delete(left, best)
+		if !may(best) {
+			continue
+		}
 		for _, r := range rs {
 			if len(r.e.columns[best]) > 0 {
 				r.remove(best)
 			}
 		}
-		delete(left, best)
 		p.roots, p.damage = append(p.roots, best), append(p.damage, p.damage[len(p.damage)-1]+cost)
 	}
 	return p, rs, nil
@@ -333,7 +336,7 @@ func (s *space) rates(ctx context.Context, g *Group, list []*evidence, criterion
 	out := map[int]float64{}
 	switch criterion {
 	case "obc":
-		p, _, err := pathOf(ctx, g, list)
+		p, _, err := s.pathOf(ctx, g, list)
 		if err != nil {
 			return nil, err
 		}

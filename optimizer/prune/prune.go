@@ -160,7 +160,7 @@ func (s *space) choose(env *optimizer.Env, o Options) (map[int]bool, []optimizer
 func (s *space) chooseBy(env *optimizer.Env, o Options, rate func(g *Group) (map[int]float64, error)) (map[int]bool, []optimizer.Finding, error) {
 	gone := map[int]bool{}
 	var found []optimizer.Finding
-	groups := s.groups()
+	groups, may := s.groups(), s.sparing()
 	for i, g := range groups {
 		f := optimizer.Describe(name, g.nodes...)
 		n, why := o.removed(env, g, i == 0, i == len(groups)-1)
@@ -188,8 +188,17 @@ func (s *space) chooseBy(env *optimizer.Env, o Options, rate func(g *Group) (map
 			}
 		}
 		sort.SliceStable(free, func(a, b int) bool { return score[free[a]] < score[free[b]] })
-		for _, r := range free[:n] {
-			gone[r] = true
+		cut := 0
+		for _, r := range free {
+			if cut < n && may(r) {
+				gone[r] = true
+				cut++
+			}
+		}
+		if n = cut; n == 0 {
+			f.Outcome, f.Reason = optimizer.Refused, "each of its channels is the last one of some layer"
+			found = append(found, f)
+			continue
 		}
 		f.Outcome, f.Reason = optimizer.Applied, fmt.Sprintf("%d of %d channels removed (%s); group: %s", n, g.Channels, o.Criterion, g)
 		found = append(found, f)

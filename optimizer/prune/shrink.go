@@ -295,29 +295,13 @@ func (s *space) zeros(m *model.Model, of map[int]*Group) map[int]bool {
 			}
 		}
 	}
-	left := map[*Group]int{}
-	for root, g := range of {
-		if !gone[root] {
-			left[g]++
-		}
-	}
-	for a := range s.same { // in order, so that always the same one stays
-		if g := of[a]; g != nil && gone[a] && left[g] == 0 && g.Channels == len(s.members(g, of)) {
+	may := s.sparing()
+	for a := range s.same { // in order, so that always the same ones stay
+		if gone[a] && !may(a) {
 			delete(gone, a)
-			left[g]++
 		}
 	}
 	return gone
-}
-
-func (s *space) members(g *Group, of map[int]*Group) []int {
-	var out []int
-	for root, o := range of {
-		if o == g {
-			out = append(out, root)
-		}
-	}
-	return out
 }
 
 // without cuts classes out of m, a model with the constants of the space's own but other numbers.

@@ -168,7 +168,7 @@ func unfit(env *optimizer.Env, g *Group, list []*evidence) string {
 // paths takes the channels of a group away one by one and keeps the fitted weights at each ratio that is tried.
 func (x *examiner) paths(ctx context.Context, d *Studied, list []*evidence) error {
 	g := d.Group
-	p, _, err := pathOf(ctx, g, list)
+	p, _, err := x.s.pathOf(ctx, g, list)
 	if err != nil {
 		return err
 	}
