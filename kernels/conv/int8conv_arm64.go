@@ -12,8 +12,9 @@ import (
 type qcArgs struct {
 	src, w, dst, scale unsafe.Pointer // scale: a factor and four times the addend of four outputs in turn
 	_                  [8]byte
-	deltas             *int64 // from the place of one step to that of the next
-	full, half, quads  int64  // steps of 16 inputs and of 8 that follow; fours of outputs
+	deltas             *int32 // of each four outputs: steps that meet by twos, those that do not, the place of the first, distances from each to the next
+	_                  [8]byte
+	half, quads        int64 // steps of 8 inputs, which come last; fours of outputs
 	tiles              *tile
 	nt, ps             int64
 	lo, hi             uint8
@@ -70,14 +71,26 @@ func newNeonConv(s Shape, first bool) *neonConv {
 	return c
 }
 
+// fits tells whether the tables of steps and distances can hold s.
+func (c *neonConv) fits() bool {
+	s := c.s
+	return len(c.steps) < 1<<16 && float64(roundUp(s.C, qBlk))*float64(s.H+s.PadT+s.PadB)*float64(s.W+s.PadL+s.PadR) < 1<<30
+}
+
 // window bounds the rows that gatherRows takes.
 const window = 32
 
 func (c *neonConv) flips() bool { return true }
 
-func (c *neonConv) wordsLen() int { return max(roundUp(c.s.M, 4)*len(c.steps)*qBlk/4, c.smallLen()) }
+// Words of four outputs: their weights, and the order of their steps, which lies behind all weights.
+func (c *neonConv) quadLen() int      { return len(c.steps) * qBlk }
+func (c *neonConv) orderLen() int     { return roundUp(1+len(c.steps), 2) / 2 }
+func (c *neonConv) orderAt(m int) int { return ceilDiv(c.s.M, 4)*c.quadLen() + m/4*c.orderLen() }
 
-// packWeights writes [4 outputs][step][output][16 inputs] bytes, or what the kernels for short sums read.
+func (c *neonConv) wordsLen() int { return max(c.orderAt(roundUp(c.s.M, 4)), c.smallLen()) }
+
+// packWeights writes of each four outputs the weights, [step][output][16 inputs] bytes or, of two steps that meet, [output][step][16 inputs], and
+// the order: how many pairs there are, then the steps, 16 bits each. For short sums it writes what their kernels read.
 func (c *neonConv) packWeights(dst []float32, w []int8) {
 	if c.smallWords() > 0 && !slices.Contains(w, -128) {
 		c.packSmall(dst, w)
@@ -85,21 +98,86 @@ func (c *neonConv) packWeights(dst []float32, w []int8) {
 	}
 	s := c.s
 	taps := s.KH * s.KW
-	b := unsafe.Slice((*int8)(unsafe.Pointer(&dst[0])), 4*c.wordsLen())
-	for m := range s.M {
-		at := b[m/4*len(c.steps)*4*qBlk+m%4*qBlk:]
-		for i := range c.steps {
+	least := slices.Min(w)
+	steps := make([][4 * qBlk]int8, len(c.steps))
+	for m := 0; m < s.M; m += 4 {
+		clear(steps)
+		for i := range steps {
 			for k := range qBlk {
 				in, tap := i/taps*qBlk+k, i%taps
 				if c.first {
 					in, tap = (i*qBlk+k)%s.C, (i*qBlk+k)/s.C
 				}
-				if in < s.C && tap < taps {
-					at[i*4*qBlk+k] = w[(m*s.C+in)*taps+tap]
+				if in < s.C && tap < s.KH*s.KW {
+					for o := range min(4, s.M-m) {
+						steps[i][o*qBlk+k] = w[((m+o)*s.C+in)*taps+tap]
+					}
 				}
 			}
 		}
+		b := unsafe.Slice((*int8)(unsafe.Pointer(&dst[m/4*c.quadLen()])), 4*c.quadLen())
+		order := unsafe.Slice((*uint16)(unsafe.Pointer(&dst[c.orderAt(m)])), 1+len(steps))[:1]
+		var left []int
+		whole := len(steps) - c.half
+		pairs := [][2]int(nil)
+		if least > -128 {
+			pairs, left = twos(steps[:whole])
+		} else {
+			left = c.steps[:whole]
+		}
+		order[0] = uint16(len(pairs))
+		for _, p := range pairs {
+			for o := range 4 {
+				for _, i := range p {
+					b = b[copy(b, steps[i][o*qBlk:][:qBlk]):]
+				}
+			}
+			order = append(order, uint16(p[0]), uint16(p[1]))
+		}
+		for _, i := range append(slices.Clone(left), c.steps[whole:]...) {
+			b = b[copy(b, steps[i][:]):]
+			order = append(order, uint16(i))
+		}
 	}
+}
+
+// twos finds pairs of steps whose products meet in 16 bits: the absolute weights of the four inputs that share a lane sum to 255 at most for each output.
+// Heavy steps are hard to place: they come first, and each takes the heaviest that still fits.
+func twos(steps [][4 * qBlk]int8) (pairs [][2]int, left []int) {
+	sums := make([][8]uint64, len(steps)) // of 32 lanes, 16 bits each
+	most, order := make([]int, len(steps)), make([]int, len(steps))
+	for i := range steps {
+		order[i] = i
+		for k, v := range steps[i] {
+			a := max(int(v), -int(v))
+			lane := k/qBlk*8 + k%8
+			sums[i][lane/4] += uint64(a) << (lane % 4 * 16)
+			most[i] += a
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return most[b] - most[a] })
+	fit := func(a, b *[8]uint64) bool {
+		const above = 0xff00_ff00_ff00_ff00
+		var all uint64
+		for i := range a {
+			all |= a[i] + b[i]
+		}
+		return all&above == 0
+	}
+	for len(order) > 0 {
+		i := order[0]
+		order = order[1:]
+		j := slices.IndexFunc(order[:min(len(order), 256)], func(j int) bool { return fit(&sums[i], &sums[j]) })
+		if j < 0 {
+			left = append(left, i)
+			continue
+		}
+		pairs = append(pairs, [2]int{min(i, order[j]), max(i, order[j])})
+		order = slices.Delete(order, j, j+1)
+	}
+	slices.SortFunc(pairs, func(a, b [2]int) int { return a[0] - b[0] }) // as the input lies, near enough
+	slices.Sort(left)
+	return pairs, left
 }
 
 type neonConvBound struct {
@@ -108,7 +186,8 @@ type neonConvBound struct {
 	scale   []float32 // factors and addends by fours of outputs
 	in, out cpu.Layout
 	res     *cpu.Layout
-	deltas  []int64
+	places  []int       // of the steps
+	deltas  []int32     // of four outputs after the other
 	kinds   []neonTiles // of the whole picture; of one row for a first layer
 	args    qcArgs
 	copy    flipArgs
@@ -134,7 +213,7 @@ type neonTiles struct {
 func (c *neonConv) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) QBound {
 	s := c.s
 	b := &neonConvBound{neonConv: c, packed: packed, in: in, out: out, res: res, work: workers, wide: packed[3] != 0}
-	b.args = qcArgs{full: int64(len(c.steps) - c.half), half: int64(c.half), lo: uint8(packed[1]), hi: uint8(packed[2]), rscale: packed[0]}
+	b.args = qcArgs{half: int64(c.half), lo: uint8(packed[1]), hi: uint8(packed[2]), rscale: packed[0]}
 	if packed[1] > 0 || packed[2] < 255 {
 		b.args.clip = 1
 	}
@@ -160,7 +239,9 @@ func (c *neonConv) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 		b.small = b.bindSmall(out, from[:n], from[n:2*n], off)
 		b.small.h, b.small.w, b.small.down = b.rowsOf, b.rowLen, b.rowDown
 	}
-	b.args.deltas = &b.deltas[0]
+	if b.small == nil {
+		b.order()
+	}
 	b.parts = 1
 	if n := ceilDiv(s.M, qBlk); workers > 1 && n < 4*workers {
 		b.parts = ceilDiv(4*workers, n)
@@ -168,11 +249,29 @@ func (c *neonConv) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 	return b
 }
 
+// order makes the tables of all fours of outputs.
+func (b *neonConvBound) order() {
+	n := len(b.steps)
+	for m := 0; m < b.s.M; m += 4 {
+		order := unsafe.Slice((*uint16)(unsafe.Pointer(&b.packed[qHead+b.orderAt(m)])), 1+n)
+		pairs := min(int(order[0]), (n-b.half)/2) // a prepared file may hold anything
+		b.deltas = append(b.deltas, int32(pairs), int32(n-b.half-2*pairs))
+		from := 0
+		for _, i := range order[1:] {
+			to := b.places[min(int(i), n-1)]
+			b.deltas, from = append(b.deltas, int32(to-from)), to
+		}
+		b.deltas = append(b.deltas, 0)
+	}
+}
+
 // bindWindows: a row of the output at a time, the windows of its pixels side by side.
 func (b *neonConvBound) bindWindows() {
 	s := b.s
 	size := len(b.steps) * qBlk
-	b.deltas = slices.Repeat([]int64{qBlk}, len(b.steps))
+	for i := range b.steps {
+		b.places = append(b.places, i*qBlk)
+	}
 	b.args.ps = int64(size)
 	n := s.KW * s.C
 	b.gather = gatherArgs{n: int64(b.out.W), rows: int64(s.KH), inRow: int64(s.DH * b.in.Row()), len: int64(n), tail: int64(max(0, n-qBlk)), ps: int64(s.SW * s.C), size: int64(size)}
@@ -193,7 +292,9 @@ func (b *neonConvBound) bindCopy() {
 	}
 	b.plane = g.plane
 	b.scratch = s.N*ceilDiv(s.C, qBlk)*b.plane + 64
-	b.deltas = g.deltas(len(b.steps))
+	for i := range b.steps {
+		b.places = append(b.places, int(g.at(i)))
+	}
 	down, across := g.down, g.across
 	b.args.ps = int64(across)
 	none := cpu.Border{}
@@ -339,7 +440,8 @@ func (r *neonConvRun) row(i, worker int) {
 func (r *neonConvRun) panel(k *qcArgs, src unsafe.Pointer, img, y, p, part, of int) {
 	b := r.b
 	k.src = src
-	k.w = unsafe.Add(unsafe.Pointer(&b.packed[qHead]), p*4*len(b.steps)*4*qBlk)
+	k.w = ptr(b.packed[qHead+p*4*b.quadLen():])
+	k.deltas = &b.deltas[p*4*(len(b.steps)+3)]
 	k.scale = ptr(b.scale[5*p*qBlk:])
 	k.dst = unsafe.Add(bytesPtr(r.buf.Out), img*b.out.Image()+p*b.out.Plane()+y*b.out.Row())
 	if b.res != nil {

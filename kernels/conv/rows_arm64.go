@@ -161,11 +161,15 @@ func archQ(s Shape, f cpu.Features) []*QAlgorithm {
 	if f.Has(cpu.NEONDot) || s.Groups > 1 {
 		return nil
 	}
+	direct := newNeonConv(s, false)
+	if !direct.fits() {
+		return nil
+	}
 	var l []*QAlgorithm
 	if s.C < 5 && s.DW == 1 && s.KH*s.KW > 1 && s.KW*s.C <= window {
 		l = append(l, &QAlgorithm{Name: "qu8s8_conv_first_4x16", ISA: cpu.NEON, In: cpu.Need{Block: s.C}, impl: newNeonConv(s, true)})
 	}
-	return append(l, &QAlgorithm{Name: "qu8s8_conv_4x16", ISA: cpu.NEON, In: cpu.Need{Block: qBlk}, impl: newNeonConv(s, false)})
+	return append(l, &QAlgorithm{Name: "qu8s8_conv_4x16", ISA: cpu.NEON, In: cpu.Need{Block: qBlk}, impl: direct})
 }
 
 // qFamilies are the 8-bit tile shapes. SMMLA and SDOT take any weights; plain NEON needs its slower kernels where a weight is -128.

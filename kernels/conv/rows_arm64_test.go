@@ -110,7 +110,7 @@ func TestOffsetsNEON(t *testing.T) {
 		t.Error("qdwArgs is not what the generator writes")
 	}
 	var c qcArgs
-	if unsafe.Offsetof(c.deltas) != 40 || unsafe.Offsetof(c.full) != 48 || unsafe.Offsetof(c.quads) != 64 || unsafe.Offsetof(c.tiles) != 72 || unsafe.Offsetof(c.nt) != 80 || unsafe.Offsetof(c.ps) != 88 || unsafe.Offsetof(c.lo) != 96 ||
+	if unsafe.Offsetof(c.deltas) != 40 || unsafe.Offsetof(c.half) != 56 || unsafe.Offsetof(c.quads) != 64 || unsafe.Offsetof(c.tiles) != 72 || unsafe.Offsetof(c.nt) != 80 || unsafe.Offsetof(c.ps) != 88 || unsafe.Offsetof(c.lo) != 96 ||
 		unsafe.Offsetof(c.rscale) != 100 || unsafe.Offsetof(c.clip) != 104 || unsafe.Offsetof(c.res) != 112 || unsafe.Sizeof(c) != 192 {
 		t.Error("qcArgs is not what the generator writes")
 	}
@@ -177,6 +177,58 @@ func TestMeeting(t *testing.T) {
 		for tap, n := range seen {
 			if n != 1 {
 				t.Errorf("%s: tap %d is in %d groups", c.name, tap, n)
+			}
+		}
+	}
+}
+
+// TestTwos: every step is in one pair or left, no pair's weights sum to more than 255 in a lane, and weights of a usual size do meet.
+func TestTwos(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for _, c := range []struct {
+		name  string
+		steps int
+		draw  func() int
+		least int // pairs
+	}{
+		{"normal weights", 60, func() int { return int(r.NormFloat64() * 34) }, 20},
+		{"small weights", 9, func() int { return r.IntN(127) - 63 }, 4},
+		{"large weights", 9, func() int { return 127 }, 0},
+		{"one step", 1, func() int { return 1 }, 0},
+		{"many steps", 700, func() int { return r.IntN(90) - 45 }, 340},
+	} {
+		steps := make([][4 * qBlk]int8, c.steps)
+		for i := range steps {
+			for k := range steps[i] {
+				steps[i][k] = int8(min(max(c.draw(), -127), 127))
+			}
+		}
+		pairs, left := twos(steps)
+		if len(pairs) < c.least || 2*len(pairs)+len(left) != c.steps {
+			t.Errorf("%s: %d pairs and %d left of %d steps", c.name, len(pairs), len(left), c.steps)
+		}
+		seen := make([]int, c.steps)
+		for _, i := range left {
+			seen[i]++
+		}
+		for _, p := range pairs {
+			seen[p[0]]++
+			seen[p[1]]++
+			var sums [32]int
+			for _, i := range p {
+				for k, v := range steps[i] {
+					sums[k/qBlk*8+k%8] += max(int(v), -int(v))
+				}
+			}
+			for lane, sum := range sums {
+				if sum > 255 {
+					t.Errorf("%s: steps %v sum to %d in lane %d", c.name, p, sum, lane)
+				}
+			}
+		}
+		for i, n := range seen {
+			if n != 1 {
+				t.Errorf("%s: step %d is there %d times", c.name, i, n)
 			}
 		}
 	}

@@ -8,19 +8,21 @@ import (
 
 // Convolution in 8 bit without dot products, 16 inputs along the vector: m pixels by up to 16 outputs, four at a time. Inputs are signed
 // already (the driver copies them with the top bit flipped), so nothing but products and sums is left of a step: of 16 inputs of 4 pixels
-// by 4 outputs 16 SMULL, SMLAL2 and SADALP each for 2 loads and half a load of distances. Two products fit in 16 bits unless both
-// weights and inputs are -128: weights with -128 take the kernels of the suffix w.
+// by 4 outputs 16 SMULL, SMLAL2 and SADALP each for 2 loads and a distance. Two products fit in 16 bits unless both
+// weights and inputs are -128: weights with -128 take the kernels of the suffix w. Where the weights of two steps allow it, four products
+// meet in 16 bits, and one SADALP does for both steps; the packer finds such steps for every four outputs, which so have orders of their own.
 //
 // Four outputs of four pixels leave as 16 bytes for a piece of memory in the argument; four of these leave by one ST4, which puts
 // them in the order of the layout.
 //
-// Registers: sums V0-V15, four a pixel; pixels V16-V19; weights V20-V23; products V24-V31.
+// Registers: sums V0-V15, four a pixel; pixels V16-V19; weights V20-V23; products V24-V31. Of two steps that meet: pixels V16-V23, weights of
+// two outputs V24-V27, products V28-V31.
 const ( // general registers by role
-	nSrc, nW, nDst, nScale, nDeltas, nP1, nP2, nQuads         X = 1, 2, 3, 4, 6, 7, 8, 9
-	nTile, nTiles, nStash, nWp, nPix, nP, nD, nStep, nStep2   X = 10, 11, 12, 13, 14, 15, 16, 17, 19
-	nK, nQ, nSp, nSt, nTmp, nP3                               X = 20, 21, 22, 24, 25, 26
-	nArgK, nArgHalf, nArgPS, nArgLo, nArgHi, nArgRS, nArgClip   = 48, 56, 88, 96, 97, 100, 104
-	nArgRes, nArgStash                                          = 112, 128
+	nSrc, nW, nDst, nScale, nDeltas, nP1, nP2, nQuads       X = 1, 2, 3, 4, 6, 7, 8, 9
+	nTile, nTiles, nStash, nWp, nPix, nP, nD, nStep, nStep2 X = 10, 11, 12, 13, 14, 15, 16, 17, 19
+	nK, nQ, nSp, nSt, nTmp, nP3                             X = 20, 21, 22, 24, 25, 26
+	nArgHalf, nArgPS, nArgLo, nArgHi, nArgRS, nArgClip        = 56, 88, 96, 97, 100, 104
+	nArgRes, nArgStash                                        = 112, 128
 )
 
 func conv8Kernels(g *gen) {
@@ -67,22 +69,50 @@ func (g *gen) conv8(m int, dense, wide bool) {
 	}
 	g.G("ADD $%d, R0, %v", nArgStash, nStash)
 	// pixels side by side leave three registers
-	const full, halfSteps, res = nP1, nP2, nP3
+	const halfSteps, res, ones = nP2, nP3, nTmp
 	if dense {
-		g.load(nArgK, full)
 		g.load(nArgHalf, halfSteps)
 		g.load(nArgRes, res)
 	}
 	ptr := []X{nP, nP1, nP2, nP3}[:m]
-	load := func(step X) {
+	pixels := func(to int, step X) {
 		if dense {
-			g.LD1P(vr(16, m), nP, step)
-		} else {
-			for p := range m {
-				g.LD1P(vr(16+p, 1), ptr[p], step)
-			}
+			g.LD1P(vr(to, m), nP, step)
+			return
 		}
+		for p := range m {
+			g.LD1P(vr(to+p, 1), ptr[p], step)
+		}
+	}
+	load := func(step X) {
+		pixels(16, step)
 		g.LD1P(vr(20, 4), nWp, XZR)
+	}
+	// two steps whose products meet
+	meet := func(first bool) {
+		begin := g.SADALP
+		if first {
+			begin = g.SADDLP
+		}
+		g.G("LDPSW.P 8(%v), (%v, %v)", nD, nStep, nStep2)
+		pixels(16, nStep)
+		pixels(20, nStep2)
+		for o := range 4 {
+			if o%2 == 0 {
+				g.LD1P(vr(24, 4), nWp, XZR)
+			}
+			wa, wb := V[24+o%2*2], V[25+o%2*2]
+			each := func(f func(t VReg, p int)) {
+				for p := range m {
+					f(V[28+p], p)
+				}
+			}
+			each(func(t VReg, p int) { g.SMULL(t.H8, V[16+p].B8, wa.B8) })
+			each(func(t VReg, p int) { g.SMLAL(t.H8, V[16+p].B16, wa.B16) })
+			each(func(t VReg, p int) { g.SMLAL(t.H8, V[20+p].B8, wb.B8) })
+			each(func(t VReg, p int) { g.SMLAL(t.H8, V[20+p].B16, wb.B16) })
+			each(func(t VReg, p int) { begin(V[4*p+o].S4, t.H8) })
+		}
 	}
 	// products of pixels by outputs, eight at a time; first begins the sums
 	words := func(first, half bool) {
@@ -112,7 +142,7 @@ func (g *gen) conv8(m int, dense, wide bool) {
 			}
 		}
 	}
-	tile, quad, pairs, odd, half, halves, fold := g.NewLabel("tile"), g.NewLabel("quad"), g.NewLabel("pairs"), g.NewLabel("odd"), g.NewLabel("half"), g.NewLabel("halves"), g.NewLabel("fold")
+	tile, quad, meets, singles, single, half, halves, fold := g.NewLabel("tile"), g.NewLabel("quad"), g.NewLabel("meets"), g.NewLabel("singles"), g.NewLabel("single"), g.NewLabel("half"), g.NewLabel("halves"), g.NewLabel("fold")
 	g.Label(tile)
 	g.G("MOVD 0(%v), %v", nTile, nPix)
 	g.G("ADD %v, %v, %v", nSrc, nPix, nPix)
@@ -120,38 +150,50 @@ func (g *gen) conv8(m int, dense, wide bool) {
 	g.G("MOVD %v, %v", nScale, nSp)
 	g.G("MOVD %v, %v", nStash, nSt)
 	g.G("MOVD %v, %v", nQuads, nQ)
+	g.G("MOVD %v, %v", nDeltas, nD)
 	g.Label(quad)
-	g.G("MOVD %v, %v", nPix, nP)
+	// the table of four outputs: steps that meet, the other ones, where the first begins, distances
+	g.G("MOVW.P 4(%v), %v", nD, nK)
+	g.G("LDPSW.P 8(%v), (%v, %v)", nD, ones, nP)
 	if !dense && m > 1 {
-		g.G("MOVD %d(R0), %v", nArgPS, nTmp)
+		g.G("MOVD %d(R0), %v", nArgPS, nStep)
+	}
+	g.G("ADD %v, %v, %v", nPix, nP, nP)
+	if !dense {
 		for p := 1; p < m; p++ {
-			g.G("ADD %v, %v, %v", nTmp, ptr[p-1], ptr[p])
+			g.G("ADD %v, %v, %v", nStep, ptr[p-1], ptr[p])
 		}
 	}
-	g.G("MOVD %v, %v", nDeltas, nD)
-	g.G("MOVD.P 8(%v), %v", nD, nStep)
-	load(nStep)
-	words(true, false)
-	if dense {
-		g.G("SUBS $3, %v, %v", full, nK)
+	if wide {
+		g.G("MOVW.P 4(%v), %v", nD, nStep)
+		load(nStep)
+		words(true, false)
+		g.G("SUB $1, %v, %v", ones, ones)
 	} else {
-		g.G("MOVD %d(R0), %v", nArgK, nK)
-		g.G("SUBS $3, %v, %v", nK, nK)
+		begin := g.NewLabel("begin")
+		g.G("CBZ %v, %s", nK, begin)
+		meet(true)
+		g.G("SUBS $1, %v, %v", nK, nK)
+		g.G("BEQ %s", singles)
+		g.Label(meets)
+		meet(false)
+		g.G("SUBS $1, %v, %v", nK, nK)
+		g.G("BNE %s", meets)
+		g.G("B %s", singles)
+		g.Label(begin)
+		g.G("MOVW.P 4(%v), %v", nD, nStep)
+		load(nStep)
+		words(true, false)
+		g.G("SUB $1, %v, %v", ones, ones)
+		g.Label(singles)
 	}
-	g.G("BLT %s", odd)
-	g.Label(pairs)
-	g.G("LDP.P 16(%v), (%v, %v)", nD, nStep, nStep2)
+	g.G("CBZ %v, %s", ones, half)
+	g.Label(single)
+	g.G("MOVW.P 4(%v), %v", nD, nStep)
 	load(nStep)
 	words(false, false)
-	load(nStep2)
-	words(false, false)
-	g.G("SUBS $2, %v, %v", nK, nK)
-	g.G("BGE %s", pairs)
-	g.Label(odd)
-	g.G("TBZ $0, %v, %s", nK, half)
-	g.G("MOVD.P 8(%v), %v", nD, nStep)
-	load(nStep)
-	words(false, false)
+	g.G("SUBS $1, %v, %v", ones, ones)
+	g.G("BNE %s", single)
 	g.Label(half)
 	if dense {
 		g.G("CBZ %v, %s", halfSteps, fold)
@@ -161,7 +203,7 @@ func (g *gen) conv8(m int, dense, wide bool) {
 		g.G("CBZ %v, %s", nK, fold)
 	}
 	g.Label(halves)
-	g.G("MOVD.P 8(%v), %v", nD, nStep)
+	g.G("MOVW.P 4(%v), %v", nD, nStep)
 	load(nStep)
 	words(false, true)
 	g.G("SUBS $1, %v, %v", nK, nK)
