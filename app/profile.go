@@ -29,6 +29,7 @@ type ProfileRequest struct {
 	Warmup    int    // inferences before the measurement, 0: until the times settle
 	Runs      int    // inferences a launch, clean and instrumented each
 	Launches  int
+	Again     int  // how often launches are measured again during which the machine changed
 	Count     bool // count cycles, misses and energy at the end of each launch, where the target has the means
 	Shapes    map[string][]int
 	Inputs    map[string]*model.Tensor // nil: seeded random ones
@@ -56,11 +57,14 @@ const (
 	maxThreads  = 64
 )
 
+// Again is how often launches are usually measured again during which the machine changed.
+const Again = 3
+
 // Profile measures a model on a target, layer by layer, and keeps the run in the history.
 func (a *App) Profile(ctx context.Context, q ProfileRequest) (*Profile, error) {
-	if q.Runs < 1 || q.Runs > maxRuns || q.Launches < 1 || q.Launches > maxLaunches || q.Threads < 0 || q.Threads > maxThreads {
-		return nil, fail.New(fail.Usage, "%d runs, %d launches, %d threads", q.Runs, q.Launches, q.Threads).Doing("profile").
-			Try("give 1 to %d runs, 1 to %d launches and 1 to %d threads", maxRuns, maxLaunches, maxThreads)
+	if q.Runs < 1 || q.Runs > maxRuns || q.Launches < 1 || q.Launches > maxLaunches || q.Threads < 0 || q.Threads > maxThreads || q.Again < 0 || q.Again > 10 {
+		return nil, fail.New(fail.Usage, "%d runs, %d launches (%d times again), %d threads", q.Runs, q.Launches, q.Again, q.Threads).Doing("profile").
+			Try("give 1 to %d runs, 1 to %d launches (up to 10 times again) and 1 to %d threads", maxRuns, maxLaunches, maxThreads)
 	}
 	m := q.Model
 	if q.Optimize {
@@ -110,6 +114,8 @@ func (a *App) profileOptions(ctx context.Context, m *model.Model, q ProfileReque
 	opt.Threads, opt.ISA, opt.Shapes, opt.Inputs = max(q.Threads, 1), q.ISA, q.Shapes, q.Inputs
 	opt.Pack, opt.Precision, opt.Fresh = q.Pack, q.Precision, q.Fresh
 	opt.Launches, opt.Runs, opt.Warmup, opt.Count = q.Launches, q.Runs, q.Warmup, q.Count
+	opt.Again = q.Again
+	opt.Waiting = func(why string) { q.Progress.Report(0, 0, why) }
 	return opt, nil
 }
 

@@ -50,6 +50,32 @@ func judge(t *trace.Trace, warm [][]float64) []LaunchResult {
 	return out
 }
 
+// Disturbed says how many of the launches that were asked for are still missing, and whether the target throttled in the last one. Of traces that were taken
+// in turns a launch counts where all of them were left alone.
+func Disturbed(asked int, traces ...*trace.Trace) (missing int, hot bool) {
+	whole := map[int]int{}
+	for _, t := range traces {
+		warm := make([][]float64, len(t.Launches))
+		for i := range t.Launches {
+			warm[i] = floats(t.Launches[i].Clean)
+		}
+		for i, r := range judge(t, warm) {
+			if !r.Taint {
+				whole[i]++
+			}
+			if l := &t.Launches[i]; i == len(t.Launches)-1 && throttled(l.After) {
+				hot = true
+			}
+		}
+	}
+	for _, n := range whole {
+		if n == len(traces) {
+			asked--
+		}
+	}
+	return max(0, asked), hot
+}
+
 // drift is how far the canary moved from the first half of the launch to the second. The fastest of each half counts: a canary that
 // was interrupted says something about that moment, a slower machine makes all of them slow.
 func drift(canary []float64) float64 {
@@ -106,8 +132,11 @@ func seal(t *trace.Trace, launches []LaunchResult) Conditions {
 	switch {
 	case hot != "":
 		red("the target was %s while the samples were taken; let it cool down, check its fan and power supply, then run again", hot)
+	case tainted > 0 && tainted == len(launches) && t.Again > 0:
+		red("the machine changed in every launch, also in %d that were run again (%s): inconclusive; stop other work on the target and run again", t.Again, why)
 	case tainted > 0 && tainted == len(launches):
 		red("the machine changed in every launch (%s); stop other work on the target and run again", why)
+	case tainted > 0 && tainted <= t.Again: // as many as were asked for are left
 	case tainted > 0:
 		amber("%d of %d launches were left out (%s); run again with nothing else on the target", tainted, len(launches), why)
 	}

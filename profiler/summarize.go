@@ -39,6 +39,9 @@ func summarize(t *trace.Trace, rounds int, complete bool) (*Profile, error) {
 	p.Conditions = seal(t, p.Launches)
 	p.Memory = memory(t)
 	p.count(t)
+	if t.Again > 0 {
+		p.warn("%d launches were run again, because the machine changed during others", t.Again)
+	}
 	if cold > 0 {
 		p.warn("%d of %d launches never settled: the first inferences are slower than the last; take more runs", cold, len(t.Launches))
 	}

@@ -18,6 +18,8 @@ func sentences() []sentence {
 		{"the target was * while the samples were taken; let it cool down, check its fan and power supply, then run again", "取样时目标$1；请让它冷却，检查风扇和电源，然后重新运行"},
 		{"throttled (*)", "被降频（$1）"}, {"throttled", "被降频"},
 		{"the machine changed in every launch (*); stop other work on the target and run again", "每次启动中机器都有变化（$1）；请停止目标上的其他工作后重新运行"},
+		{"the machine changed in every launch, also in * that were run again (*): inconclusive; stop other work on the target and run again", "每次启动中机器都有变化，重测的 $1 次也是如此（$2）：无法下结论；请停止目标上的其他工作后重新运行"},
+		{"* launches were run again, because the machine changed during others", "有 $1 次启动是重测的，因为其他启动期间机器有变化"},
 		{"* of * launches were left out (*); run again with nothing else on the target", "$2 次启动中有 $1 次未采用（$3）；请在目标空闲时重新运行"},
 		{"the canary moved * within the launch", "基准核在启动内变动了 $1"},
 		{"the canary was * slower than in the fastest launch", "基准核比最快的一次启动慢 $1"},

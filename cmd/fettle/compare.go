@@ -75,7 +75,7 @@ func (c compareCmd) paired(e *env) error {
 		return err
 	}
 	p, err := e.app.ComparePaired(e.ctx, app.PairedRequest{B: b, NameB: app.BaseName(c.B), ProfileRequest: app.ProfileRequest{Model: a, Name: app.BaseName(c.A), Target: c.Target,
-		Threads: c.Threads, Launches: c.Launches, Runs: c.Runs, Progress: e.progress, Manner: manner, Waiting: waiting(e), Asks: c.asks(e, "")}})
+		Threads: c.Threads, Launches: c.Launches, Runs: c.Runs, Again: app.Again, Progress: e.progress, Manner: manner, Waiting: waiting(e), Asks: c.asks(e, "")}})
 	if err == nil {
 		err = c.keep(e, p.A.ID, p.B.ID)
 	}

@@ -23,6 +23,7 @@ type Trace struct {
 	Steps    []Step   `json:"steps"`
 	Launches []Launch `json:"launches"`
 	Schedule string   `json:"schedule,omitempty"` // names the interleaved order that this trace shares with another; launch i of both is a pair
+	Again    int      `json:"again,omitempty"`    // launches that were measured because as many others were disturbed
 	End      *End     `json:"end,omitempty"`      // nil: the stream was cut, this is an interrupted run
 }
 

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		speak, _ := strconv.Atoi(os.Getenv("FETTLE_SPEAK")) // absent is the newest
-		os.Exit(agent.Main(agent.Config{Version: "test", Speak: speak, Runtimes: append([]runtimes.Runtime{rt}, faulty(rt)...)}, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(agent.Main(agent.Config{Version: "test", Speak: speak, Root: os.Getenv("FETTLE_ROOT"), Runtimes: append([]runtimes.Runtime{rt}, faulty(rt)...)}, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }

@@ -153,6 +153,10 @@ type ProfileOptions struct {
 	Runs     int  // clean inferences of each launch, and as many instrumented ones
 	Warmup   int  // 0: until the times are steady
 	Count    bool // count cycles, misses and energy at the end of each launch
+	Again    int  // how often launches are measured again during which the machine changed; 0: never
+
+	Cooling time.Duration    // how long a board that throttles may take to cool before that, 0: a minute
+	Waiting func(why string) // hears that it has to cool first; may be nil
 }
 
 // NewProfileOptions are 3 launches of 20 runs.
@@ -164,18 +168,6 @@ func NewProfileOptions() ProfileOptions {
 type Sample struct {
 	wire.Sample
 	Done, Total int // clean and instrumented inferences so far, and in all
-}
-
-// Profile measures a model layer by layer. live sees each sample as it arrives and must return soon; it may be nil.
-//
-// A run is complete only when every sample of every launch came in order, with the end mark and the digest of all. A
-// cut one gives an error and the trace of what arrived, without its end mark: an interrupted run, never a short one.
-func (c *Conn) Profile(ctx context.Context, s Source, o ProfileOptions, live func(Sample)) (*trace.Trace, error) {
-	t, err := c.profile(ctx, s, o, live)
-	if err != nil {
-		return t, c.because(err, "profile "+s.name)
-	}
-	return t, nil
 }
 
 func (c *Conn) profile(ctx context.Context, s Source, o ProfileOptions, live func(Sample)) (*trace.Trace, error) {

@@ -14,6 +14,7 @@ import (
 	"fyne.io/fyne/v2/test"
 
 	"fettle/app"
+	"fettle/model"
 	"fettle/views/kit"
 	"fettle/views/kit/fake"
 	"fettle/views/kit/plot"
@@ -28,6 +29,15 @@ type spy struct {
 	canceled int64
 	threads  int
 	shown    string
+	asked    []string
+}
+
+func (s *spy) FindFloors(b string)   { s.asked = append(s.asked, "floors "+b) }
+func (s *spy) FindStairs(b string)   { s.asked = append(s.asked, "stairs "+b) }
+func (s *spy) LearnKernels(b string) { s.asked = append(s.asked, "learn "+b) }
+func (s *spy) AuditBoard(b string)   { s.asked = append(s.asked, "audit "+b) }
+func (s *spy) MeasureStairs(b string, n model.NodeID) {
+	s.asked = append(s.asked, "treads "+b+" "+string(n))
 }
 
 func (s *spy) Profile(f app.ProfileForm)   { s.profiled = append(s.profiled, f) }
@@ -176,14 +186,15 @@ func TestManyLayers(t *testing.T) {
 func TestReasonsInChinese(t *testing.T) {
 	s, _, _ := open(t, false, "zh")
 	for in, want := range map[string]string{
-		"the target does not say whether its clock is fixed; times may follow the clock":                                          "目标不报告频率是否固定；时间可能随频率变化",
-		"other work was running: load 8.88 a core where below 0.1 counts as idle; stop it and run again":                          "有其他工作在运行：每核负载 8.88，低于 0.1 才算空闲；停掉它后重测",
-		"1 of 3 launches were left out (the canary moved 8.2 % within the launch); run again with nothing else on the target":     "",
-		"the governor \"ondemand\" lets the clock move; set it to \"performance\" for the run":                                    "",
-		"the target was throttled while the samples were taken; let it cool down, check its fan and power supply, then run again": "",
-		"no canary ran, so a change of the machine would not have been seen; update the agent":                                    "",
-		"the load of the target is not known; make sure that nothing else runs on it":                                             "",
-		"the machine changed in every launch (throttled); stop other work on the target and run again":                            "",
+		"the target does not say whether its clock is fixed; times may follow the clock":                                                            "目标不报告频率是否固定；时间可能随频率变化",
+		"other work was running: load 8.88 a core where below 0.1 counts as idle; stop it and run again":                                            "有其他工作在运行：每核负载 8.88，低于 0.1 才算空闲；停掉它后重测",
+		"1 of 3 launches were left out (the canary moved 8.2 % within the launch); run again with nothing else on the target":                       "",
+		"the governor \"ondemand\" lets the clock move; set it to \"performance\" for the run":                                                      "",
+		"the target was throttled while the samples were taken; let it cool down, check its fan and power supply, then run again":                   "",
+		"no canary ran, so a change of the machine would not have been seen; update the agent":                                                      "",
+		"the load of the target is not known; make sure that nothing else runs on it":                                                               "",
+		"the machine changed in every launch (throttled); stop other work on the target and run again":                                              "",
+		"the machine changed in every launch, also in 9 that were run again (throttled): inconclusive; stop other work on the target and run again": "",
 	} {
 		got := s.say.Say(in)
 		if want != "" && got != want || want == "" && strings.Contains(got, "the ") {
