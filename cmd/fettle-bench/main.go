@@ -32,6 +32,7 @@ import (
 func main() {
 	name := flag.String("network", "resnet50", "built-in network")
 	int8 := flag.Bool("int8", false, "quantize it, calibrated on random inputs")
+	int16 := flag.Bool("int16", false, "the same with weights of 8 bits and values of 16")
 	threads := flag.Int("threads", 1, "workers")
 	write := flag.String("write", "", "file for the other engine")
 	lite := flag.String("tflite", "", "the same network as a TensorFlow Lite file, where that format has its operators")
@@ -45,7 +46,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := bench(ctx, options{*name, *int8, *threads, *write, *limit, *fast, *half, *steps, *file, *ready, *events, *lite})
+	err := bench(ctx, options{*name, *int8, *int16, *threads, *write, *limit, *fast, *half, *steps, *file, *ready, *events, *lite})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "fettle-bench:", err)
 		os.Exit(1)
@@ -55,6 +56,7 @@ func main() {
 type options struct {
 	network string
 	int8    bool
+	int16   bool
 	threads int
 	write   string
 	isa     string
@@ -138,13 +140,16 @@ func models(ctx context.Context, o options) (theirs, ours *model.Model, err erro
 		return derived[len(derived)-1].Model, nil
 	}
 	standard := catalog.Standard().Steps
-	if !o.int8 {
+	if !o.int8 && !o.int16 {
 		ours, err = derive(standard...)
 		return m, ours, err
 	}
 	env.Data = calibration{random(m.Graph.Free(), 1), random(m.Graph.Free(), 2)}
 	env.Runner = runner{}
 	quantize := optimizer.RecipeStep{Pass: "quantize", Options: map[string]any{"calibration": "minmax", "activations": "uint8"}}
+	if o.int16 {
+		quantize.Options["activations"] = "int16"
+	}
 	if ours, err = derive(append(standard, quantize)...); err != nil || o.write == "" && o.lite == "" {
 		return ours, ours, err
 	}

@@ -47,6 +47,7 @@ type rows struct {
 	gather     bool   // strided 1x1: copy the pixels that are read, then stride 1
 	wide       int    // words a weight takes if not 1: 8-bit weights widened to 16
 	flip       bool   // the kernel subtracts 128 from 8-bit inputs
+	lanes      bool   // 16-bit weights by input: the kernel multiplies by lanes
 	pairs      bool   // 8-bit weights in pairs of outputs by 8 inputs, 16 inputs a step
 	lightTiles int    // with at least this many tiles a panel the light prefetch covers the next one
 	chunk      int    // input bytes of one pass over all panels, if more than chunkBytes

@@ -14,7 +14,7 @@ import (
 )
 
 // guarded copies v to the end of a page behind which nothing may be touched, with the 64 readable bytes that the contract gives.
-func guarded[T uint8 | float32](t *testing.T, v []T) []T {
+func guarded[T uint8 | int16 | float32](t *testing.T, v []T) []T {
 	t.Helper()
 	size := int(unsafe.Sizeof(v[0])) * len(v)
 	b, err := cpu.Guarded(size, 64)

@@ -136,3 +136,19 @@ func dwRowKernels(f cpu.Features, k int) []kern {
 	}
 	return nil
 }
+
+// conv16Rows and dw16Rows are the kernels of 16-bit values.
+func conv16Rows(f cpu.Features) []*rows {
+	if !f.Has(cpu.AVX2) {
+		return nil
+	}
+	return []*rows{sized(map[int]*rows{1: {isa: cpu.AVX2, nb: 1, maxMR: 6, single: true, any: kerns(int16WordY())}}, f.L2)[1]}
+}
+
+func dw16Rows(f cpu.Features) []*rows16 {
+	if !f.Has(cpu.AVX2) {
+		return nil
+	}
+	t := int16DWY()
+	return []*rows16{{isa: cpu.AVX2, n: blk, maxMR: 4, f: func(k *kargs) { t[k.mr](k) }, pairs: []int{0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15}}}
+}

@@ -199,3 +199,7 @@ func archQ(s Shape, f cpu.Features) []*QAlgorithm {
 	}
 	return nil
 }
+
+// conv16Rows and dw16Rows are the kernels of 16-bit values; they exist on amd64 and arm64 only.
+func conv16Rows(cpu.Features) []*rows { return nil }
+func dw16Rows(cpu.Features) []*rows16 { return nil }

@@ -166,6 +166,9 @@ func (f Features) BlockI8() int {
 	return 64
 }
 
+// BlockI16 is the number of channels in a block of 16-bit tensors.
+func (f Features) BlockI16() int { return 2 * f.BlockF32() }
+
 func (f Features) String() string {
 	l := f.Levels()
 	s := f.Arch + " " + l[len(l)-1].String()

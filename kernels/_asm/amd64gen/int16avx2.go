@@ -11,23 +11,30 @@ import (
 const wScale, wRscale = 128, 136
 
 // int16Kernels: products of words for processors without VNNI. The input is widened from bytes, or transformed for F(2x2,3x3), before: then
-// VPMADDWD and VPADDD are all that is left, two of each for 32 products of a pixel.
+// VPMADDWD and VPADDD are all that is left, two of each for 32 products of a pixel. Values of 16 bits (conv/int16.go) are read as they lie.
 func int16Kernels() {
 	for mr := 1; mr <= 6; mr++ {
-		int16Mul(mr, false)
-		int16Mul(mr, true)
+		for _, to := range []string{"bytes", "raw", "words"} {
+			int16Mul(mr, to)
+		}
 	}
 	for q := 1; q <= 4; q++ {
 		int16Widen(q)
 	}
+	for _, c := range []int{4, 2, 1} {
+		int16DW(c)
+	}
 }
 
 // int16Mul: mr pixels x 16 outputs; a step is 1 pair of channels; a panel is [pair][16 outputs][2] int16. raw stores the sums.
-func int16Mul(mr int, raw bool) {
+func int16Mul(mr int, to string) {
 	s := avx2
 	name, tab := fmt.Sprintf("h%dx1Y", mr), "int16Y"
-	if raw {
+	switch to {
+	case "raw":
 		name, tab = fmt.Sprintf("h%drawY", mr), "int16RawY"
+	case "words":
+		name, tab = fmt.Sprintf("h%dwordY", mr), "int16WordY"
 	}
 	text(name)
 	inTable(tab, 7, mr, name)
@@ -76,19 +83,153 @@ func int16Mul(mr int, raw bool) {
 	ADDQ(Imm(16), o)
 	DECQ(n)
 	JNZ(LabelRef("group"))
-	if raw {
+	switch to {
+	case "raw":
 		MOVQ(Mem{Base: p, Disp: fC}, c)
 		ADDQ(Mem{Base: tiles, Disp: 8}, c)
 		for i := range acc {
 			VMOVDQU(acc[i][0], Mem{Base: c, Disp: i * 64})
 			VMOVDQU(acc[i][1], Mem{Base: c, Disp: i*64 + 32})
 		}
-	} else {
+	case "words":
+		int16Store(p, tiles, o, n, c, acc)
+	default:
 		int8Store(p, tiles, o, n, c, acc)
 	}
 	ADDQ(Imm(24), tiles)
 	DECQ(Mem{Base: p, Disp: fNt})
 	JNZ(LabelRef("tile"))
+	VZEROUPPER()
+	RET()
+}
+
+// int16Store turns sums of mr pixels x 16 outputs into words of 16 bits, pixels 64 bytes apart; o, n and c are free registers.
+func int16Store(p, tiles, o, n, c gp, acc [][]vec) {
+	w := avx2.vecs(2)
+	MOVQ(Mem{Base: p, Disp: fScale}, o)
+	MOVQ(Mem{Base: p, Disp: fBias}, n)
+	for h := range 2 {
+		VMOVUPS(Mem{Base: o, Disp: 32 * h}, w[0])
+		VMOVUPS(Mem{Base: n, Disp: 32 * h}, w[1])
+		for i := range acc {
+			VCVTDQ2PS(acc[i][h], acc[i][h])
+			VFMADD213PS(w[1], w[0], acc[i][h])
+		}
+	}
+	t := c
+	MOVQ(Mem{Base: p, Disp: fRes}, t)
+	TESTQ(t, t)
+	JZ(LabelRef("act"))
+	ADDQ(Mem{Base: tiles, Disp: 16}, t)
+	VBROADCASTSS(Mem{Base: p, Disp: fRscale}, w[0])
+	for i := range acc {
+		for h := range 2 {
+			VPMOVSXWD(Mem{Base: t, Disp: i*64 + 16*h}, w[1])
+			VCVTDQ2PS(w[1], w[1])
+			VFMADD231PS(w[1], w[0], acc[i][h])
+		}
+	}
+	Label("act")
+	VBROADCASTSS(Mem{Base: p, Disp: fLo}, w[0])
+	VBROADCASTSS(Mem{Base: p, Disp: fHi}, w[1])
+	MOVQ(Mem{Base: p, Disp: fC}, c)
+	ADDQ(Mem{Base: tiles, Disp: 8}, c)
+	for i := range acc {
+		a := acc[i]
+		for _, v := range a {
+			VMAXPS(v, w[0], v)
+			VMINPS(v, w[1], v)
+			VCVTPS2DQ(v, v)
+		}
+		VPACKSSDW(a[1], a[0], a[0]) // lanes: a0 low, a1 low | a0 high, a1 high
+		VPERMQ(Imm(0xd8), a[0], a[0])
+		VMOVDQU(a[0], Mem{Base: c, Disp: i * 64})
+	}
+}
+
+// int16DW: depthwise, 16 of 32 channels of words, two taps a step: words of two pixels become pairs. A tile is c columns; pairs lie in the order of
+// VPUNPCKLWD and VPUNPCKHWD, channels 0-3, 8-11 and 4-7, 12-15, which VPACKSSDW undoes.
+func int16DW(c int) {
+	s := avx2
+	name := fmt.Sprintf("hdw%dY", c)
+	text(name)
+	inTable("int16DWY", 5, c, name)
+	p := arg()
+	tiles, ps := load(p, fTiles), load(p, fPs)
+	src, dst, nt, w, o, n, t := GP64(), GP64(), GP64(), GP64(), GP64(), GP64(), GP64()
+	acc := make([][]vec, c)
+	for i := range acc {
+		acc[i] = s.vecs(2)
+	}
+	x, y, z := s.vec(), s.vec(), s.vecs(2)
+	one, two := bases(c), bases(c)
+	Label("row")
+	MOVQ(Mem{Base: p, Disp: fA}, src)
+	ADDQ(Mem{Base: tiles}, src)
+	MOVQ(Mem{Base: p, Disp: fC}, dst)
+	ADDQ(Mem{Base: tiles, Disp: 8}, dst)
+	MOVQ(Mem{Base: p, Disp: fRblk}, nt)
+	Label("tile")
+	for i := range acc {
+		s.zero(acc[i][0])
+		s.zero(acc[i][1])
+	}
+	MOVQ(Mem{Base: p, Disp: fB}, w)
+	MOVQ(Mem{Base: p, Disp: fGroups}, o)
+	MOVQ(Mem{Base: p, Disp: fNk}, n)
+	Label("taps")
+	MOVQ(src, one[0])
+	ADDQ(Mem{Base: o}, one[0])
+	chain(one, ps)
+	MOVQ(src, two[0])
+	ADDQ(Mem{Base: o, Disp: 16}, two[0])
+	chain(two, ps)
+	a, b := steps(one, ps, c, 0), steps(two, ps, c, 0)
+	for i := range acc {
+		VMOVDQU(a[i], x)
+		VMOVDQU(b[i], y)
+		VPUNPCKLWD(y, x, z[0])
+		VPUNPCKHWD(y, x, z[1])
+		for h := range 2 {
+			VPMADDWD(Mem{Base: w, Disp: 32 * h}, z[h], z[h])
+			VPADDD(z[h], acc[i][h], acc[i][h])
+		}
+	}
+	ADDQ(Imm(32), o)
+	ADDQ(Imm(64), w)
+	SUBQ(Imm(2), n)
+	JNZ(LabelRef("taps"))
+	order := func(at int, to []vec) { // of 16 floats
+		MOVQ(Mem{Base: p, Disp: at}, t)
+		VMOVUPS(Mem{Base: t}, x)
+		VMOVUPS(Mem{Base: t, Disp: 32}, y)
+		VPERM2F128(Imm(0x20), y, x, to[0])
+		VPERM2F128(Imm(0x31), y, x, to[1])
+	}
+	scale, bias := s.vecs(2), z
+	order(fScale, scale)
+	order(fBias, bias)
+	VBROADCASTSS(Mem{Base: p, Disp: fLo}, x)
+	VBROADCASTSS(Mem{Base: p, Disp: fHi}, y)
+	for i := range acc {
+		for h, v := range acc[i] {
+			VCVTDQ2PS(v, v)
+			VFMADD213PS(bias[h], scale[h], v)
+			VMAXPS(v, x, v)
+			VMINPS(v, y, v)
+			VCVTPS2DQ(v, v)
+		}
+		VPACKSSDW(acc[i][1], acc[i][0], acc[i][0])
+		VMOVDQU(acc[i][0], Mem{Base: dst, Disp: i * 64})
+	}
+	IMUL3Q(U32(uint32(c)), ps, t)
+	ADDQ(t, src)
+	ADDQ(U32(uint32(c*64)), dst)
+	DECQ(nt)
+	JNZ(LabelRef("tile"))
+	ADDQ(Imm(24), tiles)
+	DECQ(Mem{Base: p, Disp: fNt})
+	JNZ(LabelRef("row"))
 	VZEROUPPER()
 	RET()
 }

@@ -34,6 +34,7 @@ func sets() []set {
 		{"dw8_neon", "conv", dw8Kernels},
 		{"small8_neon", "conv", small8Kernels},
 		{"wino8_neon", "conv", wino8Kernels},
+		{"int16_neon", "conv", int16Kernels},
 		{"half_neon", "conv", halfKernels},
 		{"gemm_neon", "gemm", gemmKernels},
 		{"half_neon", "gemm", halfGemmKernels},
