@@ -25,6 +25,8 @@ type First struct {
 	TotalNs   int64        `json:"total_ns"`
 	P50Ns     *float64     `json:"p50_ns,omitempty"` // of the sample
 	Run       string       `json:"run,omitempty"`
+
+	begin time.Time
 }
 
 // AddBoard adds a board and takes the first steps with it. The password that asks gives is asked for once and used for all of them. A board
@@ -32,7 +34,7 @@ type First struct {
 func (a *App) AddBoard(ctx context.Context, t Target, o FirstOptions, asks Asks) (*First, error) {
 	begin := time.Now()
 	asks = onePassword(asks)
-	f := &First{}
+	f := &First{begin: begin}
 	var err error
 	o.Progress.Report(0, 3, "log in and put the agent there")
 	if f.Facts, err = a.AddTarget(ctx, t, asks); err != nil {
@@ -62,6 +64,16 @@ func (a *App) AddBoard(ctx context.Context, t Target, o FirstOptions, asks Asks)
 	}
 	f.TotalNs = time.Since(begin).Nanoseconds()
 	return f, nil
+}
+
+// profiled is f with the first profile, where that came later than the board: the time from beginning to add it counts.
+func (f *First) profiled(took time.Duration, p *Profile) *First {
+	if f == nil || f.ProfileNs > 0 || f.begin.IsZero() {
+		return f
+	}
+	c := *f
+	c.ProfileNs, c.P50Ns, c.Run, c.TotalNs = took.Nanoseconds(), p.Clean.P50Ns, p.ID, time.Since(f.begin).Nanoseconds()
+	return &c
 }
 
 // onePassword remembers what was typed, for the connections that follow within one call. A board that refuses it is asked about again.

@@ -58,10 +58,15 @@ func (a *App) Feasible(ctx context.Context, path, target, goal string, measured,
 	if err != nil {
 		return nil, err
 	}
+	return a.judge(ctx, m, in, target, facts, l, measured, used), nil
+}
+
+// judge holds limits of time and size against a board's facts.
+func (a *App) judge(ctx context.Context, m *model.Model, in *Inspection, target string, facts *TargetFacts, l limits, measured, used float64) *GoalVerdict {
 	machine := predict.Board(*facts)
 	n := predict.Network{Name: in.Name, Parameters: in.Parameters, FileBytes: in.FileBytes}
 	for _, x := range in.Layers {
-		n.Works = append(n.Works, predict.Work{Op: x.Op, DType: x.dtype, MACs: x.MACs, Bytes: x.WeightBytes + x.ActivationBytes, Window: x.window, Strides: x.strides})
+		n.Works = append(n.Works, x.work())
 	}
 	if len(in.Outputs) == 1 {
 		if s := in.Outputs[0].Shape; len(s) > 0 {
@@ -85,7 +90,7 @@ func (a *App) Feasible(ctx context.Context, path, target, goal string, measured,
 			v.Verdict = x.Verdict
 		}
 	}
-	return v, nil
+	return v
 }
 
 // foretell lets the target's table of kernels say what the floors leave open. A goal below the floor stays impossible.

@@ -68,10 +68,15 @@ func (a *App) InspectOn(ctx context.Context, path, target string, asks Asks) (*I
 	if err != nil {
 		return nil, err
 	}
-	machine := predict.Board(*f)
+	in.bound(predict.Board(*f))
+	return in, nil
+}
+
+// bound gives each layer its floor on a machine.
+func (in *Inspection) bound(machine predict.Machine) {
 	for i := range in.Layers {
 		l := &in.Layers[i]
-		w := predict.Work{Op: l.Op, DType: l.dtype, MACs: l.MACs, Bytes: l.WeightBytes + l.ActivationBytes, Window: l.window, Strides: l.strides}
+		w := l.work()
 		ns, why := predict.Floor(machine, w)
 		if l.FloorWhy = why; ns != nil {
 			v := int64(*ns)
@@ -84,7 +89,11 @@ func (a *App) InspectOn(ctx context.Context, path, target string, asks Asks) (*I
 			}
 		}
 	}
-	return in, nil
+}
+
+// work is what the layer must do.
+func (l *LayerInfo) work() predict.Work {
+	return predict.Work{Op: l.Op, DType: l.dtype, MACs: l.MACs, Bytes: l.WeightBytes + l.ActivationBytes, Window: l.window, Strides: l.strides}
 }
 
 // Inspect reads what is in the file at path.

@@ -37,6 +37,11 @@ func (a *App) RequestLease(ctx context.Context, target string, asks Asks) error 
 	return a.with(ctx, target, asks, nil, func(c *deploy.Conn) error { return c.RequestLease(ctx) })
 }
 
+// TakeLease takes a target from whoever measures on it, whose measurement ends without a result, and leaves it free.
+func (a *App) TakeLease(ctx context.Context, target string, asks Asks) error {
+	return a.measuring(ctx, ProfileRequest{Target: target, Asks: asks, Manner: Take}, func(*deploy.Conn) error { return nil })
+}
+
 // measuring runs f on a connection that has the right to measure all the while.
 func (a *App) measuring(ctx context.Context, q ProfileRequest, f func(c *deploy.Conn) error) error {
 	return a.with(ctx, q.Target, q.Asks, q.Progress, func(c *deploy.Conn) error {

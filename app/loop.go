@@ -47,6 +47,8 @@ type boardService interface {
 	ComparePaired(ctx context.Context, q PairedRequest) (*Paired, error)
 	Lease(ctx context.Context, target string, asks Asks) (*LeaseInfo, error)
 	RequestLease(ctx context.Context, target string, asks Asks) error
+	TakeLease(ctx context.Context, target string, asks Asks) error
+	MeasureNoise(ctx context.Context, q ProfileRequest) (*NoiseFloor, error)
 	AddBoard(ctx context.Context, t Target, o FirstOptions, asks Asks) (*First, error)
 	TargetFactsAndSpeed(ctx context.Context, name string, asks Asks) (*TargetFacts, error)
 	FixTarget(ctx context.Context, target, fix string, p task.Progress, asks Asks) (*FixRecord, error)

@@ -22,16 +22,39 @@ func NewRoofline(p *Profile) *Roofline { return predict.NewRoofline(p) }
 // Staircases are those of the layers of a model on a target: predicted where the target's kernels were measured and, where measure is set,
 // measured. layer is a name, or "" for all convolutions.
 func (a *App) Staircases(ctx context.Context, q ProfileRequest, layer string, measure bool) ([]Staircase, error) {
-	const what = "draw the staircase"
+	out, g, err := a.foretellStairs(ctx, &q, layer)
+	if err != nil && !(measure && fail.Is(err, fail.NotFound) && len(out) > 0) {
+		return nil, err
+	}
+	if !measure {
+		return out, nil
+	}
+	return out, a.measuring(ctx, q, func(c *deploy.Conn) error {
+		for i := range out {
+			q.Progress.Report(int64(i), int64(len(out)), "measure "+out[i].Label)
+			if err := a.climb(ctx, c, q, g, &out[i]); err != nil {
+				return fail.In(err, drawStairs, fail.Where{})
+			}
+		}
+		tidy(ctx, c)
+		return nil
+	})
+}
+
+const drawStairs = "draw the staircase"
+
+// foretellStairs are the staircases of a model as far as the target's table of kernels tells. Without a table they come with the error NotFound, and
+// with nothing told.
+func (a *App) foretellStairs(ctx context.Context, q *ProfileRequest, layer string) ([]Staircase, *predict.Graph, error) {
 	if len(q.Shapes) == 0 {
 		var err error
 		if q.Shapes, err = a.openShapes(ctx, q.Model); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	g, err := predict.NewGraph(q.Model, q.Shapes)
 	if err != nil {
-		return nil, fail.In(err, what, fail.Where{})
+		return nil, nil, fail.In(err, drawStairs, fail.Where{})
 	}
 	var ids []model.NodeID
 	var names []string
@@ -42,18 +65,14 @@ func (a *App) Staircases(ctx context.Context, q ProfileRequest, layer string, me
 		}
 	}
 	if len(ids) == 0 {
-		return nil, fail.New(fail.NotFound, "the model has no convolution %q", layer).Doing(what).Try("it has %s", strings.Join(names[:min(len(names), 12)], ", "))
+		return nil, nil, fail.New(fail.NotFound, "the model has no convolution %q", layer).Doing(drawStairs).Try("it has %s", strings.Join(names[:min(len(names), 12)], ", "))
 	}
 	p := a.predictor(q.Target, q.Threads)
-	if p == nil && !measure {
-		return nil, fail.New(fail.NotFound, "the kernels of %s with %d thread(s) were never measured", targetName(q.Target), max(q.Threads, 1)).Doing(what).
-			Try("measure the staircase itself, or run fettle target learn %s first", targetName(q.Target))
-	}
 	var out []Staircase
 	for _, id := range ids {
 		s, err := g.NewStaircase(id)
 		if err != nil {
-			return nil, fail.In(err, what, fail.Where{})
+			return nil, nil, fail.In(err, drawStairs, fail.Where{})
 		}
 		if p != nil {
 			p.mu.Lock()
@@ -62,19 +81,11 @@ func (a *App) Staircases(ctx context.Context, q ProfileRequest, layer string, me
 		}
 		out = append(out, *s)
 	}
-	if !measure {
-		return out, nil
+	if p == nil {
+		return out, g, fail.New(fail.NotFound, "the kernels of %s with %d thread(s) were never measured", targetName(q.Target), max(q.Threads, 1)).Doing(drawStairs).
+			Try("measure the staircase itself, or run fettle target learn %s first", targetName(q.Target))
 	}
-	return out, a.measuring(ctx, q, func(c *deploy.Conn) error {
-		for i := range out {
-			q.Progress.Report(int64(i), int64(len(out)), "measure "+out[i].Label)
-			if err := a.climb(ctx, c, q, g, &out[i]); err != nil {
-				return fail.In(err, what, fail.Where{})
-			}
-		}
-		tidy(ctx, c)
-		return nil
-	})
+	return out, g, nil
 }
 
 // climb measures the treads of one staircase, all in one network.

@@ -98,6 +98,9 @@ type Doc struct {
 	Cuts      *Cuts         // of channels; nil: nothing was found out yet
 	Course    *Course       // the last distillation, nil: none
 	Hunt      *Hunt         // the last search, nil: none
+	Bound     *Bound        // what a board allows the model, nil: not asked
+	Stairs    *Stairs       // staircases of its layers on a board, nil: not asked
+	Audited   *Audited      // what a board computes, nil: not asked
 	Kept      []*KeptRecipe // the tree of experiments, oldest first
 	At        int           // id of the kept recipe that the ledger came from, 0: the opened model
 	Saved     string        // hash that was last saved or opened
@@ -250,6 +253,7 @@ type Board struct {
 	First     *First      // how it was added, where it was in this session
 	Fixes     []FixRecord // what was changed on it from here, the last change first
 	Access    *Access     // nil: not asked yet
+	Noise     *NoiseFloor // nil: identical code was never compared on it
 }
 
 // Access is who uses a board, and who may.

@@ -33,11 +33,15 @@ func (s *Studio) AddBoard(f AddBoardForm) {
 			t.Identity = []string{f.Identity}
 		}
 		p.Report(0, 0, f.Address)
+		begin := time.Now()
 		first, err := s.addBoard(ctx, t, f, p)
 		if first == nil {
 			return err
 		}
 		facts := first.Facts
+		if first.begin.IsZero() {
+			first.begin, first.AddNs = begin, time.Since(begin).Nanoseconds()
+		}
 		s.edit(func(st *State) {
 			list := slices.DeleteFunc(slices.Clone(st.Boards), func(b *Board) bool { return b.Name == f.Name })
 			st.Boards = append(list, &Board{Name: f.Name, Address: f.Address, Facts: facts, Connected: true, First: first})

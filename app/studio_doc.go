@@ -173,6 +173,7 @@ func (s *Studio) SetGoals(g Goals) {
 		r := s.app.recent(d.Path)
 		r.Path, r.Name, r.Bytes, r.Goals = d.Path, d.Name, d.BaseInfo.FileBytes, g
 		s.keepRecent(st, r)
+		s.floorsOnGoal(st)
 	})
 }
 

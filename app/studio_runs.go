@@ -33,6 +33,8 @@ type ProfileForm struct {
 	Threads  int
 	Runs     int // inferences a launch
 	Launches int
+	Count    bool // cycles, misses and energy by layer, where the board has the means
+	Take     bool // the board from whoever measures on it; otherwise the run waits
 }
 
 // Profile measures the open model on a board, layer by layer. Samples are shown while they arrive.
@@ -47,7 +49,7 @@ func (s *Studio) Profile(f ProfileForm) {
 	if f.Board == "" {
 		f.Board = LocalTarget
 	}
-	q := ProfileRequest{Model: d.Model, Name: d.Name, Target: f.Board, Threads: f.Threads, Runs: f.Runs, Launches: f.Launches}
+	q := ProfileRequest{Model: d.Model, Name: d.Name, Target: f.Board, Threads: f.Threads, Runs: f.Runs, Launches: f.Launches, Again: Again, Count: f.Count}
 	if q.Runs == 0 {
 		q.Runs = defaultRuns(d.BaseInfo.MACs)
 	}
@@ -63,6 +65,9 @@ func (s *Studio) Profile(f ProfileForm) {
 		s.putRun(d.ID, run.ID, run)
 		q.Asks, q.Progress = a, p
 		q.Manner = Wait // the job says for whom, and can be stopped
+		if f.Take {
+			q.Manner = Take
+		}
 		q.Waiting = func(who string) { s.say("%s waits for %s", who, f.Board) }
 		var live liveRun
 		q.Live = func(l LiveSample) {
@@ -72,7 +77,11 @@ func (s *Studio) Profile(f ProfileForm) {
 				s.putRun(d.ID, run.ID, c)
 			}
 		}
+		begin := time.Now()
 		got, err := s.boards.Profile(ctx, q)
+		if err == nil {
+			s.editBoard(f.Board, func(b *Board) { b.First = b.First.profiled(time.Since(begin), got) })
+		}
 		if err != nil {
 			s.dropRun(d.ID, run.ID)
 			return err

@@ -84,6 +84,34 @@ func (s *Studio) RequestBoard(board string) {
 	})
 }
 
+// TakeBoard takes a board from whoever measures on it: that measurement ends without a result.
+func (s *Studio) TakeBoard(board string) {
+	s.boardJob("Take the board", board, "", func(ctx context.Context, p task.Progress, a Asks) error {
+		if err := s.boards.TakeLease(ctx, board, a); err != nil {
+			return err
+		}
+		return s.access(ctx, board, a)
+	})
+}
+
+// noisePairs is how often the sample is measured against itself: as a quick comparison.
+const noisePairs = 8
+
+// MeasureNoise compares the built-in sample with itself on a board: smaller differences mean nothing there.
+func (s *Studio) MeasureNoise(board string) {
+	s.boardJob("Measure the noise", board, "", func(ctx context.Context, p task.Progress, a Asks) error {
+		m, err := s.app.Sample("")
+		if err != nil {
+			return err
+		}
+		n, err := s.boards.MeasureNoise(ctx, ProfileRequest{Model: m, Name: "sample", Target: board, Threads: 1, Runs: 100, Launches: noisePairs, Asks: a, Progress: p, Manner: Wait})
+		if err == nil {
+			s.editBoard(board, func(b *Board) { b.Noise = n })
+		}
+		return err
+	})
+}
+
 // TrustKey has a board take deployments of another signing key, or with drop no longer.
 func (s *Studio) TrustKey(board, key string, drop bool) {
 	s.boardJob("Change whose deployments the board takes", board, "", func(ctx context.Context, p task.Progress, a Asks) error {

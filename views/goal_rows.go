@@ -60,6 +60,7 @@ func latencyCell(s *app.State, d *app.Doc, c *goalCell) {
 		c.Verdict, c.VerdictBy, c.Token = "not measured", "seal-none", "text3"
 		if limit != nil {
 			c.LimitAt = 1 / trackRoom
+			reckoned(d.BoundNow(), *limit, c)
 		}
 		return
 	}
@@ -97,6 +98,30 @@ func latencyCell(s *app.State, d *app.Doc, c *goalCell) {
 		c.Verdict, c.VerdictBy, c.Token = "met", "check", "success"
 	default:
 		c.Verdict, c.VerdictBy, c.Token = "over", "warning", "warning"
+	}
+}
+
+// reckoned is what a board's facts and kernels say of a limit before anything is measured.
+func reckoned(b *app.Bound, limit float64, c *goalCell) {
+	a := b.Answer(limit)
+	if a == nil {
+		return
+	}
+	if a.Floor > 0 {
+		top := max(a.Floor, limit) * trackRoom
+		c.Floor, c.LimitAt = a.Floor/top, limit/top
+	}
+	if p := b.Predicted; p != nil {
+		c.Value = "≈ " + kit.Ms(p.Ns)
+	}
+	switch a.Verdict {
+	case "impossible":
+		c.Verdict, c.VerdictBy, c.Token = "impossible", "error", "danger"
+		c.Why, c.WhyArgs = "The floor of this network on %s is %s: the arithmetic that it must do, at the highest rate of the processor. The limit is %s.", []any{b.Target, kit.Ms(a.Floor), kit.Ms(limit)}
+	case "unlikely":
+		c.Verdict, c.VerdictBy, c.Token = "unlikely", "warning", "warning"
+	case "likely":
+		c.Verdict, c.VerdictBy, c.Token = "likely", "check", "success"
 	}
 }
 

@@ -176,7 +176,7 @@ func ways(m Machine, n Network, f Floors, limit float64, use Use) []Way {
 	lo, hi := limit*use.Low/f.Int8, limit*use.High/f.Int8
 	if lo < 1 {
 		out = append(out, Way{What: fmt.Sprintf("prune to %.0f to %.0f %% of the products, in 8 bits", 100*lo, 100*min(1, hi)), Ms: [2]float64{limit / 1e6, limit / 1e6}, Enough: true,
-			Why: fmt.Sprintf("%.2g to %.2g GMAC; at 100 %% of the peak it would be %.0f %%", lo*f.MACs/1e9, hi*f.MACs/1e9, 100*min(1, limit/f.Int8))})
+			Why: fmt.Sprintf("%s; at 100 %% of the peak it would be %.0f %%", work(lo*f.MACs, hi*f.MACs), 100*min(1, limit/f.Int8))})
 	}
 	close := func(a, b float64) bool { return math.Abs(a-b) <= 0.03*b }
 	for _, t := range trims() {
@@ -196,6 +196,14 @@ func ways(m Machine, n Network, f Floors, limit float64, use Use) []Way {
 		}
 	}
 	return out
+}
+
+// work is a range of products, in billions or millions.
+func work(lo, hi float64) string {
+	if hi < 1e8 {
+		return fmt.Sprintf("%.2g to %.2g MMAC", lo/1e6, hi/1e6)
+	}
+	return fmt.Sprintf("%.2g to %.2g GMAC", lo/1e9, hi/1e9)
 }
 
 // Size judges a limit of bytes: what number types make of the parameters, and what then has to be cut.

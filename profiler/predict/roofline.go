@@ -18,17 +18,18 @@ type Roof struct {
 
 // RoofPoint is one layer under the roof.
 type RoofPoint struct {
-	Label     string  `json:"label"`
-	Op        string  `json:"op"`
-	Intensity float64 `json:"macs_per_byte"`
-	Rate      float64 `json:"macs_per_second"`
-	Moved     float64 `json:"bytes_per_second"`
-	Ns        float64 `json:"ns"`
-	Share     float64 `json:"share"`
-	Roof      float64 `json:"roof_macs_per_second"` // of its intensity, 0: not known
-	Reached   float64 `json:"reached"`              // share of the roof; above 1 where Winograd saves products or a cache serves bytes
-	Bound     string  `json:"bound"`                // compute, memory; "": not known
-	Winograd  bool    `json:"winograd,omitempty"`
+	Label     string   `json:"label"`
+	Origin    []string `json:"origin,omitempty"` // ids of nodes of the imported model
+	Op        string   `json:"op"`
+	Intensity float64  `json:"macs_per_byte"`
+	Rate      float64  `json:"macs_per_second"`
+	Moved     float64  `json:"bytes_per_second"`
+	Ns        float64  `json:"ns"`
+	Share     float64  `json:"share"`
+	Roof      float64  `json:"roof_macs_per_second"` // of its intensity, 0: not known
+	Reached   float64  `json:"reached"`              // share of the roof; above 1 where Winograd saves products or a cache serves bytes
+	Bound     string   `json:"bound"`                // compute, memory; "": not known
+	Winograd  bool     `json:"winograd,omitempty"`
 }
 
 // Roofline is a run's layers that multiply, under the roof of its target.
@@ -68,7 +69,7 @@ func NewRoofline(p *profiler.Profile) *Roofline {
 		if l.MACs <= 0 || l.Bytes <= 0 || l.P50Ns <= 0 {
 			continue
 		}
-		x := RoofPoint{Label: l.Name, Op: l.Op, Intensity: float64(l.MACs) / float64(l.Bytes), Rate: float64(l.MACs) / l.P50Ns * 1e9,
+		x := RoofPoint{Label: l.Name, Origin: l.Origin, Op: l.Op, Intensity: float64(l.MACs) / float64(l.Bytes), Rate: float64(l.MACs) / l.P50Ns * 1e9,
 			Moved: float64(l.Bytes) / l.P50Ns * 1e9, Ns: l.P50Ns, Share: l.Share, Winograd: winograd(l.Kernel)}
 		top := r.Roof.PeakMACs
 		if !float(l.DType) {

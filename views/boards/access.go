@@ -68,7 +68,7 @@ func (s *screen) access(b *app.Board) fyne.CanvasObject {
 	who := u.T("free")
 	switch l := a.Lease; {
 	case l.Held:
-		who = u.F("%s measures, for %d s so far", l.Holder, l.ForS)
+		who = u.F("%s measures, for %s so far", l.Holder, kit.Elapsed(time.Duration(l.ForS)*time.Second))
 	case l.Holder != "":
 		who = u.F("free; %s measured last", l.Holder)
 	}
@@ -78,7 +78,14 @@ func (s *screen) access(b *app.Board) fyne.CanvasObject {
 	line := kit.Cols(8, kit.Fixed(118, 0, u.Dense(u.T("measuring"))), kit.Flex(u.Soft(who)))
 	want := u.NewButton(kit.Outline, "", u.T("Ask for the board"), func() { s.do.RequestBoard(b.Name) }).Small()
 	want.SetOff(b.Busy || !a.Lease.Held, u.T("nobody measures on it"))
-	rows = append(rows, container.NewBorder(nil, nil, nil, want, line))
+	take := u.NewButton(kit.Outline, "warning", u.T("Take it"), func() {
+		u.Confirm(u.F("Take %s from %s?", s.title(b), a.Lease.Holder), u.T("The measurement that runs there ends without a result. Asking for the board lets it end first."), u.T("Take it"), func() { s.do.TakeBoard(b.Name) })
+	}).Small()
+	take.SetOff(b.Busy || !a.Lease.Held, u.T("nobody measures on it"))
+	rows = append(rows, container.NewBorder(nil, nil, nil, kit.Cols(6, want, take), line))
+	if a.Lease.Held {
+		rows = append(rows, u.Note(u.T("A measurement of yours that you start now waits, and begins by itself when the board is free.")))
+	}
 	if len(a.Keys) == 0 {
 		rows = append(rows, u.Soft(u.T("It takes deployments of whoever deploys first; that key is kept.")))
 	}
@@ -104,6 +111,23 @@ func (s *screen) access(b *app.Board) fyne.CanvasObject {
 	add.SetOff(b.Busy || len(a.Keys) == 0, u.T("deploy something first"))
 	rows = append(rows, container.NewBorder(nil, nil, kit.Fixed(118, 0, u.Dense(u.T("another key"))), add, key))
 	return kit.Rows(6, rows...)
+}
+
+// first is how long it took from nothing to the first profile, part by part.
+func (s *screen) first(b *app.Board) fyne.CanvasObject {
+	u, f := s.u, b.First
+	seconds := func(ns int64) string { return fmt.Sprintf("%.1f s", float64(ns)/1e9) }
+	facts := []kit.Fact{{Key: u.T("host key, login, agent, facts"), Value: seconds(f.AddNs)}}
+	if f.KeyNs > 0 {
+		facts = append(facts, kit.Fact{Key: u.T("key put on the board"), Value: seconds(f.KeyNs)})
+	}
+	note := u.T("not measured yet: the first profile on it is counted from the moment of adding")
+	if f.ProfileNs > 0 {
+		facts = append(facts, kit.Fact{Key: u.T("first profile"), Value: seconds(f.ProfileNs) + " · p50 " + kit.MsPtr(f.P50Ns)})
+		facts = append(facts, kit.Fact{Key: u.T("from nothing to the first profile"), Value: seconds(f.TotalNs)})
+		note = u.F("%s from adding it", seconds(f.TotalNs))
+	}
+	return u.Section(u.T("First profile"), note, u.Facts(facts))
 }
 
 // short is the start of a key, enough to compare by eye.

@@ -22,6 +22,8 @@ import (
 func (s *spy) FixBoard(n, fix string) { s.asked = append(s.asked, "fix "+n+" "+fix) }
 func (s *spy) MeasureBoard(n string)  { s.asked = append(s.asked, "measure "+n) }
 func (s *spy) AskAccess(n string)     { s.asked = append(s.asked, "access "+n) }
+func (s *spy) TakeBoard(n string)     { s.asked = append(s.asked, "take "+n) }
+func (s *spy) MeasureNoise(n string)  { s.asked = append(s.asked, "noise "+n) }
 func (s *spy) RequestBoard(n string)  { s.asked = append(s.asked, "request "+n) }
 func (s *spy) TrustKey(n, k string, d bool) {
 	s.asked = append(s.asked, fmt.Sprint("trust ", n, " ", k, " ", d))

@@ -32,7 +32,10 @@ func (s *screen) detailOf(b *app.Board) fyne.CanvasObject {
 		if len(b.Fixes) > 0 {
 			rows = append(rows, u.Panel(s.changes(b)))
 		}
-		rows = append(rows, u.Panel(s.access(b)), u.Panel(u.Section(u.T("Facts"), "", kit.Rows(8, s.factGrid(b), kit.Cols(8, kit.Gap(), s.speed(b))))))
+		if b.First != nil && b.First.AddNs > 0 {
+			rows = append(rows, u.Panel(s.first(b)))
+		}
+		rows = append(rows, u.Panel(s.access(b)), u.Panel(u.Section(u.T("Facts"), "", kit.Rows(8, s.factGrid(b), kit.Cols(8, kit.Gap(), s.noise(b), s.speed(b))))))
 	case b.Err == nil:
 		rows = append(rows, u.Panel(u.Section(u.T("Nothing is known yet"), "", u.Soft(u.T("Ask the board what it is: it takes a second or two.")))))
 	}
@@ -85,6 +88,14 @@ func (s *screen) speed(b *app.Board) *kit.Button {
 	speed := u.NewButton(kit.Outline, "clock", u.T("Measure memory and storage"), func() { s.do.MeasureBoard(b.Name) }).Small()
 	speed.SetOff(b.Busy, u.T("the board is busy"))
 	return speed
+}
+
+// noise compares identical code on the board.
+func (s *screen) noise(b *app.Board) *kit.Button {
+	u := s.u
+	noise := u.NewButton(kit.Outline, "ab", u.T("Measure the noise"), func() { s.do.MeasureNoise(b.Name) }).Small()
+	noise.SetOff(b.Busy, u.T("the board is busy"))
+	return noise
 }
 
 // factGrid shows the facts in two columns.
@@ -163,13 +174,21 @@ func (s *screen) facts(b *app.Board) []kit.Fact {
 		{"temperature", temperature}, {"throttle", throttle}, {"supply voltage", volts}, {"load", load}, {"memory", memory}, {"storage of the agent", storage},
 		{"system", strings.TrimSpace(f.OS + " · " + f.Kernel)}, {"engines", strings.Join(runtimes, ", ")}, {"agent", agent},
 		{"caches", caches}, {"memory speed", memorySpeed}, {"storage speed", storageSpeed}, {"power now", power}, {"other engines", libraries}, {"clock error", clockError},
-		{"who measures", holder}, {"given up by the agent", strings.Join(guards, ", ")},
+		{"noise of identical code", noiseText(b.Noise)}, {"who measures", holder}, {"given up by the agent", strings.Join(guards, ", ")},
 	} {
 		y := or(x.value)
 		y.Key = u.T(x.key)
 		out = append(out, y)
 	}
 	return out
+}
+
+// noiseText is the change that identical code showed; "": never measured.
+func noiseText(n *app.NoiseFloor) string {
+	if n == nil {
+		return ""
+	}
+	return fmt.Sprintf("±%s · %s %d × %d", kit.Percent(n.Floor), "n =", n.Pairs, n.Runs)
 }
 
 // partings are the two ways to let a board go.

@@ -21,6 +21,8 @@ type verbs interface {
 	MeasureBoard(name string)
 	AskAccess(name string)
 	RequestBoard(name string)
+	TakeBoard(name string)
+	MeasureNoise(name string)
 	TrustKey(name, key string, drop bool)
 	Show(screen string)
 }

@@ -59,7 +59,11 @@ func (h *header) show(c *app.Comparison) {
 	v := headline(u, c.Result)
 	ink := verdictInk(u.Theme, v.verdict)
 	h.what.Set(v.what, u.Theme.Text1)
-	h.against.SetText(u.F("%s against %s", h.s.say.Say(c.B.Label), h.s.say.Say(c.A.Label)))
+	against := u.F("%s against %s", h.s.say.Say(c.B.Label), h.s.say.Say(c.A.Label))
+	if c.Result.Method == "paired launches" {
+		against += " · " + u.T("measured in turns")
+	}
+	h.against.SetText(against)
 	h.change.Set(v.change, ink)
 	h.interval.Set(v.interval, u.Theme.Text2)
 	h.rim.FillColor, h.rim.StrokeColor = ink, ink

@@ -20,6 +20,8 @@ import (
 // verbs are what the screen asks of the studio.
 type verbs interface {
 	CompareRuns(a, b string)
+	ComparePaired(app.PairedForm)
+	CancelJob(id int64)
 	Select(origins []string, from string)
 	ExportCompared(format, path string)
 	Show(screen string)
@@ -78,6 +80,9 @@ func (s *screen) Content() fyne.CanvasObject { return s.content }
 
 // Toolbar is part of kit.Toolbar.
 func (s *screen) Toolbar() fyne.CanvasObject { return s.bar.row }
+
+// Primary is part of kit.Primary.
+func (s *screen) Primary() { s.bar.measure() }
 
 // Find is part of kit.Finder.
 func (s *screen) Find() { s.u.Window.Canvas().Focus(s.search) }
@@ -166,6 +171,10 @@ func (s *screen) showEmpty(st *app.State) {
 	}
 	var o fyne.CanvasObject
 	switch n := len(done); {
+	case st.Doc != nil && !st.Doc.Busy && len(st.Doc.Versions()) > 1 && n < 2 && pairing(st) == nil:
+		o = u.Empty("compare", u.T("Two runs are needed"), u.T("The opened and the rewritten model can be measured in turns, so that what the board changes meanwhile meets both."), u.T("Measure in turns"), s.bar.measure)
+	case pairing(st) != nil:
+		o = u.Empty("compare", u.T("Measuring in turns"), u.T("Launch by launch in random order; the verdict comes at the end."), u.T("Stop"), func() { s.do.CancelJob(pairing(s.state).ID) })
 	case n < 2:
 		o = u.Empty("compare", u.T("Two runs are needed"), u.F("%d runs of this model are there. Measure it before and after a change.", n), u.T("Go to Profile"), func() { s.do.Show("profile") })
 	default:

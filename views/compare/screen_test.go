@@ -20,6 +20,8 @@ import (
 
 // spy records what the screen asks for.
 type spy struct {
+	paired   []app.PairedForm
+	canceled int64
 	a, b     string
 	selected []string
 	exported []string
@@ -29,6 +31,8 @@ type spy struct {
 func (s *spy) CompareRuns(a, b string)            { s.a, s.b = a, b }
 func (s *spy) Select(o []string, _ string)        { s.selected = o }
 func (s *spy) ExportCompared(format, path string) { s.exported = append(s.exported, format+" "+path) }
+func (s *spy) ComparePaired(f app.PairedForm)     { s.paired = append(s.paired, f) }
+func (s *spy) CancelJob(id int64)                 { s.canceled = id }
 func (s *spy) Show(screen string)                 { s.shown = screen }
 
 func open(t *testing.T, dark bool, lang string) (*screen, *spy, fyne.Window) {

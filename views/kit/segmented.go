@@ -46,6 +46,9 @@ func (s *Segmented) SetOff(i int, off bool) {
 	}
 }
 
+// Labels are the words of the segments.
+func (s *Segmented) Labels() []string { return s.labels }
+
 // Chosen is the index of the chosen label.
 func (s *Segmented) Chosen() int { return s.chosen }
 

@@ -3,6 +3,7 @@ package profile
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"fyne.io/fyne/v2"
@@ -16,11 +17,16 @@ import (
 
 // redraw makes the figure of the chart card anew.
 func (s *screen) redraw() {
+	if s.chart == seeStairs {
+		s.memory.SetText("")
+		s.charts.Set(s.stairs.figure())
+		return
+	}
 	if s.run != nil && s.run.Profile == nil {
 		s.charts.Set(s.arriving(s.run))
 		return
 	}
-	if s.run == nil || len(s.run.Profile.Layers) == 0 && s.chart != 2 {
+	if s.run == nil || len(s.run.Profile.Layers) == 0 && s.chart != seeInferences {
 		s.note.SetText("")
 		s.memory.SetText("")
 		s.charts.Set(nil)
@@ -29,9 +35,9 @@ func (s *screen) redraw() {
 	p := s.run.Profile
 	s.memory.SetText(s.memoryLine(p))
 	switch s.chart {
-	case 1:
+	case seeRoof:
 		s.charts.Set(s.roof(p))
-	case 2:
+	case seeInferences:
 		s.charts.Set(s.samples(p))
 	default:
 		s.charts.Set(s.byKind(p))
@@ -74,27 +80,57 @@ func (s *screen) byKind(p *profiler.Profile) plot.Figure {
 	return f
 }
 
+// roof places the layers under what the target can do: the direct algorithm is the wall, other algorithms pass it.
 func (s *screen) roof(p *profiler.Profile) plot.Figure {
 	u := s.u
-	spots, peak, bandwidth := roofline(p)
-	f := &plot.Roofline{Peak: peak, Bandwidth: bandwidth, XTitle: u.T("MAC for each byte moved"), YTitle: "GMAC/s", Tick: plot.Tick,
+	r := app.NewRoofline(p)
+	f := &plot.Roofline{Peak: r.Roof.PeakMACs / 1e9, Bandwidth: r.Roof.Bandwidth / 1e9, XTitle: u.T("MAC for each byte moved"), YTitle: "GMAC/s", Tick: plot.Tick,
 		Selected: func(k []string) bool { return s.selected(k, false) }}
-	if peak > 0 {
-		f.PeakTag = u.F("highest floor: %s GMAC/s", kit.Sig(peak))
-		f.BandTag = u.F("memory %s GB/s", kit.Sig(bandwidth))
-		s.note.SetText(u.F("%d layers; the roof is what their floors assume", len(spots)))
-	} else {
-		s.note.SetText(u.F("%d layers; no floor is known for this target", len(spots)))
+	f.PeakTag = u.F("direct, floats: %s GMAC/s", kit.Sig(f.Peak))
+	f.BandTag = u.F("memory %s GB/s", kit.Sig(f.Bandwidth))
+	if best := highest(p); best > f.Peak*1.05 {
+		f.Roofs = append(f.Roofs, plot.Guide{At: best, Text: u.F("best algorithm: %s GMAC/s", kit.Sig(best)), Colour: u.Theme.Text2})
 	}
-	hot := 0.0
-	for _, x := range spots {
-		hot = max(hot, x.ns)
+	note := u.F("%d layers under the roof of this target", len(r.Points))
+	if f.Peak == 0 {
+		f.Roofs = append(f.Roofs, plot.Guide{At: r.Roof.BestMACs / 1e9, Text: u.F("fastest layer of this run: %s GMAC/s", kit.Sig(r.Roof.BestMACs/1e9)), Colour: u.Theme.Text2})
 	}
-	for _, x := range spots {
-		f.Spots = append(f.Spots, plot.Spot{Keys: x.keys, Name: x.name, X: x.intensity, Y: x.rate, Heat: x.ns / hot, Radius: 3 + 4*float32(math.Sqrt(x.ns/hot)),
-			Tip: []string{x.name, kit.Ms(x.ns), kit.Sig(x.rate) + " GMAC/s", u.F("%s MAC for each byte", kit.Sig(x.intensity))}})
+	if r.Roof.Why != "" {
+		note = s.say.Say(r.Roof.Why)
+	}
+	s.note.SetText(note)
+	windows, hot := windowsOf(p), 0.0
+	for _, x := range r.Points {
+		hot = max(hot, x.Ns)
+	}
+	counts := [3]int{}
+	for _, x := range r.Points {
+		tip := []string{x.Label, kit.Ms(x.Ns), kit.Sig(x.Rate/1e9) + " GMAC/s", u.F("%s MAC for each byte", kit.Sig(x.Intensity))}
+		if x.Reached > 0 {
+			tip = append(tip, u.F("%s of its roof", kit.Percent(x.Reached))+bound(u, x.Bound))
+		}
+		shape := windows[x.Label]
+		counts[shape]++
+		f.Spots = append(f.Spots, plot.Spot{Keys: x.Origin, Name: x.Label, X: x.Intensity, Y: x.Rate / 1e9, Heat: x.Ns / hot, Shape: shape, Radius: 3 + 4*float32(math.Sqrt(x.Ns/hot)), Tip: tip})
+	}
+	f.Shapes = make([]string, 3)
+	for i, name := range []string{"1×1", "3×3", u.T("other")} {
+		if counts[i] > 0 {
+			f.Shapes[i] = name + " · " + strconv.Itoa(counts[i])
+		}
 	}
 	return f
+}
+
+// bound says what holds a layer back.
+func bound(u words, by string) string {
+	switch by {
+	case "compute":
+		return u.T(", bound by products")
+	case "memory":
+		return u.T(", bound by memory")
+	}
+	return ""
 }
 
 // samples shows the whole inferences in the order in which they ran: drift and outliers are seen here.

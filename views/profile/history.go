@@ -35,8 +35,8 @@ func newHistory(s *screen) *history {
 	h.a = u.NewButton(kit.Outline, "", u.T("Set as A"), func() { h.set(true) }).Small()
 	h.b = u.NewButton(kit.Outline, "", u.T("Set as B"), func() { h.set(false) }).Small()
 	h.compare = u.NewButton(kit.Link, "ab", u.T("Compare"), func() { s.do.Show("compare") }).Small()
-	head := kit.Pad(8, 12, 4, 14, kit.Cols(8, u.Strong(u.T("Runs")).Whole(), kit.Gap(), h.a, h.b, h.compare))
-	h.card = s.panel(container.NewBorder(kit.Rows(0, head, kit.Pad(0, 10, 4, 6, h.line)), kit.Space(0, 4), nil, nil, h.table))
+	tools := kit.Pad(0, 12, 4, 14, kit.Cols(8, kit.Gap(), h.a, h.b, h.compare))
+	h.card = container.NewBorder(kit.Rows(0, tools, kit.Pad(0, 10, 4, 6, h.line)), kit.Space(0, 4), nil, nil, h.table)
 	return h
 }
 

@@ -8,6 +8,11 @@ type sideBySide struct {
 }
 
 func (l *sideBySide) Layout(o []fyne.CanvasObject, z fyne.Size) {
+	if !o[1].Visible() {
+		o[0].Move(fyne.NewPos(0, 0))
+		o[0].Resize(z)
+		return
+	}
 	w := max((z.Width-l.gap)*l.left, o[0].MinSize().Width)
 	o[0].Move(fyne.NewPos(0, 0))
 	o[0].Resize(fyne.NewSize(w, z.Height))

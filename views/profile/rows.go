@@ -320,30 +320,31 @@ func slowest(runs []*app.Run) float64 {
 	return hi
 }
 
-// spot is a layer in the roofline: work for each byte moved, and how fast that work went.
-type spot struct {
-	keys      []string
-	name, op  string
-	intensity float64 // MAC for each byte
-	rate      float64 // GMAC each second
-	ns        float64
-	share     float64
-}
-
-// roofline gives the layers that compute, and the roofs that their floors stand for: the highest rate and the highest
-// bandwidth any floor assumes. A roof is 0 where no floor is known.
-func roofline(p *profiler.Profile) (spots []spot, peak, bandwidth float64) {
+// highest is the highest rate that any floor of a run stands for, in GMAC/s: that of the best algorithm. 0: no floor is known.
+func highest(p *profiler.Profile) float64 {
+	hi := 0.0
 	for _, l := range p.Layers {
-		if l.MACs <= 0 || l.Bytes <= 0 || !(l.P50Ns > 0) {
-			continue
-		}
-		spots = append(spots, spot{l.Origin, l.Name, l.Op, float64(l.MACs) / float64(l.Bytes), float64(l.MACs) / l.P50Ns, l.P50Ns, l.Share})
-		if l.FloorNs != nil && *l.FloorNs > 0 {
-			peak = max(peak, float64(l.MACs) / *l.FloorNs)
-			bandwidth = max(bandwidth, float64(l.Bytes) / *l.FloorNs)
+		if l.MACs > 0 && l.FloorNs != nil && *l.FloorNs > 0 {
+			hi = max(hi, float64(l.MACs) / *l.FloorNs)
 		}
 	}
-	return spots, peak, bandwidth
+	return hi
+}
+
+// windowsOf are the shapes of layers in the roofline by name: 0 for 1×1, 1 for 3×3, 2 for others.
+func windowsOf(p *profiler.Profile) map[string]uint8 {
+	out := map[string]uint8{}
+	for _, l := range p.Layers {
+		switch {
+		case slices.Equal(l.Window, []int{1, 1}):
+			out[l.Name] = 0
+		case slices.Equal(l.Window, []int{3, 3}):
+			out[l.Name] = 1
+		default:
+			out[l.Name] = 2
+		}
+	}
+	return out
 }
 
 // words translates and formats; rows use it so that they can be tested in plain English.

@@ -13,6 +13,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"fettle/app"
+	"fettle/model"
 	"fettle/views/kit"
 	"fettle/views/kit/plot"
 )
@@ -20,6 +21,11 @@ import (
 // verbs are what the screen asks of the studio.
 type verbs interface {
 	Profile(app.ProfileForm)
+	FindFloors(board string)
+	FindStairs(board string)
+	MeasureStairs(board string, node model.NodeID)
+	LearnKernels(board string)
+	AuditBoard(board string)
 	Select(origins []string, from string)
 	CompareRuns(a, b string)
 	ExportRun(id, format, path string)
@@ -43,9 +49,10 @@ type screen struct {
 	unit   kit.Unit // of table and charts
 	chart  int
 
-	content fyne.CanvasObject
-	full    fyne.CanvasObject // with a run
-	none    *fyne.Container   // without
+	content *fyne.Container
+	top     *fyne.Container
+	full    *fyne.Container
+	none    *fyne.Container // without
 	bar     *toolbar
 	strip   *strip
 	live    *live
@@ -57,6 +64,10 @@ type screen struct {
 	note    *kit.Line
 	kinds   *kit.Segmented
 	past    *history
+	stairs  *stairs
+	behind  *behind
+	left    *fyne.Container // of a run
+	right   *fyne.Container
 }
 
 // New makes the screen.
@@ -68,11 +79,14 @@ func newScreen(u *kit.UI, do verbs) *screen {
 	s.strip = newStrip(s)
 	s.live = newLive(s)
 	s.past = newHistory(s)
-	left := container.NewBorder(s.live.card, nil, nil, nil, kit.Pad(kit10, 0, 0, 0, s.layersCard()))
-	right := container.New(&shares{gap: kit10, parts: []float32{.54, .46}}, s.chartCard(), s.past.card)
-	s.full = container.NewBorder(s.strip.card, nil, nil, nil, kit.Pad(kit10, 0, 0, 0, container.New(&sideBySide{gap: 16, left: .505}, left, right)))
+	s.stairs = newStairs(s)
+	s.behind = newBehind(s)
+	s.left = container.NewBorder(s.live.card, nil, nil, nil, kit.Pad(kit10, 0, 0, 0, s.layersCard()))
 	s.none = container.NewStack()
-	s.content = kit.Pad(kit10, 16, kit10, 16, container.NewStack(s.full, s.none))
+	s.right = container.New(&shares{gap: kit10, parts: []float32{.5, .5}}, s.chartCard(), s.behind.card)
+	s.full = container.New(&sideBySide{gap: 16, left: .505}, container.NewStack(s.left, s.none), s.right)
+	s.top = kit.Pad(0, 0, kit10, 0, s.strip.card)
+	s.content = kit.Pad(kit10, 16, kit10, 16, container.NewBorder(s.top, nil, nil, nil, s.full))
 	return s
 }
 
@@ -129,11 +143,30 @@ func (s *screen) chartCard() fyne.CanvasObject {
 	s.charts = plot.NewChart(s.ink, 260, 90)
 	s.charts.OnTap = func(m plot.Mark) { s.do.Select(m.Keys, "profile") }
 	s.note = u.Caption("")
-	s.kinds = u.NewSegmented([]string{u.T("By kind"), u.T("Roofline"), u.T("Inferences")}, 0, func(i int) { s.chart = i; s.redraw() })
-	head := kit.Pad(8, 12, 6, 14, kit.Cols(10, u.Strong(u.T("Where the time goes")).Whole(), kit.Flex(s.note),
+	s.kinds = u.NewSegmented([]string{u.T("By kind"), u.T("Roofline"), u.T("Staircase"), u.T("Inferences")}, 0, s.see)
+	head := kit.Pad(8, 12, 2, 14, kit.Cols(10, kit.Flex(u.Strong(u.T("Where the time goes"))),
 		u.Why(u.T("The floor"), u.T("No kernel can be faster on this target: the least work that any known algorithm needs, over the peak of its cores, or the bytes that must move, over the bandwidth of its memory. A layer far above its floor can gain from another kernel; one that touches it only from less work."), ""), s.kinds))
 	s.memory = u.Caption("")
-	return s.panel(container.NewBorder(head, kit.Pad(2, 12, 7, 14, s.memory), nil, nil, kit.Pad(0, 10, 2, 6, s.charts)))
+	return s.panel(container.NewBorder(kit.Rows(0, head, kit.Pad(0, 14, 2, 14, s.note), s.stairs.tools), kit.Pad(2, 12, 7, 14, s.memory), nil, nil, kit.Pad(0, 10, 2, 6, s.charts)))
+}
+
+// What the chart card shows.
+const (
+	seeKinds = iota
+	seeRoof
+	seeStairs
+	seeInferences
+)
+
+// see changes what the chart card shows.
+func (s *screen) see(chart int) {
+	s.chart = chart
+	s.stairs.tools.Hidden = chart != seeStairs
+	s.right.Refresh()
+	if s.state != nil {
+		s.stairs.show(s.state)
+	}
+	s.redraw()
 }
 
 // Show brings the screen up to a state.
@@ -146,8 +179,11 @@ func (s *screen) Show(st *app.State) {
 	run := shown(st, s.picked)
 	s.bar.show(st)
 	s.showEmpty(st, run)
+	s.behind.show(st, run)
+	s.stairs.show(st)
 	if run == nil {
 		s.run = nil
+		s.redraw()
 		return
 	}
 	s.strip.show(run)
@@ -163,18 +199,24 @@ func (s *screen) Show(st *app.State) {
 			s.table.Reveal()
 		}
 		s.redraw()
+	} else if s.chart == seeStairs && before != nil && before.Doc != st.Doc {
+		s.redraw()
 	}
 	s.past.show(st, run)
 }
 
 // showEmpty swaps the content for one sentence where there is nothing to show.
 func (s *screen) showEmpty(st *app.State, run *app.Run) {
-	if run != nil {
+	if s.top.Hidden != (run == nil) {
+		s.top.Hidden = run == nil
+		s.content.Refresh()
+	}
+	s.right.Hidden = st.Doc == nil && run == nil
+	if s.left.Hidden = run == nil; run != nil {
 		s.none.Hide()
-		s.full.Show()
+		s.full.Refresh()
 		return
 	}
-	s.full.Hide()
 	u := s.u
 	var o fyne.CanvasObject
 	if st.Doc == nil {
@@ -184,7 +226,7 @@ func (s *screen) showEmpty(st *app.State, run *app.Run) {
 	}
 	s.none.Objects = []fyne.CanvasObject{o}
 	s.none.Show()
-	s.none.Refresh()
+	s.full.Refresh()
 }
 
 // pick shows another run.

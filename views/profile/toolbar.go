@@ -126,7 +126,7 @@ func (t *toolbar) board() string {
 }
 
 func (t *toolbar) form() app.ProfileForm {
-	f := app.ProfileForm{Board: t.board(), Which: app.Rewritten, Threads: t.s.state.Settings.Threads}
+	f := app.ProfileForm{Board: t.board(), Which: app.Rewritten, Threads: t.s.state.Settings.Threads, Count: t.s.behind.count.Checked}
 	if t.which.Chosen() == 1 {
 		f.Which = app.Original
 	}

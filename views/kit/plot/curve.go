@@ -11,6 +11,7 @@ type CurvePoint struct {
 	X, Y   float64
 	Lo, Hi float64
 	Tip    []string
+	Ink    color.NRGBA // of its dot; zero: of the series
 }
 
 // Series is one line of a Curve.
@@ -19,6 +20,7 @@ type Series struct {
 	Colour color.NRGBA
 	Name   string // beside its line
 	Dots   bool   // a dot a point: they can be hit
+	Rings  bool   // rings with whiskers instead of dots: foretold, not measured
 	Stairs bool   // level until the next point: a time that moves in steps
 	Dashed bool
 	Band   bool // fills between Lo and Hi
@@ -43,7 +45,7 @@ func (f *Curve) layout(w, h float32) (plot Rect, x, y scale, ok bool) {
 	for _, s := range f.Series {
 		for _, p := range s.Points {
 			x0, x1, y0, y1 = min(x0, p.X), max(x1, p.X), min(y0, p.Y), max(y1, p.Y)
-			if p.Hi > p.Lo && s.Band {
+			if p.Hi > p.Lo && (s.Band || s.Rings) {
 				y0, y1 = min(y0, p.Lo), max(y1, p.Hi)
 			}
 		}
@@ -127,10 +129,23 @@ func (f *Curve) series(p *Pen, s Series, x, y scale) {
 		if !s.Dots {
 			break
 		}
+		ink := s.Colour
+		if pt.Ink.A > 0 {
+			ink = pt.Ink
+		}
+		if s.Rings {
+			xx, yy := x.at(pt.X), y.at(pt.Y)
+			if lo, hi := y.at(pt.Lo), y.at(pt.Hi); pt.Hi > pt.Lo && lo-hi > 8 {
+				p.line(1, ink, xx, lo, xx, hi)
+			}
+			p.disc(xx, yy, 3.6, 0, p.Bg2)
+			p.disc(xx, yy, 3.6, 1.6, ink)
+			continue
+		}
 		if f.Selected != nil && f.Selected(pt.Keys) {
 			p.disc(x.at(pt.X), y.at(pt.Y), 7.5, 2, p.Focus)
 		}
-		p.disc(x.at(pt.X), y.at(pt.Y), 3.5, 0, s.Colour)
+		p.disc(x.at(pt.X), y.at(pt.Y), 3.5, 0, ink)
 	}
 	if n := len(s.Points); n > 0 && s.Name != "" {
 		at := s.Points[n/4]

@@ -22,6 +22,7 @@ type Roofline struct {
 	Spots     []Spot
 	Peak      float64
 	Bandwidth float64
+	Roofs     []Guide // dashed: what other algorithms reach, or what a run reached
 	PeakTag   string
 	BandTag   string
 	XTitle    string
@@ -48,6 +49,9 @@ func (f *Roofline) layout(w, h float32) (roofLayout, bool) {
 	x0, x1, y0, y1 := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
 	for _, s := range f.Spots {
 		x0, x1, y0, y1 = min(x0, s.X), max(x1, s.X), min(y0, s.Y), max(y1, s.Y)
+	}
+	for _, g := range f.Roofs {
+		y1 = max(y1, g.At)
 	}
 	if f.Peak > 0 {
 		y1 = max(y1, f.Peak)
@@ -110,7 +114,30 @@ func (f *Roofline) Paint(p *Pen) {
 }
 
 func (f *Roofline) roofs(p *Pen, l roofLayout) {
-	if f.Peak <= 0 || f.Bandwidth <= 0 {
+	from := math.Pow(10, l.lx.lo)
+	for _, g := range f.Roofs {
+		at := from
+		if f.Bandwidth > 0 {
+			at = max(from, g.At/f.Bandwidth)
+		}
+		x, y := l.at(at, g.At)
+		dash(p, 1.4, g.Colour, x, y, l.plot.X1, y)
+		if f.Bandwidth > 0 && f.Peak > 0 && g.At > f.Peak { // the slope goes on to it
+			kx, ky := l.at(f.Peak/f.Bandwidth, f.Peak)
+			dash(p, 1.4, g.Colour, kx, ky, x, y)
+		}
+		p.text(l.plot.X1-2, y-6, g.Text, font{size: p.Caption, c: g.Colour, align: Right})
+	}
+	if f.Peak <= 0 {
+		return
+	}
+	if f.Bandwidth <= 0 {
+		x, y := l.at(from, f.Peak)
+		p.line(2, p.Floor, x, y, l.plot.X1, y)
+		for x += 8; x < l.plot.X1; x += 14 {
+			p.line(1.2, p.Floor, x, y, x+6, y-6)
+		}
+		p.text(l.plot.X1-2, y-11, f.PeakTag, font{size: p.Caption, c: p.Text2, align: Right})
 		return
 	}
 	knee := f.Peak / f.Bandwidth
