@@ -7,9 +7,9 @@ import (
 	"fettle/model"
 )
 
-// Estimate gives m with the running statistics of its normalisations taken anew from items, which hold the input as [C, H, W]: each
+// Estimate gives m with the running statistics of its normalisations taken anew from items, as Inputs makes them: each
 // normalisation sees what those before it make of a batch by the statistics of that batch, and keeps the mean over batches.
-func Estimate(ctx context.Context, m *model.Model, items [][]float32, shape []int, batch int) (*model.Model, error) {
+func Estimate(ctx context.Context, m *model.Model, items [][]float32, shapes [][]int, batch int) (*model.Model, error) {
 	if len(items) == 0 || batch < 1 {
 		return nil, fail.New(fail.Invalid, "%d items, batch %d", len(items), batch)
 	}
@@ -25,12 +25,12 @@ func Estimate(ctx context.Context, m *model.Model, items [][]float32, shape []in
 		if len(part) < batch && k > 0 {
 			break // a smaller batch would count as much as a whole one
 		}
-		x := newArray[float32](append([]int{len(part)}, shape...)...)
-		for i, it := range part {
-			toPixels(x.v[i*len(it):][:len(it)], it, append([]int{1}, shape...))
+		xs, err := t.batch(part, shapes)
+		if err != nil {
+			return nil, err
 		}
 		t.keep = float64(k) / float64(k+1)
-		if _, err := t.forward(x); err != nil {
+		if _, err := t.forward(xs...); err != nil {
 			return nil, err
 		}
 	}

@@ -65,9 +65,9 @@ func NewPupil(m *model.Model, workers int, how How) (*Pupil, error) {
 	return p, nil
 }
 
-// Step takes one step on a batch. items hold the input of each as [C, H, W]; teach is asked, on several workers at once, for what
+// Step takes one step on a batch. items are as Inputs makes them, of the shapes given, an input each; teach is asked, on several workers at once, for what
 // the pupil should give for one. It gives the mean loss of the batch before the step.
-func (p *Pupil) Step(ctx context.Context, items [][]float32, shape []int, l Lesson, rate float64, teach func(ctx context.Context, worker, item int) (Want, error)) (float64, error) {
+func (p *Pupil) Step(ctx context.Context, items [][]float32, shapes [][]int, l Lesson, rate float64, teach func(ctx context.Context, worker, item int) (Want, error)) (float64, error) {
 	size := (len(items) + shares - 1) / shares
 	var next atomic.Int64
 	var losses [shares]float64
@@ -93,7 +93,7 @@ func (p *Pupil) Step(ctx context.Context, items [][]float32, shape []int, l Less
 					wants = append(wants, want)
 				}
 				var err error
-				if losses[k], err = p.share(t, k, items[from:to], shape, wants, l, len(items)); err != nil {
+				if losses[k], err = p.share(t, k, items[from:to], shapes, wants, l, len(items)); err != nil {
 					return err
 				}
 			}
@@ -124,14 +124,13 @@ func (p *Pupil) Step(ctx context.Context, items [][]float32, shape []int, l Less
 }
 
 // share runs a part of a batch forward and backward and keeps its gradients.
-func (p *Pupil) share(t *tape[float32], k int, items [][]float32, shape []int, wants []Want, l Lesson, batch int) (float64, error) {
-	one := append([]int{1}, shape...)
-	x := newArray[float32](append([]int{len(items)}, shape...)...)
-	for i, it := range items {
-		toPixels(x.v[i*len(it):][:len(it)], it, one)
+func (p *Pupil) share(t *tape[float32], k int, items [][]float32, shapes [][]int, wants []Want, l Lesson, batch int) (float64, error) {
+	xs, err := t.batch(items, shapes)
+	if err != nil {
+		return 0, err
 	}
 	t.show(slices.Sorted(maps.Keys(wants[0].Features)))
-	y, err := t.forward(x)
+	y, err := t.forward(xs...)
 	if err != nil {
 		return 0, err
 	}

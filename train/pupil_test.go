@@ -82,7 +82,7 @@ func BenchmarkPupil(b *testing.B) {
 			items := pictures(64, 32)
 			want := Want{Output: make([]float32, 10)}
 			for b.Loop() {
-				if _, err := p.Step(context.Background(), items, []int{3, 32, 32}, Lesson{Temperature: 4}, 1e-3, func(context.Context, int, int) (Want, error) { return want, nil }); err != nil {
+				if _, err := p.Step(context.Background(), items, [][]int{{3, 32, 32}}, Lesson{Temperature: 4}, 1e-3, func(context.Context, int, int) (Want, error) { return want, nil }); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -256,7 +256,7 @@ func TestPupilLearnsAndRepeats(t *testing.T) {
 			t.Fatal(err)
 		}
 		for k := range 40 {
-			loss, err := p.Step(context.Background(), items, []int{3, 8, 8}, Lesson{Temperature: 2}, rate, func(_ context.Context, _, i int) (Want, error) { return wants[i], nil })
+			loss, err := p.Step(context.Background(), items, [][]int{{3, 8, 8}}, Lesson{Temperature: 2}, rate, func(_ context.Context, _, i int) (Want, error) { return wants[i], nil })
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -27,8 +27,8 @@ type segment struct {
 // wholes gives what a tape does without recompute: one part.
 func (t *tape[T]) wholes() []segment { return []segment{{from: 0, to: len(t.nodes)}} }
 
-// divide cuts the nodes into parts for batches of a size.
-func (t *tape[T]) divide(batch int) ([]segment, error) {
+// divide cuts the nodes into parts for the batch that is under way.
+func (t *tape[T]) divide() ([]segment, error) {
 	r := t.recompute
 	switch {
 	case r.Every > 0:
@@ -39,18 +39,18 @@ func (t *tape[T]) divide(batch int) ([]segment, error) {
 		t.leaving(l)
 		return l, nil
 	case r.Bytes > 0:
-		return t.within(r.Bytes, batch)
+		return t.within(r.Bytes)
 	}
 	return t.wholes(), nil
 }
 
 // within is the cut that keeps at most so many bytes and runs the fewest nodes again.
-func (t *tape[T]) within(most int64, batch int) ([]segment, error) {
+func (t *tape[T]) within(most int64) ([]segment, error) {
 	sizes := make([]int64, len(t.nodes)) // of what each node makes
 	total := int64(0)
 	for i := range t.nodes {
 		for _, o := range t.made(i) {
-			sizes[i] += t.bytesOf(o, batch)
+			sizes[i] += t.bytesOf(o)
 		}
 		total += sizes[i]
 	}
@@ -71,7 +71,7 @@ func (t *tape[T]) within(most int64, batch int) ([]segment, error) {
 		for i := range l { // parts from the front are run again until the rest has room
 			l[i].again = true
 			for _, v := range l[i].leave {
-				kept += t.bytesOf(v, batch)
+				kept += t.bytesOf(v)
 			}
 			widest, rest, again = max(widest, inside[i]), rest-inside[i], again+int64(l[i].to-l[i].from)
 			need := kept + widest + rest
@@ -117,13 +117,16 @@ func (t *tape[T]) made(i int) []string {
 	return l
 }
 
-// bytesOf is the size of a value for a batch; 0 where it is not known.
-func (t *tape[T]) bytesOf(name string, batch int) int64 {
-	typ := t.types[name]
+// bytesOf is the size of a value for the batch that is under way; 0 where it is not known.
+func (t *tape[T]) bytesOf(name string) int64 {
+	typ := t.now[name]
 	if !typ.Ranked {
 		return 0
 	}
-	n := int64(4 * batch)
+	n := int64(4)
+	if d := typ.Shape; len(d) > 0 && d[0].Known() && d[0].N == 1 { // exported for a batch of 1
+		n *= int64(t.items)
+	}
 	for _, d := range typ.Shape {
 		if !d.Known() {
 			return 0

@@ -102,16 +102,16 @@ func TestRecomputeMemory(t *testing.T) {
 		tp := p.tapes[0]
 		for i := range tp.nodes {
 			for _, o := range tp.made(i) {
-				values += tp.bytesOf(o, 8)
+				values += 8 * 4 * numbers(tp, o)
 			}
 		}
 		w := want
-		w.Features = map[string][]float32{stage: make([]float32, tp.bytesOf(stage, 1)/4)}
+		w.Features = map[string][]float32{stage: make([]float32, numbers(tp, stage))}
 		for i := range w.Features[stage] {
 			w.Features[stage][i] = float32(i % 7)
 		}
 		for range 2 {
-			if _, err := p.Step(context.Background(), pictures(64, 32), []int{3, 32, 32}, Lesson{Temperature: 4, Features: 1}, 1e-3, func(context.Context, int, int) (Want, error) { return w, nil }); err != nil {
+			if _, err := p.Step(context.Background(), pictures(64, 32), [][]int{{3, 32, 32}}, Lesson{Temperature: 4, Features: 1}, 1e-3, func(context.Context, int, int) (Want, error) { return w, nil }); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -133,13 +133,19 @@ func TestRecomputeMemory(t *testing.T) {
 	}
 }
 
+// numbers is how many a value has for one picture.
+func numbers(t *tape[float32], name string) int64 {
+	dims, _ := t.types[name].Shape.Ints()
+	return int64(count(dims))
+}
+
 // TestRecomputeTooLittle says what the least amount is.
 func TestRecomputeTooLittle(t *testing.T) {
 	p, err := NewPupil(resnet(t, 1, 8, 16), 1, How{Recompute: Recompute{Bytes: 1000}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = p.Step(context.Background(), pictures(8, 16), []int{3, 16, 16}, Lesson{Temperature: 4}, 1e-3, func(context.Context, int, int) (Want, error) { return Want{Output: make([]float32, 10)}, nil })
+	_, err = p.Step(context.Background(), pictures(8, 16), [][]int{{3, 16, 16}}, Lesson{Temperature: 4}, 1e-3, func(context.Context, int, int) (Want, error) { return Want{Output: make([]float32, 10)}, nil })
 	if !fail.Is(err, fail.Unsupported) {
 		t.Errorf("%v, want unsupported with the least amount", err)
 	}

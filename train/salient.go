@@ -18,7 +18,7 @@ type Saliency struct {
 // number a class, of half the squared output else. Normalisations keep their statistics.
 //
 // Source: Molchanov et al. 2017, arXiv:1611.06440; Theis et al. 2018, arXiv:1801.05787 (squared, an item at a time).
-func Salient(ctx context.Context, m *model.Model, items [][]float32, shape []int, values, weights []string) (*Saliency, error) {
+func Salient(ctx context.Context, m *model.Model, items [][]float32, shapes [][]int, values, weights []string) (*Saliency, error) {
 	t, err := newTape[float32](m)
 	if err != nil {
 		return nil, err
@@ -35,11 +35,11 @@ func Salient(ctx context.Context, m *model.Model, items [][]float32, shape []int
 			return nil, fail.From(err)
 		}
 		part := items[from:min(len(items), from+batch)]
-		x := newArray[float32](append([]int{len(part)}, shape...)...)
-		for i, it := range part {
-			toPixels(x.v[i*len(it):][:len(it)], it, append([]int{1}, shape...))
+		xs, err := t.batch(part, shapes)
+		if err != nil {
+			return nil, err
 		}
-		y, err := t.forward(x)
+		y, err := t.forward(xs...)
 		if err != nil {
 			return nil, err
 		}

@@ -19,7 +19,7 @@ func lesson(t *testing.T, how How) (*Pupil, func(n int, l Lesson)) {
 	items := pictures(16, 8)
 	return p, func(n int, l Lesson) {
 		for range n {
-			_, err := p.Step(context.Background(), items, []int{3, 8, 8}, l, 3e-3, func(_ context.Context, _, i int) (Want, error) {
+			_, err := p.Step(context.Background(), items, [][]int{{3, 8, 8}}, l, 3e-3, func(_ context.Context, _, i int) (Want, error) {
 				w := Want{Output: make([]float32, 10), Label: i % 10}
 				w.Output[i%10] = 3
 				return w, nil

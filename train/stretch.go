@@ -134,7 +134,7 @@ func (t *tape[T]) ahead(from, to int) (int, error) {
 	if !ok || t.fast == nil {
 		return from, nil
 	}
-	s := &stretch{t: u, batch: t.values[t.input].shape[0]}
+	s := &stretch{t: u, batch: t.items}
 	if t.maker == nil {
 		t.index()
 	}
@@ -267,7 +267,7 @@ func (t *tape[T]) astern(top, bottom int) (int, error) {
 	if !ok || t.fast == nil || t.watch != nil || !t.inner[top] {
 		return top, nil
 	}
-	s := &backStretch{stretch: stretch{t: u, batch: t.values[t.input].shape[0]}, top: top, low: top + 1, flows: map[string]*flow{}, free: map[int][]int{}}
+	s := &backStretch{stretch: stretch{t: u, batch: t.items}, top: top, low: top + 1, flows: map[string]*flow{}, free: map[int][]int{}}
 	has := func(name string) bool { // some node of the stretch gives a gradient of it
 		for _, r := range t.readers[name] {
 			if r >= s.low && r <= top {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"fmt"
 	"slices"
 
 	"fettle/internal/fail"
@@ -16,19 +17,21 @@ type tape[T float] struct {
 	memory[T]
 	room       memory[T] // of the part that is run again
 	recompute  Recompute
-	replaying  bool                             // a part is run again
-	batchStats map[*model.Node]normSaved[T]     // of normalisations, where parts are run again
-	parts      map[int][]segment                // by the size of the batch
-	shown      []string                         // values that are looked at after the pass forward
-	fast       *fast                            // vector kernels for float32, or nil
-	frozen     bool                             // BatchNormalization uses and keeps its running statistics
-	keep       float64                          // share of the running statistics that a step keeps
-	gated      map[*model.Node]bool             // normalisations whose Relu goes with them
-	joins      map[*model.Node]bool             // normalisations with a sixth input: a sum with it and a Relu go with them
-	types      map[string]model.Type            // of all values, for a batch of one
-	consts     map[string]*model.Tensor         // what follows from constants alone
-	rounded    map[string]bool                  // weights as integers: no constants, since the floats behind them are learned
-	byBatch    map[int]map[string]*model.Tensor // consts by the size of the batch
+	replaying  bool                         // a part is run again
+	batchStats map[*model.Node]normSaved[T] // of normalisations, where parts are run again
+	parts      map[string][]segment         // by the shapes of the inputs
+	shown      []string                     // values that are looked at after the pass forward
+	fast       *fast                        // vector kernels for float32, or nil
+	frozen     bool                         // BatchNormalization uses and keeps its running statistics
+	keep       float64                      // share of the running statistics that a step keeps
+	gated      map[*model.Node]bool         // normalisations whose Relu goes with them
+	joins      map[*model.Node]bool         // normalisations with a sixth input: a sum with it and a Relu go with them
+	now        map[string]model.Type        // of all values, for the batch that is under way
+	size       string                       // its shapes
+	types      map[string]model.Type        // of all values, for a batch of one
+	consts     map[string]*model.Tensor     // what follows from constants alone
+	rounded    map[string]bool              // weights as integers: no constants, since the floats behind them are learned
+	bySize     map[string]following         // types and consts by the shapes of the inputs
 	m          *model.Model
 	moves      map[string][]*origin // by node and shapes
 	stretched  map[string][]int32   // by shapes
@@ -40,7 +43,10 @@ type tape[T float] struct {
 	grads      map[string]*array[T]
 	users      map[*array[T]]int // how many values have it as their gradient
 	saved      []any
-	input      string
+	input      string          // the first one
+	ins        []string        // all of them
+	items      int             // of the batch that is under way
+	idle       map[string]bool // values that no gradient is wanted of: they follow from data and constants alone
 	output     string
 	maker      map[string]int       // by value: its node
 	readers    map[string][]int     // by value: the nodes that read it
@@ -125,6 +131,10 @@ func rules[T float]() map[string]rule[T] {
 	for op, data := range dataInputs() {
 		l[op] = moved[T](data)
 	}
+	for op, f := range judgements() {
+		l[op] = judged[T](f)
+	}
+	l["Not"], l["Cast"], l["Where"], l["Gather"] = not[T](), cast[T](), where(l["Where"]), gatherRows(l["Gather"])
 	l["Resize"], l["Upsample"] = resizeAny(l["Resize"]), resizeAny(l["Upsample"])
 	l["Identity"] = rule[T]{forward: identityForward[T], backward: identityBackward[T]}
 	l["Reshape"], l["Flatten"] = flat(l["Reshape"]), flat(l["Flatten"])
@@ -138,14 +148,18 @@ func newTape[T float](m *model.Model) (*tape[T], error) { return newTapeOn[T](m,
 func newTapeOn[T float](m *model.Model, feat cpu.Features) (*tape[T], error) {
 	g := m.Graph
 	free := g.Free()
-	if len(free) != 1 || len(g.Outputs) != 1 {
-		return nil, fail.New(fail.Unsupported, "training needs one input and one output, the model has %d and %d", len(free), len(g.Outputs))
+	if len(g.Outputs) != 1 {
+		return nil, fail.New(fail.Unsupported, "training needs one output, the model has %d", len(g.Outputs)).Try("train a model that ends at one of them")
 	}
-	inf, _, err := ops.Infer(m, typesFor(free[0], 1))
+	inputs, err := InputsOf(m)
 	if err != nil {
 		return nil, err
 	}
-	t := &tape[T]{muls: newMuls(feat), keep: 0.9, types: inf.Types, consts: inf.Consts, byBatch: map[int]map[string]*model.Tensor{1: inf.Consts}, moves: map[string][]*origin{}, stretched: map[string][]int32{}, m: m, g: g, byName: map[string]*param[T]{}, input: free[0].Name, output: g.Outputs[0].Name}
+	inf, _, err := ops.Infer(m, typesFor(free, nil))
+	if err != nil {
+		return nil, err
+	}
+	t := &tape[T]{muls: newMuls(feat), keep: 0.9, types: inf.Types, consts: inf.Consts, bySize: map[string]following{}, ins: inputs.Names(), moves: map[string][]*origin{}, stretched: map[string][]int32{}, m: m, g: g, byName: map[string]*param[T]{}, input: free[0].Name, output: g.Outputs[0].Name}
 	for _, in := range g.Inits {
 		if in.Tensor.DType != model.Float32 {
 			continue
@@ -159,7 +173,11 @@ func newTapeOn[T float](m *model.Model, feat cpu.Features) (*tape[T], error) {
 		t.fast = newFast(t.feat, 1)
 	}
 	table := rules[T]()
-	moving := map[string]bool{t.input: true} // values that depend on the data, or on weights that are rounded on the way
+	moving := map[string]bool{} // values that depend on the data, or on weights that are rounded on the way
+	t.idle = map[string]bool{}
+	for _, in := range t.ins {
+		moving[in], t.idle[in] = true, true
+	}
 	t.rounded = roundedWeights(g, t.byName)
 	t.forget(t.consts)
 	for _, n := range g.Nodes {
@@ -174,8 +192,12 @@ func newTapeOn[T float](m *model.Model, feat cpu.Features) (*tape[T], error) {
 		if !live || known || n.Op == "Shape" || !t.rounded[n.Outputs[0]] && t.onlyShapes(n, moving) { // constants, and shapes that depend on the size of the batch
 			continue
 		}
+		idle := !t.rounded[n.Outputs[0]]
+		for _, r := range model.Reads(n) {
+			idle = idle && (t.idle[r] || !moving[r] && t.byName[r] == nil)
+		}
 		for _, o := range n.Outputs {
-			moving[o] = true
+			moving[o], t.idle[o] = true, idle
 		}
 		r, ok := table[n.Op]
 		if !ok || n.Domain != "" {
@@ -271,49 +293,67 @@ func sameShape(a, b model.Type) bool {
 	return true
 }
 
-// typesFor is the type of the input for a batch, where the model leaves it open; other open sizes are 1.
-func typesFor(in model.Value, batch int) map[string]model.Type {
-	c := in.Type
-	if !c.Ranked {
-		return nil
-	}
-	c.Shape = append(model.Shape(nil), c.Shape...)
-	for i := range c.Shape {
-		if !c.Shape[i].Known() {
-			c.Shape[i] = model.Fixed(1)
-			if i == 0 {
-				c.Shape[i] = model.Fixed(batch)
+// typesFor are the types of inputs for a batch of values of the shapes given, where the model leaves sizes open; without shapes these are 1.
+func typesFor(ins []model.Value, shapes [][]int) map[string]model.Type {
+	l := map[string]model.Type{}
+	for k, in := range ins {
+		c := in.Type
+		if !c.Ranked {
+			continue
+		}
+		c.Shape = append(model.Shape(nil), c.Shape...)
+		for i := range c.Shape {
+			if !c.Shape[i].Known() {
+				c.Shape[i] = model.Fixed(1)
+				if k < len(shapes) && i < len(shapes[k]) {
+					c.Shape[i] = model.Fixed(shapes[k][i])
+				}
 			}
 		}
+		l[in.Name] = c
 	}
-	return map[string]model.Type{in.Name: c}
+	return l
 }
 
-// resize takes the constants that follow from the size of the batch anew: shapes that the model computes.
-func (t *tape[T]) resize(batch int) error {
-	if c := t.byBatch[batch]; c != nil {
-		t.consts = c
+// following is what follows from the sizes of the inputs: types, and shapes that the model computes.
+type following struct {
+	types  map[string]model.Type
+	consts map[string]*model.Tensor
+}
+
+// resize takes anew what follows from the sizes of the inputs.
+func (t *tape[T]) resize(xs []*array[T]) error {
+	var shapes [][]int
+	for _, x := range xs {
+		shapes = append(shapes, x.shape)
+	}
+	t.items, t.size = shapes[0][0], fmt.Sprint(shapes)
+	if s, ok := t.bySize[t.size]; ok {
+		t.consts, t.now = s.consts, s.types
 		return nil
 	}
-	inf, _, err := ops.Infer(t.m, typesFor(t.g.Free()[0], batch))
+	inf, _, err := ops.Infer(t.m, typesFor(t.g.Free(), shapes))
 	if err != nil {
 		return err
 	}
 	t.forget(inf.Consts)
-	t.byBatch[batch], t.consts = inf.Consts, inf.Consts
+	t.bySize[t.size] = following{inf.Types, inf.Consts}
+	t.consts, t.now = inf.Consts, inf.Types
 	return nil
 }
 
 // fixed says which parameters keep their values: single numbers in arithmetic belong to the formula, and constants are no weights.
 func (t *tape[T]) fixed() error {
 	formula := map[string]bool{}
-	pairs := pairings()
+	pairs, judges := pairings(), judgements()
 	for _, a := range t.nodes {
 		_, pair := pairs[a.n.Op]
-		for _, in := range a.n.Inputs {
+		_, judge := judges[a.n.Op]
+		pair = pair || judge || a.n.Op == "Where"
+		for i, in := range a.n.Inputs {
 			if p := t.byName[in]; p != nil && len(p.v.v) == 1 && pair {
 				formula[in] = true
-			} else if c := t.consts[in]; p == nil && c != nil && c.DType == model.Float32 {
+			} else if c := t.consts[in]; p == nil && c != nil && (c.DType == model.Float32 || pair && isWhole(c.DType) && (a.n.Op != "Where" || i > 0)) {
 				t.byName[in] = newParam[T](in, c)
 			}
 		}
@@ -370,10 +410,19 @@ func (t *tape[T]) home(n *model.Node, dw *array[T]) *array[T] {
 
 func newParam[T float](name string, c *model.Tensor) *param[T] {
 	p := &param[T]{name: name, v: newArray[T](c.Shape...)}
-	for i, v := range model.Data[float32](c) {
-		p.v.v[i] = T(v)
+	for i := range p.v.v {
+		p.v.v[i] = T(c.Float64At(i))
 	}
 	return p
+}
+
+// isWhole reports whether a type is one of whole numbers or truth values.
+func isWhole(d model.DType) bool {
+	switch d {
+	case model.Int64, model.Int32, model.Int8, model.Uint8, model.Bool:
+		return true
+	}
+	return false
 }
 
 // onlyShapes reports whether everything that n reads is integer arithmetic on shapes, which no rule needs.
@@ -387,7 +436,7 @@ func (t *tape[T]) onlyShapes(n *model.Node, moving map[string]bool) bool {
 }
 
 // wants reports whether the gradient of a value is asked for: not of the data, nor of what follows from constants.
-func (t *tape[T]) wants(name string) bool { return name != t.input || t.keepInput }
+func (t *tape[T]) wants(name string) bool { return !t.idle[name] || t.keepInput }
 
 func (t *tape[T]) value(name string) *array[T] {
 	if name == "" {
@@ -407,15 +456,19 @@ func (t *tape[T]) inputs(n *model.Node) []*array[T] {
 	return in
 }
 
-func (t *tape[T]) forward(x *array[T]) (*array[T], error) {
+// forward runs a batch, a value for each input.
+func (t *tape[T]) forward(xs ...*array[T]) (*array[T], error) {
 	t.reset()
-	if err := t.resize(x.shape[0]); err != nil {
+	if err := t.resize(xs); err != nil {
 		return nil, err
 	}
-	t.values = map[string]*array[T]{t.input: x}
+	t.values = map[string]*array[T]{}
+	for i, x := range xs {
+		t.values[t.ins[i]] = x
+	}
 	t.saved = make([]any, len(t.nodes))
 	t.moments, t.inner = map[int]*channelSums{}, make([]bool, len(t.nodes))
-	parts, err := t.partsFor(x.shape[0])
+	parts, err := t.partsFor()
 	if err != nil {
 		return nil, err
 	}
@@ -427,19 +480,19 @@ func (t *tape[T]) forward(x *array[T]) (*array[T], error) {
 	return t.values[t.output], t.trouble()
 }
 
-// partsFor cuts the nodes for a batch.
-func (t *tape[T]) partsFor(batch int) ([]segment, error) {
-	if l := t.parts[batch]; l != nil {
+// partsFor cuts the nodes for the batch that is under way.
+func (t *tape[T]) partsFor() ([]segment, error) {
+	if l := t.parts[t.size]; l != nil {
 		return l, nil
 	}
-	l, err := t.divide(batch)
+	l, err := t.divide()
 	if err != nil {
 		return nil, err
 	}
 	if t.parts == nil {
-		t.parts = map[int][]segment{}
+		t.parts = map[string][]segment{}
 	}
-	t.parts[batch] = l
+	t.parts[t.size] = l
 	return l, nil
 }
 
@@ -520,7 +573,7 @@ func (t *tape[T]) backward(seeds map[string]*array[T]) error {
 		t.users[d] = 2 // its owner keeps it
 	}
 	t.ended, t.late = map[int]*channelSums{}, nil
-	parts, err := t.partsFor(t.values[t.input].shape[0])
+	parts, err := t.partsFor()
 	if err != nil {
 		return err
 	}
@@ -592,6 +645,12 @@ func (t *tape[T]) accumulate(name string, d *array[T]) {
 		if p.learn {
 			t.users[d]++
 			p.grad = t.plus(p.grad, d)
+		}
+		return
+	}
+	if !t.wants(name) {
+		if t.users[d] == 0 {
+			t.give(d.v)
 		}
 		return
 	}

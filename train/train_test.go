@@ -212,11 +212,11 @@ func TestEstimate(t *testing.T) {
 		}
 		items = append(items, x)
 	}
-	a, err := Estimate(context.Background(), m, items, []int{2, 7, 6}, 16)
+	a, err := Estimate(context.Background(), m, items, [][]int{{2, 7, 6}}, 16)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := Estimate(context.Background(), m, items, []int{2, 7, 6}, 64)
+	b, err := Estimate(context.Background(), m, items, [][]int{{2, 7, 6}}, 64)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,10 @@ type block struct {
 //
 // Source: Li et al. 2020, arXiv:1911.13053 (blocks between a teacher's values).
 func (c *course) blocks(twin *model.Model) ([]*block, error) {
-	typ := map[string]model.Type{c.input: model.TensorType(model.Float32, model.FixedShape(append([]int{1}, c.shape...)...))}
+	if n := len(c.in.Names()); n > 1 {
+		return nil, fail.New(fail.Unsupported, "every block would need all %d inputs", n)
+	}
+	typ := c.in.Types(1)
 	a, _, err := ops.Infer(c.env.Base, typ)
 	if err != nil {
 		return nil, err
@@ -39,7 +42,7 @@ func (c *course) blocks(twin *model.Model) ([]*block, error) {
 		return nil, err
 	}
 	var list []*block
-	from, shape := c.input, c.shape
+	from, shape := c.in.Names()[0], c.in.Shapes()[0]
 	for _, v := range optimizer.Waists(twin, b.Consts) {
 		dims, ok := b.Types[v].Shape.Ints()
 		other, same := a.Types[v].Shape.Ints()
@@ -131,7 +134,7 @@ func (c *course) showing(ctx context.Context, list []*block) ([]optimizer.Sessio
 	for _, k := range list[:len(list)-1] {
 		values, types[k.out] = append(values, k.out), model.Type{DType: model.Float32}
 	}
-	m, err := c.env.Base.Extract([]string{c.input}, append(values, c.env.Base.Graph.Outputs[0].Name), types)
+	m, err := c.env.Base.Extract(c.in.Names(), append(values, c.env.Base.Graph.Outputs[0].Name), types)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +161,7 @@ func (c *course) blockStep(ctx context.Context, list []*block, teachers []optimi
 		g.Go("original", func(ctx context.Context) error {
 			for i := int(next.Add(1)) - 1; i < len(part); i = int(next.Add(1)) - 1 {
 				x := c.items[part[i]]
-				out, err := s.Run(ctx, map[string]*model.Tensor{c.input: c.tensor(x)})
+				out, err := s.Run(ctx, c.in.Tensors(x))
 				if err != nil {
 					return fail.In(err, fmt.Sprintf("original on worker %d", w), fail.Where{})
 				}
@@ -187,7 +190,7 @@ func (c *course) blockStep(ctx context.Context, list []*block, teachers []optimi
 		g.Go("blocks", func(ctx context.Context) error {
 			for i := int(next.Add(1)) - 1; i < len(list); i = int(next.Add(1)) - 1 {
 				k := list[i]
-				loss, err := k.pupil.Step(ctx, ends[i], k.shape, train.Lesson{Temperature: c.o.Temperature}, rate,
+				loss, err := k.pupil.Step(ctx, ends[i], [][]int{k.shape}, train.Lesson{Temperature: c.o.Temperature}, rate,
 					func(_ context.Context, _, item int) (train.Want, error) {
 						return train.Want{Output: ends[i+1][item], Label: -1}, nil
 					})

@@ -27,10 +27,10 @@ type course struct {
 	pupil     *train.Pupil
 	keepEvery time.Duration
 	resumed   int                 // step after which it went on; 0: from the start
+	teacher   *model.Model
 	teachers  []optimizer.Session // one a worker
 	features  []string
-	input     string
-	shape     []int // of one item: C, H, W
+	in        *train.Inputs
 	items     [][]float32
 	labels    []int       // of items; nil: none are used
 	held      [][]float32 // they judge
@@ -41,11 +41,14 @@ type course struct {
 
 // newCourse reads the data and opens the teacher.
 func newCourse(ctx context.Context, env *optimizer.Env, o Options, m *model.Model) (*course, error) {
-	free := m.Graph.Free()
-	if len(free) != 1 || len(m.Graph.Outputs) != 1 {
-		return nil, fail.New(fail.Unsupported, "training needs one input and one output, the model has %d and %d", len(free), len(m.Graph.Outputs))
+	if len(m.Graph.Outputs) != 1 {
+		return nil, fail.New(fail.Unsupported, "training needs one output, the model has %d", len(m.Graph.Outputs))
 	}
-	c := &course{env: env, o: o, m: m, keepEvery: keepEvery, input: free[0].Name}
+	in, err := train.InputsOf(m)
+	if err != nil {
+		return nil, err
+	}
+	c := &course{env: env, o: o, m: m, keepEvery: keepEvery, in: in}
 	twin, err := c.twin()
 	if err != nil {
 		return nil, err
@@ -63,19 +66,19 @@ func newCourse(ctx context.Context, env *optimizer.Env, o Options, m *model.Mode
 		return nil, err
 	}
 	if o.Features > 0 {
-		c.features = stages(env.Base, twin, free[0], c.shape)
+		c.features = stages(env.Base, twin, c.in.Types(1))
 	}
 	outputs := append([]string{env.Base.Graph.Outputs[0].Name}, c.features...)
 	types := map[string]model.Type{}
 	for _, f := range c.features {
 		types[f] = model.Type{DType: model.Float32}
 	}
-	teacher, err := env.Base.Extract([]string{c.input}, outputs, types)
+	c.teacher, err = env.Base.Extract(train.Reaching(env.Base, outputs), outputs, types)
 	if err != nil {
 		return nil, err
 	}
 	for range workers {
-		s, err := env.Open(ctx, teacher)
+		s, err := env.Open(ctx, c.teacher)
 		if err != nil {
 			c.close()
 			return nil, err
@@ -134,18 +137,9 @@ const mostHeld = 200
 func (c *course) load(ctx context.Context) error {
 	var labels []int
 	take := func(in map[string]*model.Tensor, label int) error {
-		t := in[c.input]
-		if t == nil || t.DType != model.Float32 || t.Rank() < 2 || t.Shape[0] != 1 {
-			return fail.New(fail.Unsupported, "training needs items of one float32 input with a batch of 1").At(fail.Where{Tensor: c.input})
-		}
-		if c.shape == nil {
-			c.shape = append([]int(nil), t.Shape[1:]...)
-		}
-		if fmt.Sprint(c.shape) != fmt.Sprint(t.Shape[1:]) {
-			return fail.New(fail.Invalid, "an item has shape %v, the first has %v", t.Shape[1:], c.shape)
-		}
-		c.items, labels = append(c.items, append([]float32(nil), model.Data[float32](t)...)), append(labels, label)
-		return nil
+		x, err := c.in.Item(in)
+		c.items, labels = append(c.items, x), append(labels, label)
+		return err
 	}
 	n := min(c.o.Samples, c.env.Data.Len())
 	var err error
@@ -182,8 +176,7 @@ func (c *course) split(all [][]float32, labels []int) {
 }
 
 // stages lists the last value of each height and width that both models have in the same shape.
-func stages(teacher, pupil *model.Model, in model.Value, shape []int) []string {
-	typ := map[string]model.Type{in.Name: model.TensorType(model.Float32, model.FixedShape(append([]int{1}, shape...)...))}
+func stages(teacher, pupil *model.Model, typ map[string]model.Type) []string {
 	a, _, err := ops.Infer(teacher, typ)
 	if err != nil {
 		return nil
@@ -217,7 +210,7 @@ func stages(teacher, pupil *model.Model, in model.Value, shape []int) []string {
 
 // ask runs the teacher on an item.
 func (c *course) ask(ctx context.Context, worker int, x []float32) (train.Want, error) {
-	out, err := c.teachers[worker].Run(ctx, map[string]*model.Tensor{c.input: c.tensor(x)})
+	out, err := c.teachers[worker].Run(ctx, train.Only(c.teacher, c.in.Tensors(x)))
 	if err != nil {
 		return train.Want{}, err
 	}
@@ -240,13 +233,14 @@ func (c *course) ask(ctx context.Context, worker int, x []float32) (train.Want, 
 func (c *course) augment(r *rand.Rand, x []float32) []float32 {
 	flip, dy, dx := r.IntN(2) == 1, 0.0, 0.0
 	dy, dx = r.Float64()*2-1, r.Float64()*2-1
-	if c.o.Augment == "none" || len(c.shape) != 3 || c.shape[1] < 16 || c.shape[2] < 16 {
+	shape := c.in.Picture()
+	if c.o.Augment == "none" || shape == nil || shape[1] < 16 || shape[2] < 16 {
 		return x
 	}
-	h, w := c.shape[1], c.shape[2]
+	h, w := shape[1], shape[2]
 	sy, sx := int(math.Round(dy*float64(h/8))), int(math.Round(dx*float64(w/8)))
 	out := make([]float32, len(x))
-	for p := range c.shape[0] {
+	for p := range shape[0] {
 		for i := range h {
 			from := x[(p*h+mirror(i+sy, h))*w:][:w]
 			to := out[(p*h+i)*w:][:w]

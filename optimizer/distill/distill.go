@@ -18,7 +18,7 @@ import (
 //
 //	Before:     weights W after steps that changed the function
 //	After:      weights W' that minimise the distance to the outputs of the first model of the recipe
-//	Conditions: every operator between the input and the output has a gradient; one input, one output; data.
+//	Conditions: every operator between the input and the output has a gradient; one output; data.
 //	Formula:    T² KL(softmax(t/T) || softmax(s/T)) + f * sum over stages of |s_k - t_k|² / |t_k|², AdamW or SGD with momentum, the rate
 //	            along a cosine; normalisations keep their statistics. Stored integers are rounded on the way, their steps learned.
 //	Exactness:  scored: only data says how good it is.

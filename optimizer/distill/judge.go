@@ -41,7 +41,7 @@ func (c *course) judge(ctx context.Context, m *model.Model) (result, error) {
 	d := result{}
 	signal, noise := 0.0, 0.0
 	for i, x := range c.held {
-		out, err := s.Run(ctx, map[string]*model.Tensor{c.input: c.tensor(x)})
+		out, err := s.Run(ctx, c.in.Tensors(x))
 		if err != nil {
 			return d, err
 		}

@@ -122,7 +122,7 @@ func (c *course) step(ctx context.Context, p *progress, past float64) error {
 		batch[i] = c.augment(rng, c.items[k])
 	}
 	start := time.Now()
-	loss, err := c.pupil.Step(ctx, batch, c.shape, train.Lesson{Temperature: c.o.Temperature, Features: c.o.Features, Labels: c.o.Labels}, c.rate(p.Step, past),
+	loss, err := c.pupil.Step(ctx, batch, c.in.Shapes(), train.Lesson{Temperature: c.o.Temperature, Features: c.o.Features, Labels: c.o.Labels}, c.rate(p.Step, past),
 		func(ctx context.Context, worker, i int) (train.Want, error) {
 			asked := i
 			if c.o.Control { // the answer to another item

@@ -15,16 +15,18 @@ const mostDreams = 512
 // synthesise makes items without data, from the statistics that the normalisations of the original have stored.
 func (c *course) synthesise(ctx context.Context) error {
 	in := c.env.Base.Graph.Free()[0]
-	if !in.Type.Ranked || len(in.Type.Shape) != 4 {
-		return fail.New(fail.Unsupported, "inputs can be synthesised for pictures only").At(fail.Where{Tensor: in.Name})
+	if len(c.in.Names()) > 1 || !in.Type.Ranked || len(in.Type.Shape) != 4 || in.Type.DType != model.Float32 {
+		return fail.New(fail.Unsupported, "inputs can be synthesised for models whose only input is a picture").At(fail.Where{Tensor: in.Name})
 	}
+	var shape []int
 	for _, d := range in.Type.Shape[1:] {
 		if !d.Known() {
 			return fail.New(fail.Unsupported, "inputs cannot be synthesised: the input has open sizes").At(fail.Where{Tensor: in.Name}).Try("fix them with fettle convert")
 		}
-		c.shape = append(c.shape, int(d.N))
+		shape = append(shape, int(d.N))
 	}
-	items, first, last, err := train.Dream(ctx, c.env.Base, c.shape, train.Dreams{Items: min(c.o.Samples, mostDreams), Batch: 64, Steps: 200, Rate: 0.1, Seed: uint64(c.env.Seed)<<20 + uint64(c.o.Seed)}, c.env.Progress)
+	c.in.Only(shape)
+	items, first, last, err := train.Dream(ctx, c.env.Base, shape, train.Dreams{Items: min(c.o.Samples, mostDreams), Batch: 64, Steps: 200, Rate: 0.1, Seed: uint64(c.env.Seed)<<20 + uint64(c.o.Seed)}, c.env.Progress)
 	if err != nil {
 		return err
 	}
@@ -35,9 +37,4 @@ func (c *course) synthesise(ctx context.Context) error {
 	}
 	c.split(items, labels)
 	return nil
-}
-
-// input is an item as a tensor.
-func (c *course) tensor(x []float32) *model.Tensor {
-	return model.Float32s(x, append([]int{1}, c.shape...)...)
 }

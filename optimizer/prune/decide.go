@@ -54,22 +54,24 @@ func (s *space) decide(ctx context.Context, env *optimizer.Env, o Options, items
 
 // saliency takes gradients of the answers on items to the values that layers read and to their weights.
 func (s *space) saliency(ctx context.Context, env *optimizer.Env, items []map[string]*model.Tensor) (*train.Saliency, error) {
-	free := s.v.M.Graph.Free()
+	in, err := train.InputsOf(s.v.M)
+	if err != nil {
+		return nil, err
+	}
 	var values, weights []string
 	for _, r := range s.reads {
 		values, weights = append(values, r.node.Inputs[0]), append(weights, r.weight)
 	}
 	var xs [][]float32
-	var shape []int
 	for _, it := range items[:len(items)-held(len(items))] {
-		t := it[free[0].Name]
-		if len(free) != 1 || t == nil || t.DType != model.Float32 || t.Rank() < 2 || t.Shape[0] != 1 {
-			return nil, fail.New(fail.Unsupported, "gradients need items of one float32 input with a batch of 1")
+		x, err := in.Item(it)
+		if err != nil {
+			return nil, err
 		}
-		shape, xs = t.Shape[1:], append(xs, model.Data[float32](t))
+		xs = append(xs, x)
 	}
 	env.Progress.Report(0, 0, "gradients of the answers")
-	return train.Salient(ctx, s.v.M, xs, shape, values, weights)
+	return train.Salient(ctx, s.v.M, xs, in.Shapes(), values, weights)
 }
 
 // byGradient rates the classes of g: how much the answers move with a channel, or with the weights that read it.

@@ -14,6 +14,7 @@ import (
 	"fettle/internal/task"
 	"fettle/model"
 	"fettle/optimizer"
+	"fettle/train"
 )
 
 // target is a layer to refit: its place in both models and what the original one gave at the rows that are looked at.
@@ -165,7 +166,7 @@ func each(ctx context.Context, env *optimizer.Env, m *model.Model, items []map[s
 				if err := ctx.Err(); err != nil {
 					return fail.From(err)
 				}
-				out, err := s.Run(ctx, items[i])
+				out, err := s.Run(ctx, train.Only(m, items[i]))
 				if err != nil {
 					return err
 				}
@@ -181,15 +182,11 @@ func each(ctx context.Context, env *optimizer.Env, m *model.Model, items []map[s
 
 // showing is the part of m that makes values.
 func (s *space) showing(m *model.Model, values []string) (*model.Model, error) {
-	var from []string
-	for _, v := range m.Graph.Free() {
-		from = append(from, v.Name)
-	}
 	types := map[string]model.Type{}
 	for _, v := range values {
 		types[v] = model.Type{DType: model.Float32}
 	}
-	return m.Extract(from, values, types)
+	return m.Extract(train.Reaching(m, values), values, types)
 }
 
 // record picks rows and keeps what the original layers give there.

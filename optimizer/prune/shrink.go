@@ -113,8 +113,7 @@ func (s *space) lines(roots []int) [][]train.Line {
 
 // lessons are what a training reads: inputs, what the model said before, right classes.
 type lessons struct {
-	input  string
-	shape  []int
+	in     *train.Inputs
 	items  [][]float32
 	wants  []train.Want
 	judges []map[string]*model.Tensor
@@ -127,23 +126,26 @@ type labelled interface {
 }
 
 func (p *shrink) read(ctx context.Context, env *optimizer.Env, s *space, m *model.Model) (*lessons, error) {
-	free := m.Graph.Free()
-	if len(free) != 1 || len(m.Graph.Outputs) != 1 {
-		return nil, fail.New(fail.Unsupported, "training needs one input and one output, the model has %d and %d", len(free), len(m.Graph.Outputs))
+	if len(m.Graph.Outputs) != 1 {
+		return nil, fail.New(fail.Unsupported, "training needs one output, the model has %d", len(m.Graph.Outputs))
 	}
-	l := &lessons{input: free[0].Name}
+	inputs, err := train.InputsOf(m)
+	if err != nil {
+		return nil, err
+	}
+	l := &lessons{in: inputs}
+	var numbers [][]float32
 	var all []map[string]*model.Tensor
 	var labels []int
 	n := min(p.o.Samples, env.Data.Len())
 	take := func(in map[string]*model.Tensor, label int) error {
-		t := in[l.input]
-		if t == nil || t.DType != model.Float32 || t.Rank() < 2 || t.Shape[0] != 1 {
-			return fail.New(fail.Unsupported, "training needs items of one float32 input with a batch of 1").At(fail.Where{Tensor: l.input})
+		x, err := l.in.Item(in)
+		if err != nil {
+			return err
 		}
-		all, labels = append(all, map[string]*model.Tensor{l.input: t.Clone()}), append(labels, label)
+		numbers, all, labels = append(numbers, x), append(all, l.in.Tensors(x)), append(labels, label)
 		return nil
 	}
-	var err error
 	if p.o.Labels > 0 {
 		d, ok := env.Data.(labelled)
 		if !ok || !d.Labelled() {
@@ -168,8 +170,7 @@ func (p *shrink) read(ctx context.Context, env *optimizer.Env, s *space, m *mode
 			l.judges = append(l.judges, x)
 			continue
 		}
-		l.shape = x[l.input].Shape[1:]
-		l.items = append(l.items, model.Data[float32](x[l.input]))
+		l.items = append(l.items, numbers[i])
 		l.wants = append(l.wants, train.Want{Output: answers[i], Label: labels[i]})
 	}
 	return l, nil
@@ -268,7 +269,7 @@ func (p *shrink) train(ctx context.Context, env *optimizer.Env, s *space, m *mod
 			batch[i] = l.items[k]
 		}
 		rate := p.o.Rate * 0.5 * (1 + math.Cos(math.Pi*past))
-		loss, err := pupil.Step(ctx, batch, l.shape, lesson, rate, func(_ context.Context, _, i int) (train.Want, error) { return l.wants[part[i]], nil })
+		loss, err := pupil.Step(ctx, batch, l.in.Shapes(), lesson, rate, func(_ context.Context, _, i int) (train.Want, error) { return l.wants[part[i]], nil })
 		if err != nil {
 			return nil, 0, err
 		}

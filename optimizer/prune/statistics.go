@@ -21,24 +21,23 @@ func (s *space) statistics(ctx context.Context, env *optimizer.Env, items []map[
 	}
 	f := optimizer.Describe("statistics", norms...)
 	f.Label, f.Outcome = "statistics of normalisations", optimizer.Refused
-	free := m.Graph.Free()
-	if len(norms) == 0 || len(free) != 1 || m.Graph.Outputs[0].Type.DType != model.Float32 {
+	in, err := train.InputsOf(m)
+	if len(norms) == 0 || err != nil || m.Graph.Outputs[0].Type.DType != model.Float32 {
 		f.Reason = "the model has no normalisation with statistics, or other inputs and outputs than numbers"
 		return m, f, nil
 	}
 	env.Progress.Report(0, 0, "statistics of normalisations")
 	last := len(items) - held(len(items))
-	var shape []int
 	var fit [][]float32
 	for _, it := range items[:last] {
-		t := it[free[0].Name]
-		if t == nil || t.DType != model.Float32 || t.Rank() != 4 || t.Shape[0] != 1 {
-			f.Reason = "the data are no pictures, one an item"
+		x, err := in.Item(it)
+		if err != nil {
+			f.Reason = fail.From(err).Error()
 			return m, f, nil
 		}
-		shape, fit = t.Shape[1:], append(fit, model.Data[float32](t))
+		fit = append(fit, x)
 	}
-	next, err := train.Estimate(ctx, m, fit, shape, 64)
+	next, err := train.Estimate(ctx, m, fit, in.Shapes(), 64)
 	if fail.Is(err, fail.Unsupported) {
 		f.Reason = fail.From(err).Error()
 		return m, f, nil
