@@ -107,9 +107,12 @@ func fastest(scores []engine.Score) string {
 		if i == 0 || scores[i-1].Probe != s.Probe {
 			best := s
 			for _, o := range scores[i:] {
-				if o.Probe == s.Probe && o.Ns < best.Ns {
+				if o.Probe == s.Probe && o.Core == s.Core && o.Ns < best.Ns {
 					best = o
 				}
+			}
+			if s.Core != "" && (i == 0 || scores[i-1].Core != s.Core) {
+				text = append(text, "on "+s.Core)
 			}
 			text = append(text, s.Probe+" "+best.Kernel)
 		}

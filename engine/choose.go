@@ -33,6 +33,6 @@ func chooseConv[A packer](opt *Options, list []A, s conv.Shape, int8 bool, name 
 	for i, a := range list {
 		names[i] = name(a)
 	}
-	at, why := byScore(opt.Scores, s, int8, names)
+	at, why := byScore(opt.Scores, s, int8, opt.Threads, names)
 	return list[at], why
 }

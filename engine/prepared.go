@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"fettle/internal/fail"
 	"fettle/kernels/cpu"
@@ -87,10 +88,13 @@ type preparedPack struct {
 	Words  int    `json:"words"`
 }
 
-// choices names all of opt that decides what the plan packs and folds: everything but threads, checks and limits.
+// choices names all of opt that decides what the plan packs and folds: everything but checks and limits, and threads where cores are alike.
 func (opt *Options) choices() string {
 	c := *opt
-	c.Threads, c.Verify, c.Room = 0, false, 0
+	c.Verify, c.Room = false, 0
+	if !slices.ContainsFunc(c.Scores, func(s Score) bool { return s.Core != "" }) {
+		c.Threads = 0 // else it says which cores' scores count
+	}
 	type fields cpu.Features                             // without String, which leaves out caches and cores
 	return fmt.Sprintf("%+v %+v", fields(c.Features), c) // maps in the order of their keys
 }

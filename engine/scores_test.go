@@ -84,21 +84,84 @@ func TestScoresChoose(t *testing.T) {
 	}
 }
 
+// TestScoresOfClusters: where cores are unlike, a kernel's speed is that of the cores that work, the fastest first; a kernel that the slow ones did
+// not finish is not taken where they work; the name of the prepared plan tells numbers of threads apart.
+func TestScoresOfClusters(t *testing.T) {
+	w, err := engine.ParseWork("conv:32,16,16,32,3", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := engine.Candidates(context.Background(), w, engine.Options{Threads: 1, Features: best()}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) < 3 || list[1].ISA == "generic" {
+		t.Skip("one kernel in vectors only")
+	}
+	rule, other := list[0].Kernel, list[1].Kernel
+	m := optimized(t, resized(t, "resnet20", 0))
+	of := func(core string, cores int, a, b int64) []engine.Score {
+		l := []engine.Score{{Probe: "3x3 of few channels", Kernel: rule, Ns: a, Core: core, Cores: cores}}
+		if b > 0 {
+			l = append(l, engine.Score{Probe: "3x3 of few channels", Kernel: other, Ns: b, Core: core, Cores: cores})
+		}
+		return l
+	}
+	for _, c := range []struct {
+		name    string
+		scores  []engine.Score
+		threads int
+		want    string // of a layer's reason
+	}{
+		{"big cores alone", append(of("big", 2, 100, 50), of("little", 4, 200, 800)...), 2, "measured: 2.00 times as fast"},
+		{"little ones too", append(of("big", 2, 100, 50), of("little", 4, 100, 800)...), 6, "measured: " + rule + " is the fastest"},
+		{"both like it", append(of("big", 2, 100, 50), of("little", 4, 200, 100)...), 6, "measured: 2.00 times as fast"},
+		{"not measured on the little ones", append(of("big", 2, 100, 50), of("little", 4, 200, 0)...), 6, "measured: " + rule + " is the fastest"},
+		{"more threads than cores", append(of("big", 2, 100, 50), of("little", 2, 200, 100)...), 9, "measured: 2.00 times as fast"},
+	} {
+		p, err := engine.Compile(context.Background(), m, engine.Options{Threads: c.threads, Features: best(), Scores: c.scores})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, s := range p.Steps {
+			found = found || strings.HasPrefix(s.Why, c.want)
+		}
+		if !found {
+			t.Errorf("%s: no step says %q", c.name, c.want)
+		}
+	}
+	name := func(threads int, scores []engine.Score) string {
+		return engine.PreparedName(preparedKey, engine.Options{Threads: threads, Features: best(), Scores: scores})
+	}
+	unlike, alike := append(of("big", 2, 100, 50), of("little", 4, 100, 800)...), of("", 0, 100, 50)
+	if name(2, unlike) == name(6, unlike) || name(2, alike) != name(6, alike) {
+		t.Error("threads are in the name of a plan if and only if cores are unlike")
+	}
+}
+
 // TestMeasureScores runs the measurement on a clock that ticks by calls: every probe with a choice has scores of all its kernels, the portable ones
-// are left out, and no more is begun once the time is over.
+// are left out; a slow processor is measured with fewer runs, and on one that would take too long no more is begun. Each cluster has scores of its own.
 func TestMeasureScores(t *testing.T) {
 	if len(best().Levels()) == 1 {
 		t.Skip("portable kernels only")
 	}
+	calls := map[string]int{}
 	for _, c := range []struct {
-		name   string
-		tick   time.Duration
-		budget time.Duration
-		some   bool
-	}{{"time enough", time.Microsecond, time.Second, true}, {"no time", time.Second, time.Millisecond, false}} {
+		name     string
+		tick     time.Duration
+		budget   time.Duration
+		clusters []cpu.Cluster
+		some     bool
+	}{
+		{"time enough", time.Microsecond, time.Second, nil, true},
+		{"slow", 10 * time.Millisecond, time.Second, nil, true},
+		{"no time", time.Second, time.Millisecond, nil, false},
+		{"two clusters", time.Microsecond, time.Second, []cpu.Cluster{{CPUs: []int{0}, Core: "Cortex-A76"}, {CPUs: []int{0}}}, true},
+	} {
 		now := time.Unix(0, 0)
-		clock := func() time.Time { now = now.Add(c.tick); return now }
-		scores, err := engine.MeasureScores(context.Background(), engine.Options{Threads: 1, Features: best()}, c.budget, clock)
+		clock := func() time.Time { calls[c.name]++; now = now.Add(c.tick); return now }
+		scores, err := engine.MeasureScores(context.Background(), engine.Options{Threads: 1, Features: best()}, c.clusters, c.budget, clock)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,19 +169,26 @@ func TestMeasureScores(t *testing.T) {
 			t.Errorf("%s: %d scores", c.name, len(scores))
 		}
 		seen := map[engine.Score]bool{}
-		of := map[string]int{}
+		of, cores := map[string]int{}, map[string]bool{}
 		for _, s := range scores {
 			if s.Ns != int64(c.tick) || strings.Contains(s.Kernel, "generic") || seen[s] {
 				t.Errorf("%s: %+v", c.name, s)
 			}
 			seen[s] = true
-			of[s.Probe]++
+			of[s.Probe+s.Core]++
+			cores[s.Core] = true
+		}
+		if n := max(1, len(c.clusters)); c.some && (len(cores) != n || cores[""] != (n == 1)) {
+			t.Errorf("%s: scores of %v", c.name, cores)
 		}
 		for p, n := range of {
 			if n < 2 {
 				t.Errorf("%s: %s has %d kernel", c.name, p, n)
 			}
 		}
+	}
+	if calls["slow"] >= calls["time enough"]*3/4 || calls["two clusters"] != 2*calls["time enough"] {
+		t.Errorf("runs go neither by the processor's speed nor by its clusters: %v", calls)
 	}
 	if engine.Measured(cpu.Features{Arch: "amd64", AVX2: true}) || !engine.Measured(cpu.Features{Arch: "arm64", NEON: true}) || engine.Measured(cpu.Features{Arch: "arm64"}) {
 		t.Error("scores are for arm64 with NEON")

@@ -3,6 +3,7 @@
 #   scripts/bench-arm.sh [NETWORK...]              a table of the networks in float32 and 8 bit
 #   scripts/bench-arm.sh -layers NETWORK [int8]    every step of one: instructions, what LDP and STP instead of LD1 and ST1 of several
 #                                                  registers would add, vector multiplies, multiply-accumulates
+#   scripts/bench-arm.sh -symbols NETWORK [int8]   the same by function: instructions of one inference, the most first
 # One thread, batch 1, the whole network as the engine runs it. CPU=cortex-a76 (or max) counts the rows of other processors.
 # The peer is TensorFlow Lite with XNNPACK, counted in the same run of this script from a file of the same network (scripts/tflite/install.sh arm64);
 # its columns stay empty where it cannot be installed. The goals are those that were set for this engine.
@@ -25,7 +26,7 @@ count() { # NETWORK [int8]: the steps and the sum
 	rm -f "$work/net.tflite"
 	"$work/host" -network "$1" ${2:+-$2} -ready "$work/net.onnx" -tflite "$work/net.tflite" 2>/dev/null
 	# without a collector and other threads nothing but the network is counted
-	GOMAXPROCS=1 GOGC=off GODEBUG=asyncpreemptoff=1 $qemu -cpu "$cpu" -plugin "$work/count.so,out=$work/total,events=$work/events" \
+	GOMAXPROCS=1 GOGC=off GODEBUG=asyncpreemptoff=1 $qemu -cpu "$cpu" -plugin "$work/count.so,out=$work/total,events=$work/events${ranges:+,ranges=$ranges}" \
 		"$work/arm" -model "$work/net.onnx" -count "$work/events" 2>/dev/null
 }
 
@@ -50,6 +51,13 @@ peer() { # M instructions of one inference of the peer, after count has left its
 
 if [[ ${1:-} == -layers ]]; then
 	count "${2:?which network}" "${3:-}"
+	exit
+fi
+if [[ ${1:-} == -symbols ]]; then
+	ranges=$work/ranges
+	nm -n "$work/arm" | awk '$2 ~ /^[tTwW]$/ { if (at != "" && $1 != at) print at, $1, name; at = $1; name = $3 }' >"$ranges"
+	count "${2:?which network}" "${3:-}" | tail -n1
+	grep -Ev '^(pairs|multiplies|total) ' "$work/total" | sort -k2,2nr | awk '{ printf "%10d  %s\n", $2, $1 }'
 	exit
 fi
 goal() {

@@ -103,6 +103,18 @@ func NewOn(seats []cpu.Seat) *Team {
 	return t
 }
 
+// On runs f on a processor, for measurements, and waits for it; where the operating system refuses the processor, wherever it likes.
+func On(processor int, f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // the thread ends with the goroutine
+		pin(processor)
+		f()
+	}()
+	<-done
+}
+
 // run is the first piece of a run of n pieces and the one behind its last.
 func (t *Team) run(run, n int) (from, to int) {
 	if t.until == nil {

@@ -5,6 +5,7 @@ package native
 
 import (
 	"context"
+	"strings"
 
 	"fettle/engine"
 	"fettle/internal/fail"
@@ -16,16 +17,31 @@ import (
 // Version is the version of the engine, stored with every run.
 const Version = "0.1.0"
 
-type native struct{ feat cpu.Features }
+type native struct {
+	feat    cpu.Features
+	choices string // "", "measured" or "rules"
+}
 
-// New gives the engine for this processor. limit names a poorer instruction set ("" for none); an unknown name is
-// fail.Usage.
+// New gives the engine for this processor. limit names a poorer instruction set ("" for none), behind a comma what chooses kernels: measured or
+// rules, where that is not left to the processor ("avx2,measured", ",rules"). An unknown name is fail.Usage.
 func New(limit string) (runtimes.Runtime, error) {
+	limit, choices, _ := strings.Cut(limit, ",")
 	f, err := cpu.Detect().Parse(limit)
 	if err != nil {
 		return nil, fail.New(fail.Usage, "%v", err)
 	}
-	return native{f}, nil
+	if choices != "" && choices != "measured" && choices != "rules" {
+		return nil, fail.New(fail.Usage, "kernels cannot be chosen by %q", choices).Try("say measured or rules")
+	}
+	return native{f, choices}, nil
+}
+
+// measured tells whether measurements choose kernels: where engine.Measured says so, if the user says nothing.
+func (n native) measured(f cpu.Features) bool {
+	if n.choices == "" {
+		return engine.Measured(f)
+	}
+	return n.choices == "measured" && len(f.Levels()) > 1
 }
 
 func (n native) Name() string { return "fettle" }

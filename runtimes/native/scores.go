@@ -37,7 +37,7 @@ func (n native) scorePath(eo engine.Options, dir string) string {
 
 // kept gives the scores of an earlier measurement. fail.NotFound: this processor is chosen for by scores and has not been measured.
 func (n native) kept(eo engine.Options, dir string) ([]engine.Score, error) {
-	if !engine.Measured(eo.Features) {
+	if !n.measured(eo.Features) {
 		return nil, nil
 	}
 	b, err := os.ReadFile(n.scorePath(eo, dir))
@@ -51,13 +51,13 @@ func (n native) kept(eo engine.Options, dir string) ([]engine.Score, error) {
 // scores measures the processor where it was not measured yet. Without a folder to keep the result the rules choose: a measurement that changes from
 // launch to launch would change the plan with it.
 func (n native) scores(ctx context.Context, eo engine.Options, opt runtimes.Options) ([]engine.Score, error) {
-	if !engine.Measured(eo.Features) || opt.Cache == "" || opt.ModelID == "" || os.MkdirAll(opt.Cache, 0o700) != nil {
+	if !n.measured(eo.Features) || opt.Cache == "" || opt.ModelID == "" || os.MkdirAll(opt.Cache, 0o700) != nil {
 		return nil, nil
 	}
 	if l, err := n.kept(eo, opt.Cache); err == nil {
 		return l, nil
 	}
-	l, err := engine.MeasureScores(ctx, eo, scoreBudget, time.Now)
+	l, err := engine.MeasureScores(ctx, eo, cpu.MachineClusters(), scoreBudget, time.Now)
 	if err != nil {
 		return nil, err
 	}

@@ -50,6 +50,15 @@ func TestScoresAreKept(t *testing.T) {
 	if l, err := n.scores(context.Background(), x86, runtimes.Options{Cache: dir, ModelID: "m"}); l != nil || err != nil {
 		t.Errorf("amd64: %v, %v", l, err)
 	}
+	if r, err := New(",rules"); err != nil || r.(native).measured(arm) {
+		t.Errorf("kernels by rules on arm64: %v", err)
+	}
+	if r, err := New("generic,measured"); err != nil || !r.(native).measured(x86.Features) || r.(native).measured(r.(native).feat) {
+		t.Errorf("kernels by measurement on amd64: %v", err)
+	}
+	if _, err := New(",guessed"); !fail.Is(err, fail.Usage) {
+		t.Errorf("kernels by guess: %v", err)
+	}
 	if l, err := n.scores(context.Background(), eo, runtimes.Options{}); l != nil || err != nil {
 		t.Errorf("without a folder: %v, %v", l, err)
 	}

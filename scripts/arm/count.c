@@ -1,7 +1,8 @@
 /* A plugin of qemu-user that counts what a guest executes: all instructions, how many more they were if LD1 and ST1 of three and four
  * registers were LDP and STP, and vector multiplies (arm64 only); of 32-bit Arm how many more they were if VLDM and VSTM moved 32 bytes. Arguments: out=FILE for the totals at the end; ranges=FILE with
  * lines "low high name" for counts of address ranges; events=FILE: every clock_gettime leaves a line "nanoseconds total pairs multiplies",
- * and getppid, which nothing else calls, begins the file anew the first time and writes it the second.
+ * and getppid, which nothing else calls, begins the file and the counts of ranges anew the first time and writes the file and keeps these counts the
+ * second.
  * Debian has no package with qemu-plugin.h, so the few calls used (plugin API 1, qemu 4.2 and later) are declared here. */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -26,7 +27,8 @@ extern void qemu_plugin_register_vcpu_syscall_cb(qemu_plugin_id_t,
 extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, void *), void *);
 __attribute__((visibility("default"))) int qemu_plugin_version = 1;
 
-struct range { uint64_t lo, hi, n; char name[240]; };
+struct range { uint64_t lo, hi, n, kept; char name[240]; }; /* kept: n at the second getppid */
+static bool closed;
 static struct range *ranges;
 static size_t nranges;
 static uint64_t total, pairs, mults;
@@ -74,8 +76,8 @@ static bool multiplies(uint32_t w)
 	return false;
 }
 
-/* block is what a translated block counts where only one thread is to be counted: runtimes have others, which run the more the longer it takes. */
-struct block { uint64_t n, pairs; };
+/* block is what a translated block counts while only one thread is to be counted: runtimes have others, which run the more the longer it takes. */
+struct block { uint64_t n, pairs, mults; };
 
 static void execute(unsigned cpu, void *p)
 {
@@ -83,6 +85,7 @@ static void execute(unsigned cpu, void *p)
 	if (open_since >= 0 && (int)cpu != open_since) return;
 	total += b->n;
 	pairs += b->pairs;
+	mults += b->mults;
 }
 
 static int by_lo(const void *a, const void *b)
@@ -121,22 +124,23 @@ static void trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		run++;
 	}
 	if (at) qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &at->n, run);
-	if (arm32) {
-		struct block *b = malloc(sizeof *b);
-		*b = (struct block){n, p};
-		qemu_plugin_register_vcpu_tb_exec_cb(tb, execute, 0, b);
-		return;
-	}
-	qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &total, n);
-	if (p) qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &pairs, p);
-	if (m) qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &mults, m);
+	struct block *b = malloc(sizeof *b);
+	*b = (struct block){n, p, m};
+	qemu_plugin_register_vcpu_tb_exec_cb(tb, execute, 0, b);
 }
 
 static void syscall_(qemu_plugin_id_t id, unsigned cpu, int64_t num, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h)
 {
 	(void)id; (void)a; (void)b; (void)c; (void)d; (void)e; (void)f; (void)g; (void)h;
 	if (num == (arm32 ? 64 : 173)) { /* getppid */
-		if (open_since < 0) { open_since = (int)cpu; nlog = 0; return; }
+		if (open_since < 0) {
+			open_since = (int)cpu;
+			nlog = 0;
+			for (size_t k = 0; k < nranges; k++) ranges[k].n = 0;
+			return;
+		}
+		for (size_t k = 0; k < nranges; k++) ranges[k].kept = ranges[k].n;
+		closed = true;
 		FILE *o = fopen(events, "w");
 		for (size_t i = 0; o && i < nlog; i++)
 			fprintf(o, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", log_[i].ns, log_[i].total, log_[i].pairs, log_[i].mults);
@@ -156,8 +160,10 @@ static void fini(qemu_plugin_id_t id, void *p)
 	(void)id; (void)p;
 	FILE *f = fopen(out, "w");
 	if (!f) { perror(out); return; }
-	for (size_t k = 0; k < nranges; k++)
+	for (size_t k = 0; k < nranges; k++) {
+		if (closed) ranges[k].n = ranges[k].kept;
 		if (ranges[k].n) fprintf(f, "%s %" PRIu64 "\n", ranges[k].name, ranges[k].n);
+	}
 	fprintf(f, "pairs %" PRIu64 "\nmultiplies %" PRIu64 "\ntotal %" PRIu64 "\n", pairs, mults, total);
 	fclose(f);
 }
