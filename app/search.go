@@ -118,11 +118,11 @@ func (l limits) misses(x, base Experiment) string {
 			out = append(out, fmt.Sprintf(format, args...))
 		}
 	}
-	add(l.ms > 0 && x.Ms > l.ms, "%.3g ms of %.3g", x.Ms, l.ms)
-	add(l.p99 > 0 && x.P99 > l.p99, "%.3g ms at the 99th percentile of %.3g", x.P99, l.p99)
-	add(l.bytes > 0 && float64(x.Bytes) > l.bytes, "%.3g MB of %.3g", float64(x.Bytes)/1e6, l.bytes/1e6)
-	add(l.macs > 0 && float64(x.MACs) > l.macs*float64(base.MACs), "%.2f of the multiply-adds, %.2f were allowed", float64(x.MACs)/float64(base.MACs), l.macs)
-	add(l.drop >= 0 && x.Drop > l.drop, "%.2f points lost of %.2f", x.Drop, l.drop)
+	add(l.ms > 0 && x.Ms > l.ms, "%.3g ms where %.3g are allowed", x.Ms, l.ms)
+	add(l.p99 > 0 && x.P99 > l.p99, "%.3g ms at the 99th percentile where %.3g are allowed", x.P99, l.p99)
+	add(l.bytes > 0 && float64(x.Bytes) > l.bytes, "%.3g MB where %.3g are allowed", float64(x.Bytes)/1e6, l.bytes/1e6)
+	add(l.macs > 0 && float64(x.MACs) > l.macs*float64(base.MACs), "%.2f of the multiply-adds where %.2f are allowed", float64(x.MACs)/float64(base.MACs), l.macs)
+	add(l.drop >= 0 && x.Drop > l.drop, "%.2f points lost where %.2f are allowed", x.Drop, l.drop)
 	return strings.Join(out, "; ")
 }
 

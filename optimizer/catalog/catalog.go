@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"fettle/optimizer"
+	"fettle/optimizer/blocks"
 	"fettle/optimizer/distill"
 	"fettle/optimizer/prune"
 	"fettle/optimizer/quantize"
@@ -37,6 +38,12 @@ func Passes() optimizer.Table {
 		{New: prune.NewRemoveBlocks, After: []optimizer.Order{
 			{Pass: "fold-constants", Why: "shapes that are computed from constants are known only then"},
 		}},
+		{New: blocks.New, After: []optimizer.Order{
+			{Pass: "eliminate-dead", Why: "weights that are listed as inputs would count as inputs of a block"},
+			{Pass: "fold-constants", Why: "shapes that are computed from constants are known only then"},
+			{Pass: "prune-channels", Why: "it learns from the model as it finds it, and chooses for it"},
+			{Pass: "remove-blocks", Why: "blocks that go need no stand-ins"},
+		}},
 		{New: prune.NewLowRank, After: []optimizer.Order{
 			{Pass: "prune-channels", Why: "two thin layers in the place of one have no channels to spare"},
 			{Pass: "remove-blocks", Why: "layers of blocks that go need no factors"},
@@ -51,6 +58,7 @@ func Passes() optimizer.Table {
 			{Pass: "prune-channels", Why: "it learns back what the removal lost"},
 			{Pass: "shrink-channels", Why: "without the pull it learns back what that cost"},
 			{Pass: "remove-blocks", Why: "it learns back what the blocks did"},
+			{Pass: "replace-blocks", Why: "stand-ins learned each by itself; together they come closer to the whole"},
 			{Pass: "factorize", Why: "it learns back what the missing directions did"},
 		}},
 		{New: rewrite.NewFoldBatchNorm, After: []optimizer.Order{
@@ -59,6 +67,7 @@ func Passes() optimizer.Table {
 		}},
 		{New: rewrite.NewFuseResidual, After: []optimizer.Order{
 			{Pass: "prune-channels", Why: "fused operators hide the sums that channels go through"},
+			{Pass: "replace-blocks", Why: "fused operators have no gradient, so stand-ins could not learn"},
 			{Pass: "distill", Why: "fused operators have no gradient"},
 			{Pass: "fold-batchnorm", Why: "a normalisation between convolution and sum hides the pattern"},
 		}},
