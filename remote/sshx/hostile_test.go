@@ -349,7 +349,7 @@ func TestHostileServers(t *testing.T) {
 	}
 	t.Chdir(home)
 	before := heap()
-	routines := runtime.NumGoroutine()
+	routines, already := runtime.NumGoroutine(), len(stuck(t))
 	var peak, hung atomic.Int64
 	var slowest atomic.Int64
 	watching, stop := context.WithCancel(t.Context())
@@ -411,16 +411,14 @@ func TestHostileServers(t *testing.T) {
 	}
 	wg.Wait()
 	stop()
-	for end := time.Now().Add(3 * time.Second); runtime.NumGoroutine()-len(stuck(t)) > routines+1 && time.Now().Before(end); {
-		time.Sleep(50 * time.Millisecond)
+	most := 2*2*len(endless) + 2*2 // two of each of two visits; and two of each of two servers that end it at once, see stuck
+	for end := time.Now().Add(20 * time.Second); runtime.NumGoroutine() > routines+1+most && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
 	}
-	theirs := len(stuck(t))
-	if n := runtime.NumGoroutine() - theirs; n > routines+1 {
-		b := make([]byte, 1<<16)
-		t.Errorf("%d goroutines are left of %d:\n%s", n, routines, b[:runtime.Stack(b, true)])
-	}
-	if theirs > 5*len(all) { // two visits with two dials each at most
-		t.Errorf("x/crypto/ssh keeps %d goroutines", theirs)
+	theirs := len(stuck(t)) - already
+	if n := runtime.NumGoroutine(); n > routines+1+most || theirs > most {
+		b := make([]byte, 1<<18)
+		t.Errorf("%d goroutines are left of %d, %d of x/crypto/ssh where %d are known:\n%s", n, routines, theirs, most, b[:runtime.Stack(b, true)])
 	}
 	if grown := peak.Load() - before; grown > 64<<20 {
 		t.Errorf("the heap grew by %d MiB", grown>>20)
@@ -434,19 +432,19 @@ func TestHostileServers(t *testing.T) {
 	t.Logf("%d servers, %v; the slowest took %v; without limits %d hang; the heap grew by at most %d MiB; x/crypto/ssh keeps %d goroutines", len(all), kinds, time.Duration(slowest.Load()), hung.Load(), (peak.Load()-before)>>20, theirs)
 }
 
-// stuck are goroutines that x/crypto/ssh v0.58 leaves behind by itself: where a flood goes on while the protocol ends in an error, its reader waits
-// for a taker of the next packet that has gone, and all that wait for the reader stay too. No call of the package ends them; none of
-// ours may wait for them.
+// endless are the servers that leave goroutines of x/crypto/ssh v0.58 behind, its reader and its loop of key exchanges, by each visit: they flood while the login
+// ends in an error, and before the login is over nothing of the package can be reached that would let the reader end (see drain, and
+// TestUpstreamKeepsItsReader). Besides, a call that opens a channel in the very moment in which the connection ends is waited for without end (mux.go:360);
+// it is counted with them.
+var endless = []string{"login: never enough", "login: never", "login: endless questions", "login: another key is right"}
+
+// stuck are such goroutines.
 func stuck(t *testing.T) []string {
 	b := make([]byte, 1<<22)
 	var out []string
 	for _, g := range strings.Split(string(b[:runtime.Stack(b, true)]), "\n\n") {
-		for _, known := range []string{"handshakeTransport).readLoop", "handshakeTransport).kexLoop", "handshakeTransport).Close", "ssh.(*mux).Wait", "ssh.(*mux).openChannel"} {
-			mine := strings.Contains(g, "sshx.(*Client)") && known != "ssh.(*mux).openChannel" // it is left by Client.ends
-			if strings.Contains(g, known) && !mine {
-				out = append(out, g)
-				break
-			}
+		if strings.Contains(g, "handshakeTransport).readLoop") || strings.Contains(g, "handshakeTransport).kexLoop") || strings.Contains(g, "ssh.(*mux).openChannel") {
+			out = append(out, g)
 		}
 	}
 	return out

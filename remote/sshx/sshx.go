@@ -76,6 +76,7 @@ type Client struct {
 	Target Target
 	opt    Options
 	ssh    *ssh.Client
+	conn   ssh.Conn // what ssh stands on
 	raw    *counted
 	via    *Client // hop before this one, nil for none
 	group  *task.Group
@@ -160,8 +161,8 @@ func dialOne(ctx context.Context, t Target, o Options, via *Client) (*Client, er
 		conn.Close()
 		return nil, unreachable(ctx, step, context.DeadlineExceeded, t, o)
 	}
-	c := &Client{Target: t, opt: o, raw: conn, via: via, group: task.NewGroup(context.Background()), over: make(chan struct{})} // Close ends it
-	c.ssh = ssh.NewClient(cc, refuse(c.group, chans), reqs)
+	c := &Client{Target: t, opt: o, conn: cc, raw: conn, via: via, group: task.NewGroup(context.Background()), over: make(chan struct{})} // Close ends it
+	c.ssh = ssh.NewClient(cc, c.refuse(chans), reqs)
 	c.group.Go("ssh keepalive", c.keepalive)
 	return c, nil
 }
@@ -198,16 +199,18 @@ func unreachable(user, step context.Context, err error, t Target, o Options) err
 	return e.Doing("connect").At(where)
 }
 
-// refuse turns down every channel that the server opens. The returned queue is empty.
-func refuse(g *task.Group, in <-chan ssh.NewChannel) <-chan ssh.NewChannel {
+// refuse turns down every channel that the server opens. The returned queue is empty. The library closes the other one as soon as it processes no more
+// packets, which is the first sign of it.
+func (c *Client) refuse(in <-chan ssh.NewChannel) <-chan ssh.NewChannel {
 	out := make(chan ssh.NewChannel)
-	g.Go("refuse channels", func(context.Context) error {
+	c.group.Go("refuse channels", func(context.Context) error {
 		defer close(out)
 		for ch := range in {
 			// to the end of the connection, also when no answer goes out any more: a channel that nobody takes stops the whole connection, so
 			// that not even closing it would end the calls under way
 			_ = ch.Reject(ssh.Prohibited, "no channels are accepted")
 		}
+		c.kill(fail.New(fail.Unreachable, "the connection was cut").Try("connect again; what arrived is kept"))
 		return nil
 	})
 	return out
@@ -239,12 +242,16 @@ func (c *Client) keepalive(ctx context.Context) error {
 // kill ends the connection with a reason; the first one stays.
 func (c *Client) kill(err error) {
 	c.mu.Lock()
-	if c.dead == nil {
+	first := c.dead == nil
+	if first {
 		c.dead = err
 		close(c.over)
 	}
 	c.mu.Unlock()
 	c.raw.Close()
+	if first {
+		c.group.Go("drain", func(context.Context) error { drain(c.conn); return nil })
+	}
 }
 
 // reason is why the connection ended, or err where it did not.
@@ -266,6 +273,11 @@ const grace = 500 * time.Millisecond
 // ends runs what waits for the board, and comes back soon after the connection ended even where x/crypto/ssh does not: a channel that is
 // opened while the connection dies is waited for without end there. What such a call holds is then lost.
 func (c *Client) ends(call func() error) error {
+	select {
+	case <-c.over:
+		return net.ErrClosed // a call now would be such a one
+	default:
+	}
 	done := make(chan error, 1)
 	task.NewGroup(context.Background()).Go("ssh call", func(context.Context) error {
 		done <- call()
