@@ -72,7 +72,7 @@ func (f *fakeBoards) Deployments(context.Context, string, Asks) ([]Deployment, e
 // until waits for a state.
 func until(t *testing.T, s *Studio, what string, is func(*State) bool) *State {
 	t.Helper()
-	for range 2000 {
+	for range 30_000 {
 		if st := s.State(); is(st) {
 			return st
 		}

@@ -5,6 +5,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"fyne.io/fyne/v2"
@@ -72,6 +73,9 @@ func used() *app.State {
 	b.Facts = f
 	b.Fixes = []app.FixRecord{{Unix: 1790000000, Target: "lab-pi4", Fixed: deploy.Fixed{Fix: deploy.FixPin, Before: "ondemand", After: "performance", Undo: deploy.FixRestore}},
 		{Unix: 1789990000, Target: "lab-pi4", Fixed: deploy.Fixed{Fix: deploy.FixCool, Before: "84.5 C", After: "61.0 C"}, Failed: "after 10m it still has 61.0 C, 55 were wanted"}}
+	p50 := 61e6
+	b.First = &app.First{AddNs: 3.1e9, KeyNs: 1.2e9, ProfileNs: 6.6e9, TotalNs: 10.9e9, P50Ns: &p50}
+	b.Noise = &app.NoiseFloor{Floor: .013, Pairs: 8, Runs: 100}
 	b.Access = &app.Access{Lease: wire.Lease{Epoch: 4, Holder: "eve@desk", ForS: 42, Held: true}, Own: "ed25519:AAAAmine", Keys: []string{"ed25519:AAAAmine", "ed25519:BBBBtheirsBBBBBBBBBBBBBBBBBB"}}
 	for i := range st.Boards {
 		if st.Boards[i].Name == b.Name {
@@ -86,7 +90,7 @@ func TestBoardButtons(t *testing.T) {
 	s, do, _ := open(t, true, "en")
 	s.Show(used())
 	s.choose("lab-pi4")
-	for _, label := range []string{"Pin the clock", "Wait until it is cool", "Restore the clock", "Measure memory and storage", "Ask the board", "Ask for the board"} {
+	for _, label := range []string{"Pin the clock", "Wait until it is cool", "Restore the clock", "Measure memory and storage", "Ask the board", "Ask for the board", "Measure the noise"} {
 		tap(t, s, label)
 	}
 	key := find(s.Content(), func(e *widget.Entry) bool { return e.PlaceHolder == "ed25519:…" })
@@ -95,9 +99,17 @@ func TestBoardButtons(t *testing.T) {
 	}
 	key[0].SetText(" ed25519:CCCC ")
 	tap(t, s, "Take theirs too")
-	want := []string{"fix lab-pi4 pin-clock", "fix lab-pi4 cool-down", "fix lab-pi4 restore-clock", "measure lab-pi4", "access lab-pi4", "request lab-pi4", "trust lab-pi4 ed25519:CCCC false"}
+	want := []string{"fix lab-pi4 pin-clock", "fix lab-pi4 cool-down", "fix lab-pi4 restore-clock", "measure lab-pi4", "access lab-pi4", "request lab-pi4", "noise lab-pi4", "trust lab-pi4 ed25519:CCCC false"}
 	if fmt.Sprint(do.asked) != fmt.Sprint(want) {
 		t.Errorf("asked %q, want %q", do.asked, want)
+	}
+	if b := find(s.Content(), func(b *kit.Button) bool { return b.Label() == "Take it" }); len(b) != 1 || b[0].Off() {
+		t.Error("a board on which somebody measures cannot be taken")
+	}
+	for _, want := range []string{"eve@desk measures", "from nothing to the first profile", "10.9 s"} {
+		if l := find(s.Content(), func(l *kit.Line) bool { return strings.Contains(l.Text(), want) }); len(l) == 0 {
+			t.Errorf("nothing says %q", want)
+		}
 	}
 	// control: on a board at rest there is nothing to mend
 	s.Show(fake.State())

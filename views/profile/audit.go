@@ -29,14 +29,16 @@ func newAudit(s *screen) *audit {
 	a := &audit{s: s, words: kit.Rows(2)}
 	a.start = u.NewButton(kit.Outline, "play", u.T("Audit the board"), func() { s.do.AuditBoard(s.bar.board()) }).Small()
 	a.graph = u.NewButton(kit.Link, "model", u.T("Show on the graph"), func() {
-		s.do.Select(a.chosen, "profile")
+		if len(a.chosen) > 0 {
+			s.do.Select(a.chosen, "profile")
+		}
 		s.do.Show("model")
 	}).Small()
 	a.tools = kit.Cols(8, a.graph, a.start)
 	a.table = plot.NewTable(s.ink, []plot.Column{{Title: u.T("Layer"), Width: 92, Grow: 1}, {Title: u.T("Kind"), Width: 80, Grow: .6, Caption: true}, {Title: u.T("verdict"), Width: 96},
 		{Title: u.T("by itself"), Width: 72, Align: plot.Right}, {Title: u.T("allowed"), Width: 66, Align: plot.Right}, {Title: u.T("input"), Width: 44, Align: plot.Right}})
 	a.table.Empty = u.T("Each value that leaves a step on the board is compared with what this computer makes of it")
-	a.table.OnSelect = func(keys []string) { s.do.Select(keys, "profile") }
+	a.table.OnSelect = func(keys []string) { a.chosen = keys; s.do.Select(keys, "profile") }
 	a.object = container.NewBorder(kit.Pad(0, 14, 6, 14, a.words), kit.Space(0, 4), nil, nil, a.table)
 	return a
 }

@@ -96,6 +96,26 @@ func counterNames(p *profiler.Profile) []string {
 	return out[:min(len(out), 5)]
 }
 
+// reasons joins counters that are absent for the same reason.
+func reasons(absent []string) []string {
+	var out []string
+	names := map[string][]string{}
+	for _, x := range absent {
+		name, why, ok := strings.Cut(x, ": ")
+		if !ok {
+			name, why = "", x
+		}
+		if len(names[why]) == 0 {
+			out = append(out, why)
+		}
+		names[why] = append(names[why], name)
+	}
+	for i, why := range out {
+		out[i] = strings.TrimPrefix(strings.Join(names[why], ", ")+": "+why, ": ")
+	}
+	return out
+}
+
 // showCounters lists what each layer took of the processor, and what could not be counted.
 func (b *behind) showCounters(run *app.Run) {
 	u := b.s.u
@@ -173,11 +193,9 @@ func (b *behind) showCounters(run *app.Run) {
 		b.absent.Add(u.Note(u.F("energy %s mJ an inference, %s: %s", kit.Sig(e.Millijoules), b.s.say.Say(e.Kind), b.s.say.Say(e.Why))))
 	}
 	if len(p.Counters.Absent) > 0 {
-		var why []string
-		for _, x := range p.Counters.Absent {
-			why = append(why, b.s.say.Say(x))
+		for _, x := range reasons(p.Counters.Absent) {
+			b.absent.Add(u.Note(u.F("not counted: %s", b.s.say.Say(x))))
 		}
-		b.absent.Add(u.Note(u.F("not counted: %s", strings.Join(why, "; "))))
 	}
 	b.absent.Refresh()
 }

@@ -96,7 +96,7 @@ func (s *screen) roof(p *profiler.Profile) plot.Figure {
 		f.Roofs = append(f.Roofs, plot.Guide{At: r.Roof.BestMACs / 1e9, Text: u.F("fastest layer of this run: %s GMAC/s", kit.Sig(r.Roof.BestMACs/1e9)), Colour: u.Theme.Text2})
 	}
 	if r.Roof.Why != "" {
-		note = s.say.Say(r.Roof.Why)
+		note = s.say.Say(buttonFor(r.Roof.Why))
 	}
 	s.note.SetText(note)
 	windows, hot := windowsOf(p), 0.0
@@ -120,6 +120,19 @@ func (s *screen) roof(p *profiler.Profile) plot.Figure {
 		}
 	}
 	return f
+}
+
+// buttonFor names the button of the window instead of the command that does the same.
+func buttonFor(why string) string {
+	before, after, ok := strings.Cut(why, ": fettle target facts ")
+	if !ok {
+		return why
+	}
+	_, rest, _ := strings.Cut(after, "; ")
+	if rest != "" {
+		rest = "; " + rest
+	}
+	return before + " (Boards, Measure memory and storage)" + rest
 }
 
 // bound says what holds a layer back.

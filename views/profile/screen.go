@@ -186,7 +186,7 @@ func (s *screen) Show(st *app.State) {
 		s.redraw()
 		return
 	}
-	s.strip.show(run)
+	s.strip.show(st, run)
 	s.live.show(st, run)
 	if before == nil || run != s.run {
 		s.run = run

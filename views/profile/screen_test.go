@@ -102,6 +102,76 @@ func TestLiveRun(t *testing.T) {
 	}
 }
 
+// A run that waits for the board says for whom, and may take it.
+func TestWaitsForTheBoard(t *testing.T) {
+	s, do, w := open(t, true, "en")
+	st := fake.State()
+	st.Runs = append(st.Runs, &app.Run{ID: "live-1", Label: "mixed-2", Target: "lab-pi4", Which: app.Rewritten, Partial: true})
+	st.Jobs = []*app.Job{{ID: 7, Title: "Profile", What: "wait: eve@desk measures on this board, for 42s so far"}}
+	s.Show(st)
+	if s.strip.what.Text() != "Waiting for the board" || !strings.Contains(s.strip.reason.Text(), "eve@desk") || s.strip.more.Hidden {
+		t.Fatalf("%q %q", s.strip.what.Text(), s.strip.reason.Text())
+	}
+	test.Tap(s.strip.more)
+	top := w.Canvas().Overlays().Top()
+	if top == nil || len(do.profiled) != 0 {
+		t.Fatal("the board is taken without a question")
+	}
+	s.strip.takeNow(st.Runs[len(st.Runs)-1])
+	if do.canceled != 7 || len(do.profiled) != 1 || !do.profiled[0].Take || do.profiled[0].Board != "lab-pi4" {
+		t.Errorf("cancelled %d, asked for %+v", do.canceled, do.profiled)
+	}
+	st.Jobs = []*app.Job{{ID: 7, Title: "Profile", Done: 3, Total: 9, What: "launch 1"}}
+	s.Show(st)
+	if s.strip.what.Text() != "Measuring" || !s.strip.more.Hidden {
+		t.Error("a run that measures waits")
+	}
+}
+
+// What stands behind a run: floors are asked for once, an audit names the layer and leads to the graph, absent counters are joined by their reason.
+func TestBehindARun(t *testing.T) {
+	s, do, _ := open(t, true, "en")
+	st := fake.State()
+	m, err := model.NewBuilder("net", 17).Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.Doc = &app.Doc{Name: "resnet50", Base: m, Model: m, Revisions: []*app.Revision{{}}}
+	s.Show(st)
+	s.behind.tabs.Choose(tabFloors)
+	s.Show(st)
+	if len(do.asked) != 1 || !strings.HasPrefix(do.asked[0], "floors ") {
+		t.Errorf("asked %q", do.asked)
+	}
+	next := *st
+	d := *st.Doc
+	d.Audited = &app.Audited{Of: m.Hash(), Audit: &app.Audit{Target: "lab-pi4", Inputs: 3, First: &app.AuditLayer{Name: "fc", Origin: []string{"fc"}, Own: .01, Tolerance: 5e-5, Input: 1, Verdict: app.AuditDiffers},
+		Layers: []app.AuditLayer{{Name: "conv1", Origin: []string{"conv1"}, Verdict: app.AuditSame}, {Name: "fc", Origin: []string{"fc"}, Own: .01, Tolerance: 5e-5, Input: 1, Verdict: app.AuditDiffers}}}}
+	next.Doc = &d
+	s.behind.tabs.Choose(tabAudit)
+	s.Show(&next)
+	_, token, text, more := headlineOf(s.u, d.Audited)
+	if token != "danger" || text != "First layer that differs: fc, on input 2 (0.01 of the largest value, 5e-05 allowed)" || !strings.Contains(more, "1 differ") {
+		t.Errorf("%q %q", text, more)
+	}
+	test.Tap(s.behind.audit.graph)
+	if do.shown != "model" || len(do.selected) != 1 || do.selected[0] != "fc" {
+		t.Errorf("shows %q with %v", do.shown, do.selected)
+	}
+	test.Tap(s.behind.audit.start)
+	if do.asked[len(do.asked)-1] != "audit lab-pi4" && do.asked[len(do.asked)-1] != "audit local" {
+		t.Errorf("asked %q", do.asked)
+	}
+	got := reasons([]string{"cycles: no such counter", "instructions: no such counter", "power: nothing measures it"})
+	if len(got) != 2 || got[0] != "cycles, instructions: no such counter" {
+		t.Errorf("%q", got)
+	}
+	s.see(seeStairs)
+	if do.asked[len(do.asked)-1][:6] != "stairs" {
+		t.Errorf("asked %q", do.asked)
+	}
+}
+
 func TestLinkedSelection(t *testing.T) {
 	s, do, _ := open(t, true, "en")
 	st := fake.State()

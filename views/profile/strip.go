@@ -29,6 +29,7 @@ type strip struct {
 	facts  *fyne.Container
 	inside *fyne.Container
 	why    []string
+	run    *app.Run // that waits for the board, nil: none
 }
 
 // strips gives the sentence what the facts and the button leave, but never less than a third.
@@ -78,18 +79,27 @@ func newStrip(s *screen) *strip {
 	return t
 }
 
-func (t *strip) show(r *app.Run) {
+func (t *strip) show(st *app.State, r *app.Run) {
 	u, pal := t.s.u, t.s.u.Theme
 	p := r.Profile
 	if p == nil {
 		t.seal("")
-		t.what.SetText(u.T("Measuring"))
-		t.reason.SetText(u.T("the seal is given when all launches are done"))
 		t.facts.Hide()
-		t.more.Hide()
+		if who := waitingFor(st); who != "" {
+			t.run = r
+			t.what.SetText(u.T("Waiting for the board"))
+			t.reason.SetText(u.F("%s; the run begins by itself when the board is free", t.s.say.Say(who)))
+			t.more.SetLabel("warning", u.T("Take it now"))
+			t.more.Show()
+		} else {
+			t.what.SetText(u.T("Measuring"))
+			t.reason.SetText(u.T("the seal is given when all launches are done"))
+			t.more.Hide()
+		}
 		t.inside.Refresh()
 		return
 	}
+	t.run = nil
 	t.seal(p.Conditions.Seal)
 	what, reason := sentence(u, t.s.say.Say, p)
 	t.what.SetText(what)
@@ -131,8 +141,37 @@ func (t *strip) seal(seal string) {
 	t.plate.Refresh()
 }
 
+// waitingFor says who measures on the board that the run waits for; "": it does not wait.
+func waitingFor(st *app.State) string {
+	if j := profiling(st); j != nil {
+		if who, ok := strings.CutPrefix(j.What, "wait: "); ok {
+			return who
+		}
+	}
+	return ""
+}
+
+// take begins the waiting run anew, and takes the board for it.
+func (t *strip) take(r *app.Run) {
+	u := t.s.u
+	u.Confirm(u.T("Take the board now?"), u.T("The measurement that runs there ends without a result. Asking for the board lets it end first."), u.T("Take it"), func() { t.takeNow(r) })
+}
+
+func (t *strip) takeNow(r *app.Run) {
+	if j := profiling(t.s.state); j != nil && waitingFor(t.s.state) != "" {
+		f := t.s.bar.form()
+		f.Board, f.Which, f.Take = r.Target, r.Which, true
+		t.s.do.CancelJob(j.ID)
+		t.s.do.Profile(f)
+	}
+}
+
 // showReasons lists all sentences, each with its fix.
 func (t *strip) showReasons() {
+	if t.run != nil {
+		t.take(t.run)
+		return
+	}
 	u := t.s.u
 	lines := make([]string, len(t.why))
 	for i, w := range t.why {

@@ -126,7 +126,7 @@ func (f *Roofline) roofs(p *Pen, l roofLayout) {
 			kx, ky := l.at(f.Peak/f.Bandwidth, f.Peak)
 			dash(p, 1.4, g.Colour, kx, ky, x, y)
 		}
-		p.text(l.plot.X1-2, y-6, g.Text, font{size: p.Caption, c: g.Colour, align: Right})
+		p.text(x+8, y-6, g.Text, font{size: p.Caption, c: g.Colour})
 	}
 	if f.Peak <= 0 {
 		return
