@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"fettle/kernels/conv"
 	"fettle/kernels/cpu"
 	"fettle/model"
 )
@@ -55,6 +56,7 @@ type island struct {
 	in     []edge
 	w      *weights8
 	bias   []float32
+	steps  []int32 // the bias in steps of the sums, where the file has it so
 	act    cpu.Act
 	out    edge // value "": the result stays float
 	nodes  []*model.Node
@@ -330,7 +332,7 @@ func (l *lowering) biasOf(isl *island, i, n int) bool {
 			return false
 		}
 		isl.bias = model.Data[float32](t)
-		return true
+		return isl.countable()
 	}
 	if !standard(d, "DequantizeLinear") {
 		return false
@@ -349,10 +351,31 @@ func (l *lowering) biasOf(isl *island, i, n int) bool {
 	}
 	sc := model.Data[float32](s)
 	isl.bias = make([]float32, n)
+	same := true
 	for k, v := range model.Data[int32](q) {
-		isl.bias[k] = float32(v) * sc[min(k, len(sc)-1)]
+		s := sc[min(k, len(sc)-1)]
+		isl.bias[k] = float32(v) * s
+		same = same && math.Abs(float64(s)/isl.sumStep(k)-1) < 1e-5
+	}
+	if same {
+		isl.steps = model.Data[int32](q)
 	}
 	isl.consts = append(isl.consts, d)
+	return same || isl.countable()
+}
+
+// sumStep is what one step of the sum of output k is worth.
+func (isl *island) sumStep(k int) float64 {
+	return float64(isl.in[0].grid.scale * isl.w.scale[min(k, len(isl.w.scale)-1)])
+}
+
+// countable reports whether the bias, counted in steps of the sums, leaves room for them in 32 bits.
+func (isl *island) countable() bool {
+	for k, v := range isl.bias {
+		if !(math.Abs(float64(v)/isl.sumStep(k)) < conv.MostSteps) {
+			return false
+		}
+	}
 	return true
 }
 

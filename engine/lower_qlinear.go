@@ -141,6 +141,7 @@ func (l *lowering) sumBias(isl *island, i, n int) bool {
 	if b == nil || b.DType != model.Int32 || b.Len() != n {
 		return false
 	}
+	isl.steps = model.Data[int32](b)
 	isl.bias = make([]float32, n)
 	for k, v := range model.Data[int32](b) {
 		isl.bias[k] = float32(v) * isl.in[0].grid.scale * isl.w.scale[min(k, len(isl.w.scale)-1)]

@@ -178,7 +178,7 @@ func lowerConv8(l *lowering, isl *island) error {
 		in = l.pixels8(x, alg.In, isl.in[0].grid.zero8())
 	}
 	s := &step{Step: Step{Kernel: alg.Name, Why: why, MACs: alg.MACs, Bytes: byteSize(x) + int64(len(isl.w.t.Raw))}, reads: []*buffer{in}}
-	q := conv.Quant{InScale: isl.in[0].grid.scale, InZero: isl.in[0].grid.zero8(), OutScale: isl.out.grid.scale, OutZero: isl.out.grid.zero8(), WScale: isl.w.scale, Bias: isl.bias}
+	q := conv.Quant{InScale: isl.in[0].grid.scale, InZero: isl.in[0].grid.zero8(), OutScale: isl.out.grid.scale, OutZero: isl.out.grid.zero8(), WScale: isl.w.scale, Bias: isl.bias, Steps: isl.steps}
 	if shape.Residual {
 		res = l.blocks8(isl, 1, cpu.Border{})
 		s.reads = append(s.reads, res)
@@ -313,7 +313,7 @@ func lowerGemm8(l *lowering, isl *island) error {
 	in := side(x.name+" (rows)", shape.C, isl.in[0].grid.zero8())
 	in.border = alg.In.Border
 	mid := side(isl.out.value+" (rows)", shape.M, isl.out.grid.zero8())
-	q := conv.Quant{InScale: isl.in[0].grid.scale, InZero: isl.in[0].grid.zero8(), OutScale: isl.out.grid.scale, OutZero: isl.out.grid.zero8(), WScale: isl.w.scale, Bias: isl.bias}
+	q := conv.Quant{InScale: isl.in[0].grid.scale, InZero: isl.in[0].grid.zero8(), OutScale: isl.out.grid.scale, OutZero: isl.out.grid.zero8(), WScale: isl.w.scale, Bias: isl.bias, Steps: isl.steps}
 	packed, err := l.packed(isl.node, alg.Name, alg.PackedLen(), isl.w.t, func(dst []float32) error { return alg.Pack(dst, isl.w.transposed(axis), q) })
 	if err != nil {
 		return err

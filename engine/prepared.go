@@ -29,7 +29,7 @@ import (
 // the program, as with any mapped file: the folder of prepared files must belong to the user.
 const (
 	preparedMagic   = "FETTLEPL"
-	preparedVersion = 3
+	preparedVersion = 5
 	preparedHead    = 64
 	preparedBlock   = 64 << 10 // bytes of data under one hash
 	maxPreparedMeta = 16 << 20

@@ -367,7 +367,7 @@ func TestOffsets(t *testing.T) {
 	var w winoArgs
 	for name, o := range map[string][2]uintptr{
 		"groups": {unsafe.Offsetof(k.groups), 40}, "tiles": {unsafe.Offsetof(k.tiles), 64}, "act": {unsafe.Offsetof(k.act), 88}, "hi": {unsafe.Offsetof(k.hi), 100},
-		"pf": {unsafe.Offsetof(k.pf), 104}, "scale": {unsafe.Offsetof(k.scale), 120}, "perm": {unsafe.Offsetof(k.perm), 136}, "ps": {unsafe.Offsetof(k.ps), 144}, "gap": {unsafe.Offsetof(k.gap), 168}, "mr": {unsafe.Offsetof(k.mr), 152}, "nb": {unsafe.Offsetof(k.nb), 160}, "buf": {unsafe.Offsetof(k.buf), 192}, "low": {unsafe.Offsetof(k.low), 200},
+		"pf": {unsafe.Offsetof(k.pf), 104}, "scale": {unsafe.Offsetof(k.scale), 120}, "perm": {unsafe.Offsetof(k.perm), 136}, "ps": {unsafe.Offsetof(k.ps), 144}, "gap": {unsafe.Offsetof(k.gap), 168}, "mr": {unsafe.Offsetof(k.mr), 152}, "nb": {unsafe.Offsetof(k.nb), 160}, "buf": {unsafe.Offsetof(k.buf), 192}, "low": {unsafe.Offsetof(k.low), 200}, "zero": {unsafe.Offsetof(k.zero), 184}, "rzero": {unsafe.Offsetof(k.rzero), 188}, "wino zero": {unsafe.Offsetof(w.zero), 140}, "wino rzero": {unsafe.Offsetof(w.rzero), 144},
 		"dw act": {unsafe.Offsetof(d.act), 64}, "dw taps": {unsafe.Offsetof(d.taps), 80}, "dw rrow": {unsafe.Offsetof(d.rrow), 104}, "dw ps": {unsafe.Offsetof(d.ps), 112},
 		"dw cur": {unsafe.Offsetof(d.cur), 128}, "wino bias": {unsafe.Offsetof(w.bias), 48}, "wino lo": {unsafe.Offsetof(w.lo), 80}, "wino c": {unsafe.Offsetof(w.c), 96}, "wino scale": {unsafe.Offsetof(w.scale), 128}, "wino rscale": {unsafe.Offsetof(w.rscale), 136},
 		"tile": {unsafe.Sizeof(tile{}), 24}, "group": {unsafe.Sizeof(group{}), 16}, "wino tile": {unsafe.Sizeof(winoTile{}), 40},

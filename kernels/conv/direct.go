@@ -21,10 +21,10 @@ type kargs struct {
 	rscale             float32
 	full               uint32 // 8 bit, arm64: some weight is -128
 	perm               unsafe.Pointer
-	ps                 int64 // bytes between two output pixels in the input
-	mr, nb             int64 // for portable kernels
-	gap, rgap          int64 // tiles that a row of the output breaks: bytes between the rows, and in the residual
-	_                  [8]byte
+	ps                 int64          // bytes between two output pixels in the input
+	mr, nb             int64          // for portable kernels
+	gap, rgap          int64          // tiles that a row of the output breaks: bytes between the rows, and in the residual
+	zero, rzero        int32          // zero points of the output and of the residual
 	buf                unsafe.Pointer // AMX: sums of two tiles on their way to the store
 	low                int64          // AMX: bytes from the upper parts of split pixels to the lower
 }

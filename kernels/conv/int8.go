@@ -17,11 +17,13 @@ type Quant struct {
 	InScale, OutScale, ResScale float32
 	InZero, OutZero, ResZero    uint8
 	WScale                      []float32 // one an output channel, or one for all
-	Bias                        []float32 // real, [M] or nil; an int32 bias times InScale*WScale
+	Bias                        []float32 // real, [M] or nil; it is rounded to steps of the sums, InScale*WScale
+	Steps                       []int32   // the bias in these steps, if known: instead of Bias
 }
 
 // QAlgorithm is one way to run a Shape in 8 bit: u8 activations, s8 weights, exact 32-bit sums, then
-// round(act(sum*scale + bias + residual)/OutScale) + OutZero with ties to even, saturated. Activations None, ReLU, Clamp; others are a
+// round(act((sum+bias)*scale + residual)) + OutZero with ties to even, saturated; bias and zero points are whole numbers, so the result is that of
+// ONNX Runtime, tie for tie. Activations None, ReLU, Clamp; others are a
 // table look-up afterwards (kernels/quant).
 type QAlgorithm struct {
 	Name    string
@@ -49,8 +51,11 @@ type QBound interface {
 type QBuffers struct{ In, Out, Res, Scratch []uint8 }
 
 const (
+	// MostSteps bounds a bias: the sum of products and it fits in 32 bits.
+	MostSteps = 1 << 30
+
 	qBlk  = 4 * blk // channels a block in 8 bit, as cpu.Features.BlockI8
-	qHead = 16      // words before the weights: residual scale, lower and upper bound, 1 if a weight is -128
+	qHead = 16      // words before the weights: residual scale, bounds less the zero point, 1 if a weight is -128, zero points of output and residual
 )
 
 // PlanQ returns the 8-bit algorithms for s, best first; the last one is portable Go.
@@ -131,15 +136,15 @@ func (a *QAlgorithm) PackedLen() int {
 	return qHead + a.impl.wordsLen() + 2*roundUp(a.Shape.M, qBlk)
 }
 
-// Pack writes weights w[M][C/Groups][KH][KW] and folds all scales and zero points into one factor and one addend an output
-// channel. dst must be zero. Equal inputs give equal bytes.
+// Pack writes weights w[M][C/Groups][KH][KW], and folds the scales into one factor and bias and zero point of the input into one whole number an
+// output channel. dst must be zero. Equal inputs give equal bytes.
 func (a *QAlgorithm) Pack(dst []float32, w []int8, q Quant) error {
 	s := a.Shape
 	switch {
 	case len(w) != s.WeightLen():
 		return fmt.Errorf("%s: %d weights instead of %d", a.Name, len(w), s.WeightLen())
-	case q.Bias != nil && len(q.Bias) != s.M:
-		return fmt.Errorf("%s: %d bias values instead of %d", a.Name, len(q.Bias), s.M)
+	case q.Bias != nil && len(q.Bias) != s.M, q.Steps != nil && len(q.Steps) != s.M:
+		return fmt.Errorf("%s: %d and %d bias values instead of %d", a.Name, len(q.Bias), len(q.Steps), s.M)
 	case len(q.WScale) != 1 && len(q.WScale) != s.M:
 		return fmt.Errorf("%s: %d weight scales instead of 1 or %d", a.Name, len(q.WScale), s.M)
 	case !(q.InScale > 0) || !(q.OutScale > 0) || (s.Residual && !(q.ResScale > 0)):
@@ -150,9 +155,9 @@ func (a *QAlgorithm) Pack(dst []float32, w []int8, q Quant) error {
 	a.impl.packWeights(dst[qHead:], w)
 	n := roundUp(s.M, qBlk)
 	scale := dst[qHead+a.impl.wordsLen():]
-	bias := scale[n:]
+	bias := unsafe.Slice((*int32)(unsafe.Pointer(&scale[n])), n)
 	per := len(w) / s.M
-	zero := float64(q.InZero)
+	zero := int(q.InZero)
 	if d, ok := a.impl.(interface{ flips() bool }); ok && d.flips() {
 		zero -= 128
 	}
@@ -161,15 +166,20 @@ func (a *QAlgorithm) Pack(dst []float32, w []int8, q Quant) error {
 		for _, v := range w[o*per : (o+1)*per] {
 			sum += int(v)
 		}
-		sc := float64(float32(q.InScale*ws) / q.OutScale) // in the precision that ONNX Runtime has it in
-		b := float64(q.OutZero) - zero*float64(sum)*sc
-		if q.Bias != nil {
-			b += float64(q.Bias[o]) / float64(q.OutScale)
+		step := float32(q.InScale * ws)
+		scale[o] = step / q.OutScale // in the precision that ONNX Runtime has it in
+		b := 0
+		switch {
+		case q.Steps != nil:
+			b = int(q.Steps[o])
+		case q.Bias != nil:
+			r := math.RoundToEven(float64(q.Bias[o]) / float64(step))
+			if !(math.Abs(r) <= MostSteps) {
+				return fmt.Errorf("%s: bias %g of channel %d does not fit in 32 bits of steps of %g", a.Name, q.Bias[o], o, step)
+			}
+			b = int(r)
 		}
-		if s.Residual {
-			b -= float64(q.ResZero) * float64(q.ResScale) / float64(q.OutScale)
-		}
-		scale[o], bias[o] = float32(sc), float32(b)
+		bias[o] = int32(b - zero*sum)
 	}
 	lo, hi := 0.0, 255.0
 	switch s.Act.Kind {
@@ -181,9 +191,9 @@ func (a *QAlgorithm) Pack(dst []float32, w []int8, q Quant) error {
 		hi = min(hi, max(lo, math.RoundToEven(float64(s.Act.B/q.OutScale))+float64(q.OutZero)))
 	}
 	if s.Residual {
-		dst[0] = q.ResScale / q.OutScale
+		dst[0], dst[5] = q.ResScale/q.OutScale, float32(q.ResZero)
 	}
-	dst[1], dst[2] = float32(lo), float32(hi)
+	dst[1], dst[2], dst[4] = float32(lo)-float32(q.OutZero), float32(hi)-float32(q.OutZero), float32(q.OutZero)
 	if slices.Contains(w, -128) {
 		dst[3] = 1
 	}
@@ -304,8 +314,20 @@ type qBound struct {
 
 func (d *qdirect) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) QBound {
 	b := d.bindSized(packed[qHead:], in, out, res, workers, 1, 1)
-	b.args.rscale, b.args.lo, b.args.hi, b.args.full = packed[0], packed[1], packed[2], uint32(packed[3])
+	b.args.setStore(packed)
+	b.args.full = uint32(packed[3])
 	return &qBound{b, packed, d.real.M}
+}
+
+// setStore takes from the packed head what the store needs.
+func (k *kargs) setStore(packed []float32) {
+	k.rscale, k.lo, k.hi, k.zero, k.rzero = packed[0], packed[1], packed[2], int32(packed[4]), int32(packed[5])
+}
+
+// bounds8 are the bounds that a packed head puts on bytes, and whether they are any.
+func bounds8(packed []float32) (lo, hi uint8, clip bool) {
+	l, h := packed[1]+packed[4], packed[2]+packed[4]
+	return uint8(l), uint8(h), l > 0 || h < 255
 }
 
 func bytesPtr(b []uint8) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
@@ -333,11 +355,11 @@ func (b *qBound) scaleLen() int { return roundUp(b.outC, qBlk) }
 
 // requantGo is the definition of the store.
 func requantGo(k *kargs, acc int32, j int64, res *uint8) uint8 {
-	v := float32(acc)**at(k.scale, 4*j) + *at(k.bias, 4*j)
+	v := float32(acc+*(*int32)(unsafe.Add(k.bias, 4*j))) * *at(k.scale, 4*j)
 	if res != nil {
-		v += float32(*res) * k.rscale
+		v += float32(int32(*res)-k.rzero) * k.rscale
 	}
-	return uint8(math.RoundToEven(float64(min(max(v, k.lo), k.hi))))
+	return uint8(int32(math.RoundToEven(float64(min(max(v, k.lo), k.hi)))) + k.zero)
 }
 
 // qGo is the portable micro-kernel, steps of 1 word, 16 outputs.

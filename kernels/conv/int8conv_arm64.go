@@ -10,7 +10,7 @@ import (
 // qcArgs is what the 8-bit kernels with 16 inputs along the vector read. The offsets are known to _asm/arm64gen/conv8.go; TestOffsetsNEON
 // compares them.
 type qcArgs struct {
-	src, w, dst, scale unsafe.Pointer // scale: a factor and four times the addend of four outputs in turn
+	src, w, dst, scale unsafe.Pointer // scale: a factor and four times the addend, a whole number, of four outputs in turn
 	_                  [8]byte
 	deltas             *int32 // of each four outputs: steps that meet by twos, those that do not, the place of the first, distances from each to the next
 	_                  [8]byte
@@ -18,10 +18,12 @@ type qcArgs struct {
 	tiles              *tile
 	nt, ps             int64
 	lo, hi             uint8
+	zero               int16
 	rscale             float32
 	clip               int64 // not 0: lo and hi bound more than a byte does
 	res                unsafe.Pointer
-	_                  [8]byte
+	rzero              uint8 // zero point of the residual
+	_                  [7]byte
 	_                  [64]byte // where fours of outputs meet
 }
 
@@ -213,8 +215,9 @@ type neonTiles struct {
 func (c *neonConv) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) QBound {
 	s := c.s
 	b := &neonConvBound{neonConv: c, packed: packed, in: in, out: out, res: res, work: workers, wide: packed[3] != 0}
-	b.args = qcArgs{half: int64(c.half), lo: uint8(packed[1]), hi: uint8(packed[2]), rscale: packed[0]}
-	if packed[1] > 0 || packed[2] < 255 {
+	b.args = qcArgs{half: int64(c.half), zero: int16(packed[4]), rscale: packed[0], rzero: uint8(packed[5])}
+	var clip bool
+	if b.args.lo, b.args.hi, clip = bounds8(packed); clip {
 		b.args.clip = 1
 	}
 	n := roundUp(s.M, qBlk)

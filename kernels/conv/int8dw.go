@@ -61,7 +61,8 @@ func (d *qdepthwise) bindQ(packed []float32, in, out cpu.Layout, _ *cpu.Layout, 
 		b.calls = append(b.calls, c)
 		x += cols * c.n
 	}
-	b.args = kargs{groups: &b.taps[0], nk: int64(len(b.taps)), ps: int64(s.SW * qBlk), lo: packed[1], hi: packed[2]}
+	b.args = kargs{groups: &b.taps[0], nk: int64(len(b.taps)), ps: int64(s.SW * qBlk)}
+	b.args.setStore(packed)
 	return b
 }
 

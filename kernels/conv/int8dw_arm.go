@@ -15,6 +15,7 @@ type wdwArgs struct {
 	irow, orow               int64 // bytes from what one row of the output reads to what the next one does, and between these rows
 	ps                       int64 // bytes between rows of the input; of the kernel of any taps: between the inputs of neighbours
 	lo, hi, rscale           float32
+	zero, rzero              int32
 }
 
 // wordDW is the 8-bit depthwise convolution over words of 16 bits, 8 channels at a time. Some rows at a time are widened; the copy stays in the
@@ -62,7 +63,7 @@ func (d *wordDW) bindQ(packed []float32, in, out cpu.Layout, _ *cpu.Layout, work
 	for t := range s.KH * s.KW {
 		b.taps = append(b.taps, int64(t/s.KW*s.DH*b.row+t%s.KW*s.DW*line))
 	}
-	b.args = wdwArgs{nk: int64(len(b.taps)), nt: int64(out.W), irow: int64(s.SH * b.row), orow: int64(out.Row()), ps: int64(b.row), lo: packed[1], hi: packed[2]}
+	b.args = wdwArgs{nk: int64(len(b.taps)), nt: int64(out.W), irow: int64(s.SH * b.row), orow: int64(out.Row()), ps: int64(b.row), lo: packed[1], hi: packed[2], zero: int32(packed[4])}
 	switch {
 	case s.KH == 3 && s.KW == 3 && s.DH*s.DW == 1 && s.SW == 1:
 		b.kern = wdw3s1

@@ -9,13 +9,14 @@ import (
 
 // qdwArgs is what the 8-bit depthwise kernels read. The offsets are known to _asm/arm64gen/dw8.go; TestOffsetsNEON compares them.
 type qdwArgs struct {
-	src, w, dst, table unsafe.Pointer // table: a factor and four times the addend of four channels in turn
+	src, w, dst, table unsafe.Pointer // table: the addends of 16 channels, whole numbers, and their factors
 	deltas             *int64         // from the pixel to the first tap, then from one tap to the next
 	threes, twos, ones int64          // groups of taps whose products meet in 16 bits
 	nt, nr             int64          // tiles a row, rows
 	inRow, outRow, ps  int64
 	clip               int64 // not 0: lo and hi bound more than a byte does
 	lo, hi             uint8
+	zero               int16
 }
 
 // neonDW is the 8-bit depthwise convolution in blocks of 16 channels. Some rows at a time are copied with flipped top bits, for stride 2 with
@@ -188,12 +189,7 @@ func (d *neonDW) bindQ(packed []float32, in, out cpu.Layout, _ *cpu.Layout, work
 			k.deltas, from = append(k.deltas, to-from), to
 		}
 		k.deltas = append(k.deltas, 0)
-		for i := c; i < c+qBlk; i += 4 {
-			k.table = append(k.table, scale[i:i+4]...)
-			for range 4 {
-				k.table = append(k.table, scale[roundUp(s.M, qBlk)+i:][:4]...)
-			}
-		}
+		k.table = append(append(k.table, scale[roundUp(s.M, qBlk)+c:][:qBlk]...), scale[c:c+qBlk]...)
 		b.blocks = append(b.blocks, k)
 	}
 	for x := 0; x < out.W; {
@@ -203,8 +199,9 @@ func (d *neonDW) bindQ(packed []float32, in, out cpu.Layout, _ *cpu.Layout, work
 		x += cols * n
 	}
 	b.from, b.to, b.first, b.down = stepsOf(in), stepsOf(out), in.Pixel(-s.PadT, -s.PadL), s.SH*in.Row()
-	b.args = qdwArgs{inRow: int64(s.SH * row), outRow: int64(out.Row()), ps: int64(ps), lo: uint8(packed[1]), hi: uint8(packed[2])}
-	if packed[1] > 0 || packed[2] < 255 {
+	b.args = qdwArgs{inRow: int64(s.SH * row), outRow: int64(out.Row()), ps: int64(ps), zero: int16(packed[4])}
+	var clip bool
+	if b.args.lo, b.args.hi, clip = bounds8(packed); clip {
 		b.args.clip = 1
 	}
 	return b

@@ -64,7 +64,8 @@ func (d *qdwRows) bindQ(packed []float32, in, out cpu.Layout, _ *cpu.Layout, wor
 	for y := 0; y < out.H; y += 2 {
 		b.tiles = append(b.tiles, tile{a: int64(in.Pixel(y-d.s.PadT, -d.s.PadL)), c: int64(out.Pixel(y, 0))})
 	}
-	b.args = kargs{ps: int64(in.Row()), gap: int64(out.Row()), rblk: int64(out.W), lo: packed[1], hi: packed[2]}
+	b.args = kargs{ps: int64(in.Row()), gap: int64(out.Row()), rblk: int64(out.W)}
+	b.args.setStore(packed)
 	return b
 }
 

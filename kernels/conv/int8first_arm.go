@@ -79,7 +79,8 @@ func (d *wordFirst) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout,
 			b.tiles = append(b.tiles, mrTiles{m, d.r.mul[m], t})
 		}
 	}
-	b.args = kargs{groups: &b.groups[0], nk: int64(d.lines), ps: int64(size), rscale: packed[0], lo: packed[1], hi: packed[2]}
+	b.args = kargs{groups: &b.groups[0], nk: int64(d.lines), ps: int64(size)}
+	b.args.setStore(packed)
 	b.gather = windowArgs{n: int64(out.W), rows: int64(s.KH), inRow: int64(s.DH * in.Row()), len: int64(2 * s.KW * s.C), ps: int64(s.SW * s.C), size: int64(size)}
 	b.slot = roundUp(out.W*size+2*window, 64)
 	return b

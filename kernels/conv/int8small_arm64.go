@@ -13,6 +13,7 @@ type qsArgs struct {
 	pairs, blocks, plane int64          // pairs of pixels, blocks of 16 outputs and the distance of these in the output
 	clip                 int64          // not 0: lo and hi bound more than a byte does
 	lo, hi               uint8
+	zero                 int16
 }
 
 // smallWords is the number of 4-input words of the kernel for short sums that does c, 0 if none does: all inputs of two pixels must fit in
@@ -60,7 +61,7 @@ type smallBound struct {
 
 func (b *neonConvBound) bindSmall(out cpu.Layout, scale, bias []float32, off int) *smallBound {
 	words := b.smallWords()
-	k := &smallBound{args: qsArgs{off: int64(off), ps: b.args.ps, blocks: int64(ceilDiv(b.s.M, qBlk)), plane: int64(out.Plane()), clip: b.args.clip, lo: b.args.lo, hi: b.args.hi}}
+	k := &smallBound{args: qsArgs{off: int64(off), ps: b.args.ps, blocks: int64(ceilDiv(b.s.M, qBlk)), plane: int64(out.Plane()), clip: b.args.clip, lo: b.args.lo, hi: b.args.hi, zero: b.args.zero}}
 	k.kern = [9]func(*qsArgs){4: qs2x16k4, 6: qs2x16k6, 7: qs2x16k7, 8: qs2x16k8}[words]
 	for i := 0; i < roundUp(b.s.M, qBlk); i += 8 {
 		k.table = append(append(k.table, bias[i:i+8]...), scale[i:i+8]...)

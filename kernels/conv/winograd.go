@@ -20,6 +20,7 @@ type winoArgs struct {
 	c           [8]float32
 	scale       unsafe.Pointer // 8 bit only, as the rest
 	rscale      float32
+	zero, rzero int32
 }
 
 // winoTile: byte offsets in input, output and residual; rows and columns that exist in the output.

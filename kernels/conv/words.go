@@ -216,7 +216,8 @@ func (d *words) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, wor
 		}
 	}
 	b.pieces = share(len(b.chunks), d.panels(), workers)
-	b.args = kargs{groups: &b.groups[0], nk: int64(len(b.groups)), ps: int64(line * sx), rscale: packed[0], lo: packed[1], hi: packed[2]}
+	b.args = kargs{groups: &b.groups[0], nk: int64(len(b.groups)), ps: int64(line * sx)}
+	b.args.setStore(packed)
 	return b
 }
 

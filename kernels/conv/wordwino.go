@@ -142,8 +142,8 @@ func (d *wordWino) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 	}
 	b.pieces = share(len(b.chunks), ceilDiv(s.M, d.r.panel), workers)
 	b.g = kargs{groups: &b.groups[0], nk: int64(len(b.groups)), ps: line, cblk: int64(b.maxT * line)}
-	b.t = winoArgs{lo: packed[1], hi: packed[2], rscale: packed[0], c: [8]float32{.25}}
-	if packed[1] > 0 || packed[2] < 255 {
+	b.t = winoArgs{lo: packed[1], hi: packed[2], rscale: packed[0], zero: int32(packed[4]), rzero: int32(packed[5]), c: [8]float32{.25}}
+	if _, _, clip := bounds8(packed); clip {
 		b.t.act = int64(cpu.Clamp)
 	}
 	return b

@@ -12,6 +12,7 @@ const (
 	fA, fB, fC, fBias, fRes, fGroups, fNk, fCblk = 0, 8, 16, 24, 32, 40, 48, 56
 	fTiles, fNt, fRblk, fAct, fLo, fHi           = 64, 72, 80, 88, 96, 100
 	fPf, fPfStep, fScale, fRscale, fPerm, fPs    = 104, 112, 120, 128, 136, 144
+	fZero, fRzero                                = 184, 188
 	fGap, fRgap                                  = 168, 176
 )
 

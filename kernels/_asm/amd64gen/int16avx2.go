@@ -8,7 +8,7 @@ import (
 )
 
 // Further fields of winoArgs, for 8 bit.
-const wScale, wRscale = 128, 136
+const wScale, wRscale, wZero, wRzero = 128, 136, 140, 144
 
 // int16Kernels: products of words for processors without VNNI. The input is widened from bytes, or transformed for F(2x2,3x3), before: then
 // VPMADDWD and VPADDD are all that is left, two of each for 32 products of a pixel. Values of 16 bits (conv/int16.go) are read as they lie.
@@ -365,14 +365,14 @@ func int16WinoOut() {
 		for j := range y {
 			y[j] = across([4]vec{z[0][j], z[1][j], z[2][j], z[3][j]})
 		}
-		f, b, r, lo, hi, x := s.vec(), s.vec(), s.vec(), s.vec(), s.vec(), s.vec()
+		f, b, r, lo, hi, x, zero, rz := s.vec(), s.vec(), s.vec(), s.vec(), s.vec(), s.vec(), s.vec(), s.vec()
 		VMOVUPS(Mem{Base: scale, Disp: 32 * h}, f)
-		VMOVUPS(Mem{Base: bias, Disp: 32 * h}, b)
-		VBROADCASTSS(Mem{Base: p, Disp: wConst}, x)
-		VMULPS(x, f, f)
+		VMOVDQU(Mem{Base: bias, Disp: 32 * h}, b)
 		VBROADCASTSS(Mem{Base: p, Disp: wRscale}, r)
 		VBROADCASTSS(Mem{Base: p, Disp: wLo}, lo)
 		VBROADCASTSS(Mem{Base: p, Disp: wHi}, hi)
+		VPBROADCASTW(Mem{Base: p, Disp: wZero}, zero.AsX())
+		VPBROADCASTD(Mem{Base: p, Disp: wRzero}, rz)
 		for i := range 2 {
 			CMPQ(Mem{Base: tiles, Disp: 24}, Imm(uint64(i)))
 			JLE(LabelRef(fmt.Sprint("rows", h)))
@@ -380,8 +380,10 @@ func int16WinoOut() {
 				CMPQ(Mem{Base: tiles, Disp: 32}, Imm(uint64(j)))
 				JLE(LabelRef(tag("next", i, j)))
 				v := y[j][i]
+				VPSRAD(Imm(2), v, v)
+				VPADDD(b, v, v)
 				VCVTDQ2PS(v, v)
-				VFMADD213PS(b, f, v)
+				VMULPS(f, v, v)
 				MOVQ(Mem{Base: p, Disp: wRes}, t)
 				TESTQ(t, t)
 				JZ(LabelRef(tag("nores", i, j)))
@@ -390,6 +392,7 @@ func int16WinoOut() {
 					ADDQ(Mem{Base: p, Disp: wRrow}, t)
 				}
 				VPMOVZXBD(Mem{Base: t, Disp: 64*j + 8*h}, x)
+				VPSUBD(rz, x, x)
 				VCVTDQ2PS(x, x)
 				VFMADD231PS(x, r, v)
 				Label(tag("nores", i, j))
@@ -397,7 +400,8 @@ func int16WinoOut() {
 				VMINPS(v, hi, v)
 				VCVTPS2DQ(v, v)
 				VEXTRACTI128(Imm(1), v, x.AsX())
-				VPACKUSDW(x.AsX(), v.AsX(), v.AsX())
+				VPACKSSDW(x.AsX(), v.AsX(), v.AsX())
+				VPADDW(zero.AsX(), v.AsX(), v.AsX())
 				VPACKUSWB(v.AsX(), v.AsX(), v.AsX())
 				MOVQ(dst, t)
 				ADDQ(Mem{Base: tiles, Disp: 8}, t)

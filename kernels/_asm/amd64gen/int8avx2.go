@@ -87,17 +87,19 @@ func int8AVX2(mr int, mask Mem) {
 	RET()
 }
 
-// int8Store turns sums of mr pixels x 16 outputs into bytes; o, n and c are free registers.
+// int8Store turns sums of mr pixels x 16 outputs into bytes; o, n and c are free registers. The zero point is added to whole numbers: in floats it
+// would move ties.
 func int8Store(p, tiles, o, n, c gp, acc [][]vec) {
 	w := avx2.vecs(2)
 	MOVQ(Mem{Base: p, Disp: fScale}, o)
 	MOVQ(Mem{Base: p, Disp: fBias}, n)
 	for h := range 2 {
 		VMOVUPS(Mem{Base: o, Disp: 32 * h}, w[0])
-		VMOVUPS(Mem{Base: n, Disp: 32 * h}, w[1])
+		VMOVDQU(Mem{Base: n, Disp: 32 * h}, w[1])
 		for i := range acc {
+			VPADDD(w[1], acc[i][h], acc[i][h])
 			VCVTDQ2PS(acc[i][h], acc[i][h])
-			VFMADD213PS(w[1], w[0], acc[i][h])
+			VMULPS(w[0], acc[i][h], acc[i][h])
 		}
 	}
 	t := c
@@ -106,9 +108,12 @@ func int8Store(p, tiles, o, n, c gp, acc [][]vec) {
 	JZ(LabelRef("act"))
 	ADDQ(Mem{Base: tiles, Disp: 16}, t)
 	VBROADCASTSS(Mem{Base: p, Disp: fRscale}, w[0])
+	z := avx2.vec()
+	VPBROADCASTD(Mem{Base: p, Disp: fRzero}, z)
 	for i := range acc {
 		for h := range 2 {
 			VPMOVZXBD(Mem{Base: t, Disp: i*64 + 8*h}, w[1])
+			VPSUBD(z, w[1], w[1])
 			VCVTDQ2PS(w[1], w[1])
 			VFMADD231PS(w[1], w[0], acc[i][h])
 		}
@@ -116,6 +121,7 @@ func int8Store(p, tiles, o, n, c gp, acc [][]vec) {
 	Label("act")
 	VBROADCASTSS(Mem{Base: p, Disp: fLo}, w[0])
 	VBROADCASTSS(Mem{Base: p, Disp: fHi}, w[1])
+	VPBROADCASTW(Mem{Base: p, Disp: fZero}, z)
 	MOVQ(Mem{Base: p, Disp: fC}, c)
 	ADDQ(Mem{Base: tiles, Disp: 8}, c)
 	for i := range acc {
@@ -125,7 +131,8 @@ func int8Store(p, tiles, o, n, c gp, acc [][]vec) {
 			VMINPS(v, w[1], v)
 			VCVTPS2DQ(v, v)
 		}
-		VPACKUSDW(a[1], a[0], a[0]) // lanes: a0 low, a1 low | a0 high, a1 high
+		VPACKSSDW(a[1], a[0], a[0]) // lanes: a0 low, a1 low | a0 high, a1 high
+		VPADDW(z, a[0], a[0])
 		VPERMQ(Imm(0xd8), a[0], a[0])
 		VEXTRACTI128(Imm(1), a[0], a[1].AsX())
 		VPACKUSWB(a[1].AsX(), a[0].AsX(), a[0].AsX())

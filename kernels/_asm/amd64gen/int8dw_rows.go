@@ -32,8 +32,8 @@ func dwRows(k, rows int) {
 	for i := range acc {
 		acc[i] = s.vecs(rows)
 	}
-	f, lo, hi := s.vec(), s.vec(), s.vec()
-	VMOVUPS(Mem{Base: scale}, f)
+	z, lo, hi := s.vec(), s.vec(), s.vec()
+	VPBROADCASTW(Mem{Base: p, Disp: fZero}, z)
 	VBROADCASTSS(Mem{Base: p, Disp: fLo}, lo)
 	VBROADCASTSS(Mem{Base: p, Disp: fHi}, hi)
 	pairs := (k + 1) / 2
@@ -70,14 +70,16 @@ func dwRows(k, rows int) {
 	}
 	store := func(a []vec) {
 		for _, v := range a {
+			VPADDD(Mem{Base: bias}, v, v)
 			VCVTDQ2PS(v, v)
-			VFMADD213PS(Mem{Base: bias}, f, v)
+			VMULPS(Mem{Base: scale}, v, v)
 			VMAXPS(v, lo, v)
 			VMINPS(v, hi, v)
 			VCVTPS2DQ(v, v)
 		}
 		v, x := a[0], XMM()
-		VPACKUSDW(a[len(a)-1], v, v)
+		VPACKSSDW(a[len(a)-1], v, v)
+		VPADDW(z, v, v)
 		VPACKUSWB(v, v, v)
 		VEXTRACTI128(Imm(1), v, x)
 		VPUNPCKLDQ(x, v.AsX(), v.AsX())

@@ -37,7 +37,7 @@ func declarePerm() {
 }
 
 // vnni is conv with four u8 x s8 products where conv has one, and requantisation in the store:
-// y = acc*scale + bias (+ res*rscale), clamped to lo..hi, rounded to even, saturated. A pixel line holds 64 channels; nb = 4 writes
+// y = (acc + bias)*scale (+ (res - rzero)*rscale), clamped to lo..hi, rounded to even, + zero. A pixel line holds 64 channels; nb = 4 writes
 // a whole line, nb = 2 half of one. A step is 4 dwords (any: 1 dword).
 func vnni(variant string, mr, nb, ps, npf, size int) {
 	s := avx512
@@ -136,21 +136,28 @@ func vnni(variant string, mr, nb, ps, npf, size int) {
 	MOVQ(Mem{Base: p, Disp: fBias}, n)
 	for j := range nb {
 		VMOVUPS(Mem{Base: o, Disp: j * 64}, bv[0])
-		VMOVUPS(Mem{Base: n, Disp: j * 64}, x)
+		VMOVDQU32(Mem{Base: n, Disp: j * 64}, x)
 		for i := range mr {
+			VPADDD(x, acc[i][j], acc[i][j])
 			VCVTDQ2PS(acc[i][j], acc[i][j])
-			VFMADD213PS(x, bv[0], acc[i][j])
+			VMULPS(bv[0], acc[i][j], acc[i][j])
 		}
+	}
+	z := s.vec()
+	if nb == 4 {
+		z = bv[2]
 	}
 	MOVQ(Mem{Base: p, Disp: fRes}, o)
 	TESTQ(o, o)
 	JZ(LabelRef("act"))
 	ADDQ(Mem{Base: tiles, Disp: 16}, o)
 	VBROADCASTSS(Mem{Base: p, Disp: fRscale}, x)
+	VPBROADCASTD(Mem{Base: p, Disp: fRzero}, z)
 	for i := range mr {
 		for j := range nb {
 			r := bv[j%2]
 			VPMOVZXBD(Mem{Base: o, Disp: i*64 + j*16}, r)
+			VPSUBD(z, r, r)
 			VCVTDQ2PS(r, r)
 			VFMADD231PS(r, x, acc[i][j])
 		}
@@ -165,18 +172,24 @@ func vnni(variant string, mr, nb, ps, npf, size int) {
 	}
 	if nb == 4 {
 		VMOVDQU32(packPerm, x)
+		VPBROADCASTW(Mem{Base: p, Disp: fZero}, z)
+	} else {
+		VPBROADCASTD(Mem{Base: p, Disp: fZero}, z)
 	}
 	for i := range mr {
 		a := acc[i]
 		if nb == 4 {
 			VPACKSSDW(a[1], a[0], a[0])
 			VPACKSSDW(a[3], a[2], a[2])
+			VPADDW(z, a[0], a[0])
+			VPADDW(z, a[2], a[2])
 			VPACKUSWB(a[2], a[0], a[0])
 			VPERMD(a[0], x, a[0])
 			VMOVDQU32(a[0], Mem{Base: c, Disp: i * 64})
 			continue
 		}
-		for j := range nb { // lo >= 0, so the unsigned saturation is right
+		for j := range nb { // lo + zero >= 0, so the unsigned saturation is right
+			VPADDD(z, a[j], a[j])
 			VPMOVUSDB(a[j], Mem{Base: c, Disp: i*64 + j*16})
 		}
 	}
@@ -200,7 +213,7 @@ func dwVNNI(c int) {
 	tiles, ps := load(p, fTiles), load(p, fPs)
 	src, dst, nt, w, o, n, t := GP64(), GP64(), GP64(), GP64(), GP64(), GP64(), GP64()
 	acc := s.vecs(c)
-	wv, x, y := ZMM(), s.vecs(2), ZMM()
+	wv, x, y, z := ZMM(), s.vecs(2), ZMM(), ZMM()
 	base := bases(c)
 	Label("row")
 	MOVQ(Mem{Base: p, Disp: fA}, src)
@@ -231,15 +244,18 @@ func dwVNNI(c int) {
 	MOVQ(Mem{Base: p, Disp: fScale}, t)
 	VMOVUPS(Mem{Base: t}, wv)
 	MOVQ(Mem{Base: p, Disp: fBias}, t)
-	VMOVUPS(Mem{Base: t}, y)
+	VMOVDQU32(Mem{Base: t}, y)
+	VPBROADCASTD(Mem{Base: p, Disp: fZero}, z)
 	VBROADCASTSS(Mem{Base: p, Disp: fLo}, x[0])
 	VBROADCASTSS(Mem{Base: p, Disp: fHi}, x[1])
 	for i, v := range acc {
+		VPADDD(y, v, v)
 		VCVTDQ2PS(v, v)
-		VFMADD213PS(y, wv, v)
+		VMULPS(wv, v, v)
 		VMAXPS(v, x[0], v)
 		VMINPS(v, x[1], v)
 		VCVTPS2DQ(v, v)
+		VPADDD(z, v, v)
 		VPMOVUSDB(v, Mem{Base: dst, Disp: i * 64})
 	}
 	IMUL3Q(U32(uint32(c)), ps, t)

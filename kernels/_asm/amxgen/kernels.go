@@ -8,6 +8,7 @@ const (
 	fTiles, fNt, fRblk, fAct, fLo, fHi           = 64, 72, 80, 88, 96, 100
 	fPf, fPfStep                                 = 104, 112
 	fScale, fRscale, fPs, fMr, fNb, fBuf, fLow   = 120, 128, 144, 152, 160, 192, 200
+	fZero, fRzero                                = 184, 188
 
 	gA, gB, gC, gBias, gK, gRs, gLdc, gNt  = 0, 8, 16, 24, 32, 40, 56, 64
 	gAct, gLo, gHi, gAcc, gCur, gMask, gMr = 72, 80, 84, 88, 96, 112, 176
@@ -124,7 +125,7 @@ func convKernels(g *gen) {
 
 // conv is a direct convolution: nt tiles of mr <= 16 pixels x 32 outputs, two tiles at a time. A group of the sum is a run of steps of 64
 // bytes of every pixel: channels, or taps of a row. The products go through the buffer to the store, which is that of the
-// vector kernels: int8 requantises (y = sum*scale + bias (+ res*rscale), clamped, rounded to even), bf16 adds bias and
+// vector kernels: int8 requantises (y = (sum + bias)*scale (+ (res - rzero)*rscale), clamped, rounded to even, + zero), bf16 adds bias and
 // residual and applies ReLU or a clamp. Tiles are configured and given back within the call.
 func (g *gen) conv(k kind) {
 	doc := "multiplies u8 pixels by s8 weights and requantises."
@@ -150,6 +151,8 @@ func (g *gen) conv(k kind) {
 		g.p("VBROADCASTSS %d(DI), Z20", fLo)
 		g.p("VBROADCASTSS %d(DI), Z21", fHi)
 		g.p("VBROADCASTSS %d(DI), Z22", fRscale)
+		g.p("VPBROADCASTD %d(DI), Z23", fZero)
+		g.p("VPBROADCASTD %d(DI), Z24", fRzero)
 	}
 	g.p("MOVQ %d(DI), R14", fPf)
 	g.label("tile")
@@ -237,14 +240,17 @@ func (g *gen) conv(k kind) {
 
 // storeByte requantises the 32 sums at BX into the line at R12.
 func (g *gen) storeByte() {
-	g.p("VCVTDQ2PS (BX), Z0")
-	g.p("VCVTDQ2PS 64(BX), Z1")
-	g.p("VFMADD213PS Z18, Z16, Z0")
-	g.p("VFMADD213PS Z19, Z17, Z1")
+	g.p("VPADDD (BX), Z18, Z0")
+	g.p("VPADDD 64(BX), Z19, Z1")
+	g.p("VCVTDQ2PS Z0, Z0")
+	g.p("VCVTDQ2PS Z1, Z1")
+	g.p("VMULPS Z16, Z0, Z0")
+	g.p("VMULPS Z17, Z1, Z1")
 	g.p("TESTQ R13, R13")
 	g.p("JZ clamp")
 	for i := range 2 {
 		g.p("VPMOVZXBD %d(R13), Z2", 16*i)
+		g.p("VPSUBD Z24, Z2, Z2")
 		g.p("VCVTDQ2PS Z2, Z2")
 		g.p("VFMADD231PS Z2, Z22, Z%d", i)
 	}
@@ -254,6 +260,7 @@ func (g *gen) storeByte() {
 		g.p("VMAXPS Z%d, Z20, Z%d", i, i)
 		g.p("VMINPS Z%d, Z21, Z%d", i, i)
 		g.p("VCVTPS2DQ Z%d, Z%d", i, i)
+		g.p("VPADDD Z23, Z%d, Z%d", i, i)
 		g.p("VPMOVUSDB Z%d, %d(R12)", i, 16*i)
 	}
 	g.p("ADDQ $64, R12")

@@ -22,7 +22,7 @@ const ( // general registers by role
 	nTile, nTiles, nStash, nWp, nPix, nP, nD, nStep, nStep2 X = 10, 11, 12, 13, 14, 15, 16, 17, 19
 	nK, nQ, nSp, nSt, nTmp, nP3                             X = 20, 21, 22, 24, 25, 26
 	nArgHalf, nArgPS, nArgLo, nArgHi, nArgRS, nArgClip        = 56, 88, 96, 97, 100, 104
-	nArgRes, nArgStash                                        = 112, 128
+	nArgZero, nArgRes, nArgRzero, nArgStash                   = 98, 112, 120, 128
 )
 
 func conv8Kernels(g *gen) {
@@ -227,7 +227,7 @@ func (g *gen) conv8(m int, dense, wide bool) {
 	g.G("RET")
 }
 
-// store8 rounds sum*scale + bias + residual*rscale of four outputs of m pixels in V16... to the next 16 bytes of the stash.
+// store8 rounds (sum + bias)*scale + residual*rscale of four outputs of m pixels in V16..., and adds the zero point, to the next 16 bytes of the stash.
 func (g *gen) store8(m int, dense bool) {
 	nores := g.NewLabel("nores")
 	g.LDRP(V[20], nSp, 16) // factors, and four times the addends
@@ -238,10 +238,13 @@ func (g *gen) store8(m int, dense bool) {
 		g.G("ADD $64, %v, %v", nSp, nSp)
 	}
 	for p := range m {
-		g.SCVTF(V[16+p].S4, V[16+p].S4)
+		g.ADD(V[24+p].S4, V[24+p].S4, V[16+p].S4)
 	}
 	for p := range m {
-		g.FMLA(V[24+p].S4, V[16+p].S4, V[20].S4)
+		g.SCVTF(V[24+p].S4, V[24+p].S4)
+	}
+	for p := range m {
+		g.FMUL(V[24+p].S4, V[24+p].S4, V[20].S4)
 	}
 	from := nTmp
 	if dense {
@@ -256,11 +259,13 @@ func (g *gen) store8(m int, dense bool) {
 	g.G("ADD %v>>2, %v, %v", nStep, nTmp, nTmp)
 	g.G("ADD $%d, R0, %v", nArgRS, nStep)
 	g.LDnR(vr(22, 1), V[0].S4, nStep)
+	g.G("ADD $%d, R0, %v", nArgRzero, nStep)
+	g.LDnR(vr(23, 1), V[0].B16, nStep)
 	for p := range m {
 		t := V[28+p]
 		g.G("FMOVS %d(%v), F%d", 16*p, nTmp, t.N)
-		g.UXTL(t.H8, t.B8)
-		g.UXTL(t.S4, t.H4)
+		g.USUBL(t.H8, t.B8, V[23].B8)
+		g.SXTL(t.S4, t.H4)
 		g.SCVTF(t.S4, t.S4)
 		g.FMLA(V[24+p].S4, t.S4, V[22].S4)
 	}
@@ -275,6 +280,11 @@ func (g *gen) store8(m int, dense bool) {
 		} else {
 			g.SQXTN(d.H8, V[16+p].S4)
 		}
+	}
+	g.G("ADD $%d, R0, %v", nArgZero, nStep)
+	g.LDnR(vr(23, 1), V[0].H8, nStep)
+	for _, d := range vr(20, (m+1)/2) {
+		g.SQADD(d.H8, d.H8, V[23].H8)
 	}
 	g.SQXTUN(V[22].B8, V[20].H8)
 	if m > 2 {

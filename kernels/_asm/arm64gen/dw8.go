@@ -15,11 +15,11 @@ const ( // general registers by role
 	bSrc, bW, bDst, bTable, bDeltas, bThrees, bTwos, bOnes X = 1, 2, 3, 4, 5, 6, 7, 8
 	bNT, bNR, bInRow, bOutRow, bPS, bClip                  X = 9, 10, 11, 12, 13, 14
 	bSp, bDp, bLeft, bTp, bCount, bP, bWp, bTmp, bPix      X = 15, 16, 17, 19, 20, 21, 22, 23, 24
-	bD1, bD2, bD3, bTab, bLo                               X = 25, 26, 4, 6, 7 // bD3 and the last two take registers that are read again
+	bD1, bD2, bD3, bLo                                     X = 25, 26, 6, 7 // the last two take registers that are read again
 )
 
 // Offsets in the argument of what is read again.
-const nDWTable, nDWThrees, nDWTwos, nDWLo, nDWHi = 24, 40, 48, 112, 113
+const nDWThrees, nDWTwos, nDWLo, nDWHi, nDWZero = 40, 48, 112, 113, 114
 
 func dw8Kernels(g *gen) {
 	for _, cols := range []int{4, 3, 2, 1} {
@@ -41,13 +41,22 @@ func (g *gen) dw8(cols int, dense bool) {
 		how = "pixels side by side"
 	}
 	g.kernel(dw8Name(cols, dense), "qdwArgs", fmt.Sprintf("does a depthwise convolution of 16 channels in 8 bit, %d pixels a tile; %s.", cols, how))
-	for i, r := range []X{bSrc, bW, bDst, bTmp, bDeltas, bTmp, bTmp, bOnes, bNT, bNR, bInRow, bOutRow, bPS, bClip} {
+	for i, r := range []X{bSrc, bW, bDst, bTable, bDeltas, bTmp, bTmp, bOnes, bNT, bNR, bInRow, bOutRow, bPS, bClip} {
 		if r != bTmp {
 			g.load(8*i, r)
 		}
 	}
+	// begin loads the addends of the channels, the same for each pixel
+	begin := func() {
+		for p := range cols {
+			g.LD1(vr(4*p, 4), bTable)
+		}
+	}
 	// taps loads the next n taps' weights and distances, multiplies them with cols pixels each, and adds them to the sums
 	taps := func(n int, first bool) {
+		if first {
+			begin()
+		}
 		d := []X{bD1, bD2, bD3}
 		if n == 1 {
 			g.G("MOVD.P 8(%v), %v", bTp, bD1)
@@ -80,13 +89,8 @@ func (g *gen) dw8(cols int, dense bool) {
 		for p := range cols {
 			for h := range 2 {
 				lo, hi, x := V[4*p+2*h], V[4*p+2*h+1], V[16+2*p+h]
-				if first {
-					g.SXTL(lo.S4, x.H4)
-					g.SXTL(hi.S4, x.H8)
-				} else {
-					g.SADDW(lo.S4, lo.S4, x.H4)
-					g.SADDW(hi.S4, hi.S4, x.H8)
-				}
+				g.SADDW(lo.S4, lo.S4, x.H4)
+				g.SADDW(hi.S4, hi.S4, x.H8)
 			}
 		}
 	}
@@ -139,22 +143,19 @@ func (g *gen) dw8(cols int, dense bool) {
 	g.G("SUBS $1, %v, %v", bOnes, bCount)
 	g.G("BNE %s", single)
 	g.Label(done)
-	// round(sum*scale + bias): the table has a factor and four times the addend of four channels in turn
-	g.G("MOVD %d(R0), %v", nDWTable, bTab)
+	// round(sum*scale) + zero: the sums began with the bias; the table has addends and then factors of 16 channels
+	g.G("ADD $%d, R0, %v", nDWZero, bLo)
+	g.LDnR(vr(30, 1), V[0].H8, bLo)
 	for i := range 4 {
-		g.LDRP(V[28], bTab, 16)
-		g.LD1(vr(24, cols), bTab)
-		if i < 3 {
-			g.G("ADD $64, %v, %v", bTab, bTab)
-		}
+		g.LDR(V[28], bTable, 64+16*i)
 		for p := range cols {
 			g.SCVTF(V[4*p+i].S4, V[4*p+i].S4)
 		}
 		for p := range cols {
-			g.FMLA(V[24+p].S4, V[4*p+i].S4, V[28].S4)
+			g.FMUL(V[4*p+i].S4, V[4*p+i].S4, V[28].S4)
 		}
 		for p := range cols {
-			g.FCVTNS(V[4*p+i].S4, V[24+p].S4)
+			g.FCVTNS(V[4*p+i].S4, V[4*p+i].S4)
 		}
 	}
 	for p := range cols {
@@ -163,6 +164,8 @@ func (g *gen) dw8(cols int, dense bool) {
 		g.SQXTN(a.H8, V[4*p+1].S4)
 		g.SQXTN(b.H4, V[4*p+2].S4)
 		g.SQXTN(b.H8, V[4*p+3].S4)
+		g.SQADD(a.H8, a.H8, V[30].H8)
+		g.SQADD(b.H8, b.H8, V[30].H8)
 		g.SQXTUN(o.B8, a.H8)
 		g.SQXTUN(o.B16, b.H8)
 	}

@@ -17,6 +17,9 @@ import (
 // SMMLA: two pixels by two outputs, 8 inputs along each half of a vector; the weights are [8 inputs][pair of outputs][output][8], 16 inputs a step.
 const rScale, rRS, rWords X = 24, 25, 26
 
+// kZero and kRzero are where the argument has the zero points of the output and of the residual.
+const kZero, kRzero = 184, 188
+
 func int8Kernels(g *gen) {
 	for _, k := range []struct {
 		name string
@@ -55,6 +58,10 @@ func (g *gen) qconv(kind, name string, m, nb, unit int) {
 	for i, r := range []X{rLo, rHi} {
 		g.G("FMOVS %d(R0), F0", 96+4*i)
 		g.G("FCVTZSSW F0, %v", r)
+	}
+	g.G("MOVW %d(R0), %v", kZero, rP)
+	for _, r := range []X{rLo, rHi} {
+		g.G("ADD %v, %v, %v", rP, r, r)
 	}
 	g.G("ADD $128, R0, %v", rRS)
 	sums := m * nb
@@ -252,46 +259,43 @@ func (g *gen) wideWords(m, nb, n int) {
 	}
 }
 
-// requant stores round(sum*scale + bias + residual*rscale), clamped. Bounds are whole numbers, so they are applied to the bytes. Temporaries
+// requant stores round((sum + bias)*scale + residual*rscale) + zero, clamped. Bounds are whole numbers, so they are applied to the bytes. Temporaries
 // V20-V31.
 func (g *gen) requant(m, nb int) {
 	fmov := map[int]string{1: "FMOVS", 2: "FMOVD", 4: "FMOVQ"}[nb]
-	nores, narrow := g.NewLabel("nores"), g.NewLabel("narrow")
-	// scaled gives the sums of block j to f, scaled and with the bias
-	scaled := func(j int, f func(v, t VReg)) {
+	nores := g.NewLabel("nores")
+	for j := range nb {
 		g.LDR(V[30], rScale, 16*j)
 		g.LDR(V[29], rBias, 16*j)
-		for p := range m {
-			g.SCVTF(V[j*m+p].S4, V[j*m+p].S4)
+		for _, v := range vr(j*m, m) {
+			g.ADD(v.S4, v.S4, V[29].S4)
 		}
-		for p := range m {
-			g.MOV(V[20+p], V[29])
-			g.FMLA(V[20+p].S4, V[j*m+p].S4, V[30].S4)
+		for _, v := range vr(j*m, m) {
+			g.SCVTF(v.S4, v.S4)
 		}
-		for p := range m {
-			f(V[j*m+p], V[20+p])
+		for _, v := range vr(j*m, m) {
+			g.FMUL(v.S4, v.S4, V[30].S4)
 		}
 	}
 	g.G("CBZ %v, %s", rRes, nores)
-	for j := range nb {
-		scaled(j, g.MOV)
-	}
 	g.G("MOVD 16(%v), %v", rTile, rP)
 	g.G("ADD %v, %v, %v", rRes, rP, rP)
 	g.LDnR(vr(30, 1), V[0].S4, rRS)
+	g.G("ADD $%d, R0, %v", kRzero, rP2)
+	g.LDnR(vr(31, 1), V[0].B16, rP2)
 	for p := range m {
 		g.G("%s %d(%v), F29", fmov, 16*p, rP)
 		for h := range (nb + 1) / 2 { // 8 channels
 			if h == 0 {
-				g.UXTL(V[28].H8, V[29].B8)
+				g.USUBL(V[28].H8, V[29].B8, V[31].B8)
 			} else {
-				g.UXTL(V[28].H8, V[29].B16)
+				g.USUBL(V[28].H8, V[29].B16, V[31].B16)
 			}
 			for i := range min(2, nb-2*h) {
 				if i == 0 {
-					g.UXTL(V[27].S4, V[28].H4)
+					g.SXTL(V[27].S4, V[28].H4)
 				} else {
-					g.UXTL(V[27].S4, V[28].H8)
+					g.SXTL(V[27].S4, V[28].H8)
 				}
 				g.SCVTF(V[27].S4, V[27].S4)
 				v := V[(2*h+i)*m+p]
@@ -299,15 +303,12 @@ func (g *gen) requant(m, nb int) {
 			}
 		}
 	}
+	g.Label(nores)
 	for _, v := range vr(0, m*nb) {
 		g.FCVTNS(v.S4, v.S4)
 	}
-	g.G("B %s", narrow)
-	g.Label(nores)
-	for j := range nb {
-		scaled(j, func(v, t VReg) { g.FCVTNS(v.S4, t.S4) })
-	}
-	g.Label(narrow)
+	g.G("ADD $%d, R0, %v", kZero, rP)
+	g.LDnR(vr(26, 1), V[0].H8, rP)
 	g.DUPX(V[30].B16, rLo)
 	g.DUPX(V[31].B16, rHi)
 	g.G("MOVD 8(%v), %v", rTile, rP)
@@ -321,8 +322,10 @@ func (g *gen) requant(m, nb int) {
 				g.SQXTN(h.H8, V[j*m+p].S4)
 			}
 		}
+		g.SQADD(V[28].H8, V[28].H8, V[26].H8)
 		g.SQXTUN(V[27].B8, V[28].H8)
 		if nb == 4 {
+			g.SQADD(V[29].H8, V[29].H8, V[26].H8)
 			g.SQXTUN(V[27].B16, V[29].H8)
 		}
 		g.UMAX(V[27].B16, V[27].B16, V[30].B16)

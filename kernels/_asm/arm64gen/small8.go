@@ -90,22 +90,29 @@ func (g *gen) small8(words int) {
 				g.ADDP(V[28+2*p+quad].S4, V[16+2*p].S4, V[17+2*p].S4)
 			}
 		}
-		// round(sum*scale + bias): the table has the addends of eight outputs and then the factors
-		g.LD1(vr(20, 2), sTp)
+		// round((sum + bias)*scale) + zero: the table has the addends of eight outputs and then the factors
 		g.LD1P(vr(16, 4), sTp, XZR)
-		for i := range 4 {
-			g.SCVTF(V[28+i].S4, V[28+i].S4)
-		}
-		sums := []VReg{V[16], V[17], V[20], V[21]} // first pixel, second pixel
+		sums := vr(28, 4) // first pixel, second pixel
 		for i, s := range sums {
-			g.FMLA(s.S4, V[28+i].S4, V[18+i%2].S4)
+			g.ADD(s.S4, s.S4, V[16+i%2].S4)
+		}
+		for _, s := range sums {
+			g.SCVTF(s.S4, s.S4)
 		}
 		for i, s := range sums {
-			g.FCVTNS(V[28+i].S4, s.S4)
+			g.FMUL(s.S4, s.S4, V[18+i%2].S4)
 		}
+		for _, s := range sums {
+			g.FCVTNS(s.S4, s.S4)
+		}
+		g.G("ADD $82, R0, %v", sBound)
+		g.LDnR(vr(20, 1), V[0].H8, sBound)
 		for p := range 2 {
 			g.SQXTN(V[16+p].H4, V[28+2*p].S4)
 			g.SQXTN(V[16+p].H8, V[29+2*p].S4)
+		}
+		for p := range 2 {
+			g.SQADD(V[16+p].H8, V[16+p].H8, V[20].H8)
 		}
 		for p := range 2 {
 			g.SQXTUN(V[16+p].B8, V[16+p].H8)

@@ -133,7 +133,7 @@ func (g *gen) mul16(m int) {
 
 // winoOut8: 16 points of 8 sums -> 2x2 pixels of 8 bytes; the sums are four times those of the direct product.
 func (g *gen) winoOut8() {
-	const quarter, scale, rscale X = 19, 20, 21
+	const scale, rscale X = 20, 21
 	g.kernel("winoOut8", "winoArgs", "transforms 8 sums of the points of each tile back, scales, adds bias and residual, and stores bytes; it clamps unless act is 0, and writes only pixels that exist.")
 	for i, r := range []X{wSrc, wDst, wTile, wNT, wRow, wPS, wBias, wRes, wResRow, wAct} {
 		g.load(8*i, r)
@@ -141,12 +141,11 @@ func (g *gen) winoOut8() {
 	g.load(128, scale)
 	g.LDP(V[24], V[25], scale, 0)
 	g.LDP(V[26], V[27], wBias, 0)
-	g.G("ADD $96, R0, %v", quarter)
-	g.LDnR(vr(0, 1), V[0].S4, quarter)
-	g.FMUL(V[24].S4, V[24].S4, V[0].S4)
-	g.FMUL(V[25].S4, V[25].S4, V[0].S4)
 	g.G("ADD $136, R0, %v", rscale)
 	g.LDnR(vr(28, 1), V[0].S4, rscale)
+	g.G("ADD $140, R0, %v", rscale)
+	g.LDnR(vr(29, 1), V[0].H8, rscale)
+	g.G("ADD $144, R0, %v", rscale)
 	g.G("ADD $80, R0, %v", wLo)
 	g.G("ADD $84, R0, %v", wHi)
 	g.LDnR(vr(30, 1), V[0].S4, wLo)
@@ -199,17 +198,21 @@ func (g *gen) winoOut8() {
 			v := [2]VReg{z(i, j, 0), z(i, j, 1)}
 			nores, noact := g.NewLabel("nores"), g.NewLabel("noact")
 			for h := range 2 {
-				g.SCVTF(v[h].S4, v[h].S4)
 				g.MOV(V[h], V[26+h])
+				g.SSRA(V[h].S4, v[h].S4, 2)
 			}
 			for h := range 2 {
-				g.FMLA(V[h].S4, v[h].S4, V[24+h].S4)
+				g.SCVTF(V[h].S4, V[h].S4)
+			}
+			for h := range 2 {
+				g.FMUL(V[h].S4, V[h].S4, V[24+h].S4)
 			}
 			g.G("CBZ %v, %s", wRes, nores)
 			g.G("FMOVD %d(%v), F2", 16*j, wRP)
-			g.UXTL(V[2].H8, V[2].B8)
-			g.UXTL(V[3].S4, V[2].H8)
-			g.UXTL(V[2].S4, V[2].H4)
+			g.LDnR(vr(3, 1), V[0].B16, rscale) // by now the place of its zero point
+			g.USUBL(V[2].H8, V[2].B8, V[3].B8)
+			g.SXTL(V[3].S4, V[2].H8)
+			g.SXTL(V[2].S4, V[2].H4)
 			for h := range 2 {
 				g.SCVTF(V[2+h].S4, V[2+h].S4)
 				g.FMLA(V[h].S4, V[2+h].S4, V[28].S4)
@@ -225,6 +228,7 @@ func (g *gen) winoOut8() {
 			g.FCVTNS(V[1].S4, V[1].S4)
 			g.SQXTN(V[0].H4, V[0].S4)
 			g.SQXTN(V[0].H8, V[1].S4)
+			g.SQADD(V[0].H8, V[0].H8, V[29].H8)
 			g.SQXTUN(V[0].B8, V[0].H8)
 			g.G("FMOVD F0, %d(%v)", 16*j, wOut)
 		}

@@ -68,15 +68,15 @@ func (g *gen) field(name string) int {
 	panic("no field " + name + " in " + g.typ)
 }
 
-// size is what kinds of fields take on a 32-bit processor: p a pointer, q an int64, of which kernels read the lower half, f a float32, b a byte.
-var size = map[string]int{"p": 4, "q": 8, "f": 4, "b": 1}
+// size is what kinds of fields take on a 32-bit processor: p a pointer, q an int64, of which kernels read the lower half, f a float32, w an int32, b a byte.
+var size = map[string]int{"p": 4, "q": 8, "f": 4, "w": 4, "b": 1}
 
 // structs are the arguments of kernels up to the last field that is read.
 var structs = map[string]string{
-	"kargs":      "a:p b:p c:p bias:p res:p groups:p nk:q cblk:q tiles:p nt:q rblk:q act:q lo:f hi:f pf:p pfStep:q scale:p rscale:f full:f perm:p ps:q",
+	"kargs":      "a:p b:p c:p bias:p res:p groups:p nk:q cblk:q tiles:p nt:q rblk:q act:q lo:f hi:f pf:p pfStep:q scale:p rscale:f full:f perm:p ps:q mr:q nb:q gap:q rgap:q zero:w rzero:w",
 	"dwArgs":     "src:p dst:p w:p bias:p irow:q orow:q nt:q nr:q act:q lo:f hi:f taps:p nk:q res:p rrow:q ps:q cols:q",
-	"winoArgs":   "src:p dst:p tiles:p nt:q row:q ps:q bias:p res:p rrow:q act:q lo:f hi:f tmp:p c:f c1:f c2:f c3:f c4:f c5:f c6:f c7:f scale:p rscale:f",
-	"wdwArgs":    "src:p dst:p w:p scale:p bias:p taps:p nk:q nt:q nr:q irow:q orow:q ps:q lo:f hi:f rscale:f",
+	"winoArgs":   "src:p dst:p tiles:p nt:q row:q ps:q bias:p res:p rrow:q act:q lo:f hi:f tmp:p c:f c1:f c2:f c3:f c4:f c5:f c6:f c7:f scale:p rscale:f zero:w rzero:w",
+	"wdwArgs":    "src:p dst:p w:p scale:p bias:p taps:p nk:q nt:q nr:q irow:q orow:q ps:q lo:f hi:f rscale:f zero:w rzero:w",
 	"pixelArgs":  "dst:p red:p green:p blue:p n:q flip:q",
 	"windowArgs": "src:p dst:p n:q rows:q inRow:q len:q ps:q size:q",
 	"qargs":      "dst:p src:p scales:p n:q scale:f zero:f lo:f hi:f scaleB:f zeroA:f zeroB:f",

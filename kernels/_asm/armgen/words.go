@@ -72,8 +72,9 @@ func (g *gen) products(m int, first bool) {
 // magicBits is the float magic.
 const magicBits = 0x4b400000
 
-// storeFrame is the stack of the store of 8 bit: magic, lower and upper bound in bytes, factor of the residual.
-const storeFrame = 64
+// storeFrame is the stack of the store of 8 bit: magic, lower and upper bound in bytes, factor of the residual; its zero point in bytes, and what is
+// subtracted from magic's bits, which adds the zero point of the output to the rounded number.
+const storeFrame = 96
 
 // storeHead fills the first storeFrame bytes of the stack; t is free.
 func (g *gen) storeHead(t X) {
@@ -84,42 +85,51 @@ func (g *gen) storeHead(t X) {
 	g.VLD1R(2, Q(14), t, Stay)
 	g.G("ADD $%d, R0, %v", g.field("rscale"), t)
 	g.VLD1R(2, Q(15), t, Stay)
-	for _, v := range qs(13, 2) { // whole numbers of at most 255, four times in each word
+	g.G("ADD $%d, R0, %v", g.field("zero"), t)
+	g.VLD1R(2, Q(2), t, Next)
+	g.VLD1R(2, Q(1), t, Stay)
+	for _, v := range qs(13, 2) {
 		g.VCVTSF(v, v)
+		g.VADD(2, v, v, Q(2))
+	}
+	g.VSUB(2, Q(2), Q(12), Q(2))
+	for _, v := range []Reg{Q(1), Q(13), Q(14)} { // whole numbers of at most 255, four times in each word
 		for _, by := range []int{8, 16} {
 			g.VSHL(2, Q(0), v, by)
 			g.VORR(v, v, Q(0))
 		}
 	}
 	g.G("ADD $4, R13, %v", t)
-	g.VSTM(Q(12), 8, t, Stay)
+	g.VSTM(Q(12), 8, t, Next)
+	g.VSTM(Q(1), 4, t, Stay)
 }
 
-// round makes words of 16 bits, in the halves of d, of two vectors of floats: halves to even, saturated. Q12 is magic.
-func (g *gen) round(d, lo, hi Reg) {
+// round makes words of 16 bits, in the halves of d, of two vectors of floats: halves to even, then the zero point, saturated. Q12 is magic, bits what
+// is subtracted from its bits.
+func (g *gen) round(d, lo, hi, bits Reg) {
 	for _, v := range []Reg{lo, hi} {
 		g.VADDF(v, v, Q(12))
 	}
 	for _, v := range []Reg{lo, hi} {
-		g.VQSUBS(2, v, v, Q(12))
+		g.VQSUBS(2, v, v, bits)
 	}
 	g.VQMOVN(1, d.Lo(), lo)
 	g.VQMOVN(1, d.Hi(), hi)
 }
 
-// residual adds 8 bytes at p, which it moves, times rscale in Q15 to two vectors; Q0-Q3 are temporaries.
+// residual adds 8 bytes at p, which it moves, less the zero point, times rscale in Q15 to two vectors; Q0-Q3 are temporaries, D0 the zero points.
 func (g *gen) residual(lo, hi Reg, p X, s Step) {
-	g.VLD1(0, D(0), 1, p, s)
-	g.VMOVLU(0, Q(1), D(0))
-	g.VMOVLU(1, Q(2), Q(1).Lo())
-	g.VMOVLU(1, Q(3), Q(1).Hi())
+	g.VLD1(0, D(1), 1, p, s)
+	g.VSUBLU(0, Q(1), D(1), D(0))
+	g.VMOVLS(1, Q(2), Q(1).Lo())
+	g.VMOVLS(1, Q(3), Q(1).Hi())
 	g.VCVTFS(Q(2), Q(2))
 	g.VCVTFS(Q(3), Q(3))
 	g.VMLAF(lo, Q(2), Q(15))
 	g.VMLAF(hi, Q(3), Q(15))
 }
 
-// requant makes bytes of the sums of m pixels, Q4...: round(sum*scale + bias + residual*rscale) between the bounds. res moves the place of the
+// requant makes bytes of the sums of m pixels, Q4...: round((sum + bias)*scale + residual*rscale) + zero between the bounds. res moves the place of the
 // residual to rP and jumps to its argument where there is none. The bytes of pixel p are in D(8+p).
 func (g *gen) requant(m int, res func(none string)) {
 	g.load("scale", rTmp, "bias", rSteps)
@@ -128,26 +138,31 @@ func (g *gen) requant(m int, res func(none string)) {
 	g.G("ADD $4, R13, %v", rP)
 	g.VLDM(Q(12), 8, rP, Stay)
 	sums := qs(4, 2*m)
+	for i, v := range sums {
+		g.VADD(2, v, v, Q(2+i%2))
+	}
 	for _, v := range sums {
 		g.VCVTFS(v, v)
 	}
 	for i, v := range sums {
 		g.VMULF(v, v, Q(i%2))
 	}
-	for i, v := range sums {
-		g.VADDF(v, v, Q(2+i%2))
-	}
 	if res != nil {
 		none := g.NewLabel("nores")
 		res(none)
+		g.G("ADD $68, R13, %v", rTmp)
+		g.VLD1(0, D(0), 1, rTmp, Stay)
 		g.G("MOVW $16, %v", rTmp)
 		for p := range m {
 			g.residual(Q(4+2*p), Q(5+2*p), rP, By(rTmp))
 		}
 		g.Label(none)
 	}
+	bits := Q(15) // the factor of the residual is read again
+	g.G("ADD $84, R13, %v", rTmp)
+	g.VLDM(bits, 2, rTmp, Stay)
 	for p := range m {
-		g.round(Q(p), Q(4+2*p), Q(5+2*p))
+		g.round(Q(p), Q(4+2*p), Q(5+2*p), bits)
 	}
 	for p := range m {
 		g.VQMOVUN(0, D(8+p), Q(p))
@@ -365,14 +380,11 @@ func (g *gen) winoOut8() {
 	g.kernel("winoOut8", "winoArgs", "transforms 8 sums of the points of each tile back, scales, adds bias and residual, and stores bytes between lo and hi; it writes only pixels that exist.", wait+64)
 	g.storeHead(tmp)
 	g.G("ADD $4, R13, %v", stack)
-	g.G("ADD $%d, R0, %v", g.field("c"), tmp)
-	g.VLD1R(2, Q(0), tmp, Stay)
 	g.load("scale", p, "bias", out)
 	g.G("ADD $%d, %v, %v", table, stack, tmp)
-	for range 2 { // a factor, a quarter of the scale, and an addend of four outputs
+	for range 2 { // a factor and an addend of four outputs
 		g.VLD1(2, Q(1), 2, p, Next)
 		g.VLD1(2, Q(2), 2, out, Next)
-		g.VMULF(Q(1), Q(1), Q(0))
 		g.VSTM(Q(1), 4, tmp, Next)
 	}
 	g.load("src", src, "tiles", tile, "ps", ps, "nt", left)
@@ -398,13 +410,16 @@ func (g *gen) winoOut8() {
 		g.G("ADD $%d, %v, %v", table+32*h, stack, tmp)
 		g.VLDM(Q(12), 4, tmp, Stay)
 		for _, v := range qs(4, 4) {
+			g.VSHRS(2, v, v, 2)
+		}
+		for _, v := range qs(4, 4) {
+			g.VADD(2, v, v, Q(13))
+		}
+		for _, v := range qs(4, 4) {
 			g.VCVTFS(v, v)
 		}
 		for _, v := range qs(4, 4) {
 			g.VMULF(v, v, Q(12))
-		}
-		for _, v := range qs(4, 4) {
-			g.VADDF(v, v, Q(13))
 		}
 		if h == 0 {
 			g.G("ADD $%d, %v, %v", wait, stack, tmp)
@@ -441,10 +456,14 @@ func (g *gen) winoOut8() {
 			g.load("res", tmp)
 			g.G("CMP $0, %v", tmp)
 			g.G("BEQ %s", none)
+			g.G("ADD $64, %v, %v", stack, tmp)
+			g.VLD1(0, D(0), 1, tmp, Stay)
 			g.G("ADD $%d, %v, %v", 16*j, rp, tmp)
 			g.residual(lo, hi, tmp, Stay)
 			g.Label(none)
-			g.round(Q(0), lo, hi)
+			g.G("ADD $80, %v, %v", stack, tmp)
+			g.VLDM(Q(1), 2, tmp, Stay)
+			g.round(Q(0), lo, hi, Q(1))
 			g.VQMOVUN(0, D(2), Q(0))
 			g.VMAXU(0, D(2), D(2), Q(13).Lo())
 			g.VMINU(0, D(2), D(2), Q(14).Lo())

@@ -357,6 +357,14 @@ func (f *File) SHL(d, n Arr, s int) {
 	f.rec(0x0F005400|d.q<<30|imm<<16|n.n<<5|d.n, fmt.Sprintf("shl %s, %s, #%d", d.gnu(), n.gnu(), s), "")
 }
 
+// SSRA adds all elements of n, shifted right by s with their sign, to d.
+func (f *File) SSRA(d, n Arr, s int) {
+	same("ssra", d, n)
+	must(s >= 1 && s <= 8<<d.size, "ssra")
+	imm := uint32(16<<d.size - s)
+	f.rec(0x0F001400|d.q<<30|imm<<16|n.n<<5|d.n, fmt.Sprintf("ssra %s, %s, #%d", d.gnu(), n.gnu(), s), "")
+}
+
 // SXTL and UXTL widen; n.q set: the 2 form.
 func (f *File) SXTL(d, n Arr) { f.widen("sxtl", 0x0F00A400, d, n) }
 func (f *File) UXTL(d, n Arr) { f.widen("uxtl", 0x2F00A400, d, n) }

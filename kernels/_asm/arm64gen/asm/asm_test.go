@@ -127,6 +127,10 @@ func forms() *File {
 		for s := range 8 {
 			f.SHL(d.B16, n.B16, s)
 			f.SHL(d.S4, n.S4, 4*s+3)
+			f.SSRA(d.S4, n.S4, 4*s+1)
+			f.SSRA(d.H8, n.H8, s+1)
+			f.SSRA(d.D2, n.D2, 64-s)
+			f.SSRA(d.S2, n.S2, 32)
 			f.SHL(d.D2, n.D2, 8*s+1)
 		}
 		f.UXTL(d.H8, n.B8)

@@ -330,7 +330,12 @@ func (f *File) VSHL(size uint32, d, m Reg, by int) {
 	f.rec(0xF2800510|(8<<size+uint32(by))<<16|qbit(d)|vd(d)|vm(m), "vshl.i%d %s, %s, #%d", 8<<size, d.gnu(), m.gnu(), by)
 }
 
-// VSHRU shifts all elements of 8<<size bits right.
+// VSHRS and VSHRU shift all elements of 8<<size bits right, with and without the sign.
+func (f *File) VSHRS(size uint32, d, m Reg, by int) {
+	same("vshr", d, m)
+	must(by > 0 && by <= 8<<size, "vshr")
+	f.rec(0xF2800010|(16<<size-uint32(by))<<16|qbit(d)|vd(d)|vm(m), "vshr.s%d %s, %s, #%d", 8<<size, d.gnu(), m.gnu(), by)
+}
 func (f *File) VSHRU(size uint32, d, m Reg, by int) {
 	same("vshr", d, m)
 	must(by > 0 && by <= 8<<size, "vshr")

@@ -55,6 +55,8 @@ func forms() *File {
 			f.VSHL(size, d, m, 7)
 			f.VSHL(size, d.Lo(), m.Hi(), 0)
 			f.VSHRU(size, d, m, 8)
+			f.VSHRS(size, d, m, 8)
+			f.VSHRS(size, d.Hi(), m.Lo(), 2)
 			f.VSHRU(size, d.Lo(), m.Hi(), 1)
 			for _, s := range []Step{Stay, Next, By(X(r[1] % 13))} {
 				for k := 1; k <= 4; k++ {
