@@ -70,6 +70,7 @@ type island struct {
 // others make their float tensor when a float step asks for it.
 func (l *lowering) findIslands() {
 	l.islands, l.zeros = map[model.NodeID]*island{}, map[string]int{}
+	l.findWords()
 	var order []*island
 	for _, n := range l.m.Graph.Nodes {
 		isl := l.match(n)
@@ -194,7 +195,10 @@ func standard(n *model.Node, op string) bool {
 }
 
 // tail follows the island's result through a Relu or Clip (where acts allows them) to the QuantizeLinear that ends it.
-func (l *lowering) tail(isl *island, acts bool) bool {
+func (l *lowering) tail(isl *island, acts bool) bool { return l.tailTo(isl, acts, l.gridOf) }
+
+// tailTo is tail to the grids that read accepts.
+func (l *lowering) tailTo(isl *island, acts bool, read func(*model.Node, model.DType) (grid, bool)) bool {
 	g, y := l.m.Graph, isl.node.Outputs[0]
 	for range 2 {
 		u := g.Users(y)
@@ -204,7 +208,7 @@ func (l *lowering) tail(isl *island, acts bool) bool {
 		n := u[0]
 		switch {
 		case standard(n, "QuantizeLinear"):
-			q, ok := l.gridOf(n, l.inf.Types[n.Outputs[0]].DType)
+			q, ok := read(n, l.inf.Types[n.Outputs[0]].DType)
 			if !ok {
 				return false
 			}
@@ -422,6 +426,9 @@ func (l *lowering) lowerIsland(isl *island) error {
 		}
 		s.Origin = model.MergeOrigins(workers(isl.nodes)...)
 		s.Name, s.Op, s.DType = isl.node.Label(), isl.node.Op, "int8"
+		if isl.out.grid.dtype == model.Int16 {
+			s.DType = "int16"
+		}
 		return nil
 	}
 	for i := range l.free {

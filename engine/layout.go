@@ -24,6 +24,10 @@ func (l *lowering) block(v *value) {
 		l.block8(v, src, dst)
 		return
 	}
+	if v.sixteen() {
+		l.words16(v, "s16_block", src, dst, dst, true)
+		return
+	}
 	s := &step{Step: Step{Name: v.name, Op: "Layout", Kernel: "f32_block", DType: "float32", Bytes: 2 * byteSize(v)}, reads: []*buffer{src}, writes: []*buffer{dst}}
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		in, out, lay := ses.floats(src), ses.floats(dst), dst.layout
@@ -37,6 +41,10 @@ func (l *lowering) unblock(v *value) {
 	src, dst := v.blocked, v.plain
 	if v.eight() {
 		l.unblock8(v)
+		return
+	}
+	if v.sixteen() {
+		l.words16(v, "s16_unblock", src, dst, src, false)
 		return
 	}
 	s := &step{Step: Step{Name: v.name, Op: "Layout", Kernel: "f32_unblock", DType: "float32", Bytes: 2 * byteSize(v)}, reads: []*buffer{src}, writes: []*buffer{dst}}

@@ -32,6 +32,9 @@ type lowering struct {
 	done    map[model.NodeID]bool    // nodes that an earlier row covered
 	islands map[model.NodeID]*island // nodes that run on integers
 	zeros   map[string]int           // zero point of each 8-bit value that an island reads
+	words   map[model.NodeID]bool    // nodes that run on 16-bit values
+	wide    map[string]bool          // the values of 16 bits between them and others
+	why     map[model.NodeID]string  // why a node that could run on 16-bit values does not
 	cur     *model.Node              // node being lowered: conversions between layouts are made for it
 	free    []Free
 	rec     *recording // what a prepared file needs; nil when the plan comes from one
@@ -408,6 +411,9 @@ func (l *lowering) newBlocked(v *value, border cpu.Border) *buffer {
 	if v.typ.DType.Bits() == 8 {
 		b.elem, block = 1, l.opt.Features.BlockI8()
 	}
+	if v.sixteen() {
+		b.elem, block = 2, l.opt.Features.BlockI16()
+	}
 	b.layout = cpu.NewLayout(n, c, h, w, block, cpu.Border{})
 	b.border = border
 	v.blocked = b
@@ -424,6 +430,9 @@ func (v *value) f32() bool { return v != nil && v.typ.DType == model.Float32 && 
 func (v *value) eight() bool {
 	return v != nil && v.dims != nil && (v.typ.DType == model.Int8 || v.typ.DType == model.Uint8)
 }
+
+// sixteen reports whether v is an int16 tensor with a known shape that may lie in blocks.
+func (v *value) sixteen() bool { return v != nil && v.dims != nil && v.typ.DType == model.Int16 }
 
 // within makes b, blocks that steps before have written, a part of the concatenation dst from channel at on, so that
 // nothing has to be copied; false where that cannot be.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"strings"
 
 	"fettle/internal/fail"
 	"fettle/kernels/conv"
@@ -46,6 +47,9 @@ func lowerConv(l *lowering, n *model.Node) (bool, error) {
 	}
 	alg, why := chooseConv(&l.opt, algs, shape, false, func(a *conv.Algorithm) string { return a.Name }, shape.WeightLen())
 
+	if l.why[n.ID] != "" {
+		why = strings.TrimPrefix(why+"; "+l.why[n.ID], "; ")
+	}
 	s := &step{Step: Step{Kernel: alg.Name, Why: why, MACs: alg.MACs, DType: "float32"}}
 	in := l.convInput(x, alg.In)
 	s.reads = append(s.reads, in)

@@ -155,7 +155,7 @@ func lowerQuantize16(l *lowering, n *model.Node) (bool, error) {
 	x, g := l.in(n, 0), l.m.Graph
 	d := l.inf.Types[n.Outputs[0]].DType
 	u := g.Users(n.Outputs[0])
-	if !x.f32() || x.data != nil || d != model.Int16 && d != model.Uint16 || len(u) != 1 || !standard(u[0], "DequantizeLinear") || g.Output(n.Outputs[0]) != nil ||
+	if l.wide[n.Outputs[0]] || !x.f32() || x.data != nil || d != model.Int16 && d != model.Uint16 || len(u) != 1 || !standard(u[0], "DequantizeLinear") || g.Output(n.Outputs[0]) != nil ||
 		l.inf.Types[u[0].Outputs[0]].DType != model.Float32 {
 		return false, nil
 	}

@@ -54,8 +54,10 @@ var rows = []row{
 	{"", "LayerNormalization", lowerLayerNorm},
 
 	{"", "QuantizeLinear", lowerQuantize},
+	{"", "QuantizeLinear", lowerToWords},
 	{"", "QuantizeLinear", lowerQuantize16},
 	{"", "DequantizeLinear", lowerDequantize},
+	{"", "DequantizeLinear", lowerFromWords},
 	{"", "DynamicQuantizeLinear", lowerDynamicQuantize},
 	{"", "MatMulInteger", lowerMatMulInteger},
 	{"", "ConvInteger", lowerConvInteger},
@@ -82,6 +84,7 @@ type islandRow struct {
 
 var islandRows = []islandRow{
 	{"Conv", matchConv8, lowerConv8},
+	{"Conv", matchConv16, lowerConv16},
 	{"QLinearConv", matchQLinearConv, lowerConv8},
 	{"QLinearMatMul", matchQLinearMatMul, lowerGemm8},
 	{"QGemm", matchQGemm, lowerGemm8},
@@ -93,6 +96,8 @@ var islandRows = []islandRow{
 	{"QLinearLeakyRelu", matchQLinearTable, lowerQLinearTable},
 	{"Gemm", matchGemm8, lowerGemm8},
 	{"MatMul", matchGemm8, lowerGemm8},
+	{"Gemm", matchGemm16, lowerGemm16},
+	{"MatMul", matchGemm16, lowerGemm16},
 	{"Add", matchAdd8, lowerAdd8},
 	{"Mul", matchFunction8, lowerFunction8},
 	{"Div", matchFunction8, lowerFunction8},

@@ -123,9 +123,12 @@ func (s *Session) borders(st *step) []team.Task {
 			continue
 		}
 		fill := func() {
-			if b.elem == 4 {
+			switch b.elem {
+			case 4:
 				cpu.FillBorder(b.layout, s.floats(b), 0)
-			} else {
+			case 2:
+				cpu.FillBorder(b.layout, view[int16](s.bytes(b)), 0)
+			default:
 				cpu.FillBorder(b.layout, s.bytes(b), b.fill)
 			}
 		}
