@@ -17,21 +17,24 @@ import (
 //	Before:     y = Conv(x, W, b)
 //	After:      W' = Gather(codebook, Cast(indices)); y = Conv(x, W', b)
 //	Conditions: the weights are float32 constants, and indices and codebook take fewer bytes than they do.
-//	Formula:    one k-means in one dimension for each weight; indices of 4 bits for up to 16 values, else of 8.
+//	Formula:    one k-means in one dimension for each weight; indices of 4 bits for up to 16 values, else of 8. table = "nf4": the 16 quantiles of a
+//	            normal distribution (nf4.go), W' = Gather(codebook, Cast(indices)) * scale of the block.
 //	Exactness:  scored. Readers fold both nodes while they load; the file and the way to the board get smaller, not the work.
-//	Paper:      Han et al. 2016, arXiv:1510.00149 (Deep Compression).
+//	Paper:      Han et al. 2016, arXiv:1510.00149 (Deep Compression); Dettmers et al. 2023, arXiv:2305.14314 (NF4).
 
 // ClusterOptions are the options of cluster-weights.
 type ClusterOptions struct {
-	Clusters  int    `opt:"clusters" min:"2" max:"256" help:"different values that the weights of a layer may have"`
-	Start     string `opt:"start" enum:"quantile uniform" help:"values to begin with: where equally many weights lie, or at equal distances"`
-	KeepZeros bool   `opt:"keep_zeros" help:"one of the values is 0 and only weights that are 0 have it, where a layer has such, as after pruning"`
+	Table     string `opt:"table" enum:"kmeans nf4" help:"the values: fitted to each layer, or the 16 of NF4 times the largest weight of each block" paper:"Dettmers et al. 2023, arXiv:2305.14314"`
+	Clusters  int    `opt:"clusters" min:"2" max:"256" help:"different values that the weights of a layer may have" when:"table=kmeans"`
+	Start     string `opt:"start" enum:"quantile uniform" help:"values to begin with: where equally many weights lie, or at equal distances" when:"table=kmeans"`
+	KeepZeros bool   `opt:"keep_zeros" help:"one of the values is 0 and only weights that are 0 have it, where a layer has such, as after pruning" when:"table=kmeans"`
+	Block     int    `opt:"block" min:"0" max:"256" help:"weights along the sums that share a scale; 0: one scale for each output channel" when:"table=nf4"`
 	Samples   int    `opt:"samples" min:"2" max:"100000" help:"calibration items to score the result on, where there are such"`
 }
 
 // NewCluster makes the pass with its defaults.
 func NewCluster() optimizer.Pass {
-	return &cluster{ClusterOptions{Clusters: 16, Start: "quantile", KeepZeros: true, Samples: 64}}
+	return &cluster{ClusterOptions{Table: "kmeans", Block: 64, Clusters: 16, Start: "quantile", KeepZeros: true, Samples: 64}}
 }
 
 type cluster struct{ o ClusterOptions }
@@ -61,7 +64,7 @@ func (c *cluster) Check(env *optimizer.Env, m *model.Model) ([]optimizer.Finding
 // Apply makes codebooks.
 func (c *cluster) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*model.Model, []optimizer.Finding, error) {
 	opset, ir := minOpset, int64(minIR)
-	if c.o.Clusters <= 16 {
+	if c.o.Clusters <= 16 || c.o.Table == "nf4" {
 		opset, ir = 21, 10 // types of 4 bits
 	}
 	up, err := optimizer.Upgrade(m, opset, ir)
@@ -72,7 +75,7 @@ func (c *cluster) Apply(ctx context.Context, env *optimizer.Env, m *model.Model)
 	if err != nil {
 		return nil, nil, err
 	}
-	w := &codebooks{o: c.o, s: s, used: names(up), ed: edits{inits: map[string]*model.Tensor{}, nodes: map[model.NodeID]*model.Node{}}, made: map[string]made{}}
+	w := &codebooks{o: c.o, s: s, used: names(up), ed: edits{inits: map[string]*model.Tensor{}, nodes: map[model.NodeID]*model.Node{}}, made: map[string]made{}, blocks: map[[2]int]string{}}
 	for i := range s.found {
 		f := &s.found[i]
 		f.Rule = "cluster-weights"
@@ -120,6 +123,8 @@ type codebooks struct {
 	made                 map[string]made // by weight
 	ahead                []*model.Node
 	before, after, coded int
+	nf4                  string            // the table of NF4, which all layers share
+	blocks               map[[2]int]string // numbers of blocks, by the length of the axis and of a block
 }
 
 type made struct {
@@ -132,7 +137,16 @@ type made struct {
 func (w *codebooks) layer(f *optimizer.Finding, l *layer) {
 	t := w.s.view.Const(l.weight)
 	x, known := w.made[l.weight]
-	if !known {
+	if !known && w.o.Table == "nf4" {
+		y, size, small, ok := w.normal(l, t)
+		if !ok {
+			f.Outcome, f.Reason = optimizer.Refused, fmt.Sprintf("%d weights are too few to gain from scales and a table", t.Len())
+			return
+		}
+		x = y
+		w.before, w.after, w.coded = w.before+len(t.Raw), w.after+size, w.coded+small
+		w.made[l.weight] = x
+	} else if !known {
 		values, at := kmeans(model.Data[float32](t), w.o)
 		dt := model.Uint8
 		if w.o.Clusters <= 16 {
@@ -164,17 +178,23 @@ func (w *codebooks) layer(f *optimizer.Finding, l *layer) {
 
 // write adds the constants and nodes of a table.
 func (w *codebooks) write(l *layer, index, book *model.Tensor) string {
-	bn, in := fresh(w.used, l.weight+"_codebook"), fresh(w.used, l.weight+"_indices")
-	w.ed.add = append(w.ed.add, &model.Init{Name: bn, Tensor: book}, &model.Init{Name: in, Tensor: index})
-	wide, out := fresh(w.used, l.weight+"_index"), fresh(w.used, l.weight+"_clustered")
-	for _, n := range []*model.Node{
-		{Op: "Cast", Inputs: []string{in}, Outputs: []string{wide}, Attrs: []model.Attr{model.IntAttr("to", int64(model.Int32))}},
-		{Op: "Gather", Inputs: []string{bn, wide}, Outputs: []string{out}, Attrs: []model.Attr{model.IntAttr("axis", 0)}},
-	} {
-		n.ID, n.Name, n.Origin = model.Derive("cluster "+n.Op, l.node.ID), fresh(w.used, n.Outputs[0]+"_"+n.Op), l.node.Origin
-		w.ahead = append(w.ahead, n)
-	}
+	return w.gather(l, w.constant(l.weight+"_codebook", book), index, "_clustered")
+}
+
+// gather reads a table by indices.
+func (w *codebooks) gather(l *layer, book string, index *model.Tensor, suffix string) string {
+	in := w.constant(l.weight+"_indices", index)
+	wide, out := fresh(w.used, l.weight+"_index"), fresh(w.used, l.weight+suffix)
+	w.node(l, "Cast", "Cast", []string{in}, wide, model.IntAttr("to", int64(model.Int32)))
+	w.node(l, "Gather", "Gather", []string{book, wide}, out, model.IntAttr("axis", 0))
 	return out
+}
+
+// node adds an operator that stands before the layers. What tells apart those of one layer.
+func (w *codebooks) node(l *layer, op, what string, in []string, out string, attrs ...model.Attr) {
+	n := &model.Node{Op: op, Inputs: in, Outputs: []string{out}, Attrs: attrs}
+	n.ID, n.Name, n.Origin = model.Derive("cluster "+what, l.node.ID), fresh(w.used, out+"_"+op), l.node.Origin
+	w.ahead = append(w.ahead, n)
 }
 
 // apply makes the new model; the nodes of the tables stand first.
