@@ -47,8 +47,12 @@ type QBound interface {
 	OnQ(b QBuffers) Run
 }
 
-// QBuffers are the tensors of an 8-bit run; 64 bytes behind In must be readable. A run without scratch makes its own.
-type QBuffers struct{ In, Out, Res, Scratch []uint8 }
+// QBuffers are the tensors of an 8-bit run; 64 bytes behind In must be readable. A run without scratch makes its own. Where the algorithm looks up, what it
+// stores goes through Table if there is one.
+type QBuffers struct {
+	In, Out, Res, Scratch []uint8
+	Table                 *[256]uint8
+}
 
 const (
 	// MostSteps bounds a bias: the sum of products and it fits in 32 bits.
@@ -200,6 +204,12 @@ func (a *QAlgorithm) Pack(dst []float32, w []int8, q Quant) error {
 	return nil
 }
 
+// LooksUp tells whether the store can pass its bytes through a table. The shape must have no activation.
+func (a *QAlgorithm) LooksUp() bool {
+	l, ok := a.impl.(interface{ looksUp() bool })
+	return ok && l.looksUp() && a.Shape.Act.Kind == cpu.None
+}
+
 // Bind prepares tables for the layouts (elements are bytes).
 func (a *QAlgorithm) Bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) (QBound, error) {
 	s := a.Shape
@@ -330,6 +340,11 @@ func bounds8(packed []float32) (lo, hi uint8, clip bool) {
 	return uint8(l), uint8(h), l > 0 || h < 255
 }
 
+// looksUp is so where a tile is whole blocks of channels, so that a pass over tiles that were just stored is one over whole lines.
+func (d *qdirect) looksUp() bool {
+	return qBlk == 4*blk && blk == 4 && d.real.M%qBlk == 0 && d.main.nb == 4 && d.main.isa != cpu.Generic
+}
+
 func bytesPtr(b []uint8) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
 
 // OnQ ties the kernel to the memory of one session.
@@ -344,6 +359,9 @@ func (b *qBound) OnQ(buf QBuffers) Run {
 	base.b = ptr(b.packed[qHead:])
 	base.scale = ptr(b.packed[qHead+b.wLen:])
 	base.bias = ptr(b.packed[qHead+b.wLen+b.scaleLen():])
+	if buf.Table != nil {
+		base.perm = unsafe.Pointer(buf.Table)
+	}
 	r.base = base
 	if b.main.whole {
 		r.buf = tileBuffers(b.work)

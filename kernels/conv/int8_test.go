@@ -200,6 +200,11 @@ func TestInt8Rows(t *testing.T) {
 
 func runQ(t *testing.T, a *QAlgorithm, in []uint8, w []int8, q Quant, res []uint8, wide, workers int, r *rand.Rand) []uint8 {
 	t.Helper()
+	return runQLook(t, a, in, w, q, res, wide, workers, r, nil)
+}
+
+func runQLook(t *testing.T, a *QAlgorithm, in []uint8, w []int8, q Quant, res []uint8, wide, workers int, r *rand.Rand, table *[256]uint8) []uint8 {
+	t.Helper()
 	s := a.Shape
 	li := cpu.NewLayout(s.N, s.C, s.H, s.W, a.In.Block, grow(a.In.Border, wide))
 	lo := cpu.NewLayout(s.N, s.M, s.OutH(), s.OutW(), a.Out.Block, cpu.Border{Top: wide, Left: wide, Bottom: wide, Right: wide})
@@ -207,7 +212,7 @@ func runQ(t *testing.T, a *QAlgorithm, in []uint8, w []int8, q Quant, res []uint
 	if err := a.Pack(packed, w, q); err != nil {
 		t.Fatal(err)
 	}
-	buf := QBuffers{In: storeQ(li, in, q.InZero, r), Out: cpu.Aligned[uint8](lo.Len())}
+	buf := QBuffers{In: storeQ(li, in, q.InZero, r), Out: cpu.Aligned[uint8](lo.Len()), Table: table}
 	for i := range buf.Out {
 		buf.Out[i] = 77
 	}
@@ -246,6 +251,56 @@ func runQ(t *testing.T, a *QAlgorithm, in []uint8, w []int8, q Quant, res []uint
 		}
 	}
 	return got
+}
+
+// TestInt8Table: what an algorithm that looks up stores is the table of what it stores without one, each byte once.
+func TestInt8Table(t *testing.T) {
+	table := new([256]uint8)
+	for i := range table {
+		table[i] = uint8(i*i/7 + 91*i + 13)
+	}
+	for ci, c := range cases() {
+		s := c.s
+		s.Residual = ci%3 == 1
+		r := rand.New(rand.NewPCG(uint64(ci), 7))
+		in, w := make([]uint8, s.N*s.C*s.H*s.W), make([]int8, s.WeightLen())
+		for i := range in {
+			in[i] = uint8(r.IntN(256))
+		}
+		least := -127 - ci%2
+		for i := range w {
+			w[i] = int8(max(least, r.IntN(256)-128))
+		}
+		var res []uint8
+		if s.Residual {
+			res = make([]uint8, s.N*s.M*s.OutH()*s.OutW())
+			for i := range res {
+				res[i] = uint8(r.IntN(256))
+			}
+		}
+		q := Quant{InScale: .02, OutScale: .05, ResScale: .03, InZero: 120, OutZero: 128, ResZero: 5, WScale: []float32{.03 / float32(math.Sqrt(float64(s.C/s.Groups*s.KH*s.KW)))}}
+		for _, isa := range cpu.Detect().Levels() {
+			algs, err := PlanQ(s, cpu.Detect().Limit(isa))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range algs {
+				if !a.LooksUp() {
+					continue
+				}
+				plain := runQ(t, a, in, w, q, res, ci%2, 1+ci%3, rand.New(rand.NewPCG(1, 2)))
+				for i, v := range runQLook(t, a, in, w, q, res, ci%2, 1+ci%3, rand.New(rand.NewPCG(1, 2)), table) {
+					if v != table[plain[i]] {
+						t.Fatalf("%s, %s: value %d is %d, want the %d at %d", c.name, a.Name, i, v, table[plain[i]], plain[i])
+					}
+				}
+			}
+		}
+		s.Act.Kind = cpu.ReLU
+		if algs, err := PlanQ(s, cpu.Detect()); err != nil || algs[0].LooksUp() {
+			t.Errorf("%s with an activation looks up (%v)", algs[0].Name, err)
+		}
+	}
 }
 
 func TestInt8BadInput(t *testing.T) {

@@ -13,14 +13,14 @@ type qcArgs struct {
 	src, w, dst, scale unsafe.Pointer // scale: a factor and four times the addend, a whole number, of four outputs in turn
 	_                  [8]byte
 	deltas             *int32 // of each four outputs: steps that meet by twos, those that do not, the place of the first, distances from each to the next
-	_                  [8]byte
+	look               *[256]uint8
 	half, quads        int64 // steps of 8 inputs, which come last; fours of outputs
 	tiles              *tile
 	nt, ps             int64
 	lo, hi             uint8
 	zero               int16
 	rscale             float32
-	clip               int64 // not 0: lo and hi bound more than a byte does
+	clip               int64 // 1: lo and hi bound more than a byte does; 2: what comes out is looked up
 	res                unsafe.Pointer
 	rzero              uint8 // zero point of the residual
 	_                  [7]byte
@@ -83,6 +83,15 @@ func (c *neonConv) fits() bool {
 const window = 32
 
 func (c *neonConv) flips() bool { return true }
+
+func (c *neonConv) looksUp() bool { return true }
+
+// lookArgs is what look256 reads.
+type lookArgs struct {
+	dst   unsafe.Pointer
+	table *[256]uint8
+	n     int64 // lines of 16 bytes
+}
 
 // Words of four outputs: their weights, and the order of their steps, which lies behind all weights.
 func (c *neonConv) quadLen() int      { return len(c.steps) * qBlk }
@@ -342,6 +351,14 @@ func (b *neonConvBound) OnQ(buf QBuffers) Run {
 	r := &neonConvRun{b: b, buf: buf, scratch: bytesPtr(buf.Scratch), args: slices.Repeat([]qcArgs{b.args}, b.work), copies: slices.Repeat([]flipArgs{b.copy}, b.work), gathers: slices.Repeat([]gatherArgs{b.gather}, b.work)}
 	if b.small != nil {
 		r.smalls = slices.Repeat([]qsArgs{b.small.args}, b.work)
+	}
+	if buf.Table != nil {
+		for i := range r.args {
+			r.args[i].clip, r.args[i].look = 2, buf.Table
+		}
+		for i := range r.smalls {
+			r.smalls[i].look = buf.Table
+		}
 	}
 	r.kerns = neonConvKerns(!b.first && b.args.ps == qBlk, b.wide)
 	return r

@@ -14,16 +14,18 @@ type qdwArgs struct {
 	threes, twos, ones int64          // groups of taps whose products meet in 16 bits
 	nt, nr             int64          // tiles a row, rows
 	inRow, outRow, ps  int64
-	clip               int64 // not 0: lo and hi bound more than a byte does
+	clip               int64 // 1: lo and hi bound more than a byte does; 2: what comes out is looked up
 	lo, hi             uint8
 	zero               int16
+	look               *[256]uint8
 }
 
 // neonDW is the 8-bit depthwise convolution in blocks of 16 channels. Some rows at a time are copied with flipped top bits, for stride 2 with
 // even and odd columns apart; the copy stays in the first-level cache.
 type neonDW struct{ s Shape }
 
-func (d *neonDW) flips() bool { return true }
+func (d *neonDW) flips() bool   { return true }
+func (d *neonDW) looksUp() bool { return true }
 
 // Words of the packed order of taps of a block (numbers of groups, then taps, 16 bits each), and of its weights.
 func (d *neonDW) orderLen() int  { return roundUp(4+d.s.KH*d.s.KW, 8) / 2 }
@@ -223,7 +225,11 @@ func (b *neonDWBound) OnQ(buf QBuffers) Run {
 	if len(buf.Scratch) < b.Scratch() {
 		buf.Scratch = cpu.Aligned[uint8](b.Scratch())
 	}
-	return &neonDWRun{b, bytesPtr(buf.In), bytesPtr(buf.Out), bytesPtr(buf.Scratch), slices.Repeat([]qdwArgs{b.args}, b.work), slices.Repeat([]flipArgs{b.copy}, b.work)}
+	args := b.args
+	if buf.Table != nil {
+		args.clip, args.look = 2, buf.Table
+	}
+	return &neonDWRun{b, bytesPtr(buf.In), bytesPtr(buf.Out), bytesPtr(buf.Scratch), slices.Repeat([]qdwArgs{args}, b.work), slices.Repeat([]flipArgs{b.copy}, b.work)}
 }
 
 type neonDWRun struct {

@@ -14,6 +14,7 @@ type qsArgs struct {
 	clip                 int64          // not 0: lo and hi bound more than a byte does
 	lo, hi               uint8
 	zero                 int16
+	look                 *[256]uint8 // not nil: what the kernel has stored is looked up
 }
 
 // smallWords is the number of 4-input words of the kernel for short sums that does c, 0 if none does: all inputs of two pixels must fit in
@@ -105,11 +106,23 @@ func (k *smallBound) run(a *qsArgs, src, dst unsafe.Pointer, n int) {
 		m := min(left, k.per/2)
 		a.pairs = int64(m)
 		k.kern(a)
+		k.lookUp(a, 2*m)
 		a.src, a.dst = unsafe.Add(a.src, 2*m*int(a.ps)), unsafe.Add(a.dst, 2*m*qBlk)
 		left -= m
 	}
 	if n%2 == 1 {
 		a.src, a.dst, a.pairs = unsafe.Add(src, (n-2)*int(a.ps)), unsafe.Add(dst, (n-2)*qBlk), 1
 		k.kern(a)
+		k.lookUp(a, 2)
+	}
+}
+
+// lookUp passes n pixels that have just been stored through the table.
+func (k *smallBound) lookUp(a *qsArgs, n int) {
+	if a.look == nil {
+		return
+	}
+	for b := range int(a.blocks) {
+		look256(&lookArgs{unsafe.Add(a.dst, b*int(a.plane)), a.look, int64(n)})
 	}
 }

@@ -228,8 +228,25 @@ func neonQKern(pairs, wide kern, m, nb int, unit int64) kern {
 		for t := int64(0); t < nt; t += per {
 			k.tiles, k.nt = tileAt(tiles, t), min(per, nt-t)
 			f(k)
+			if k.perm != nil {
+				lookTiles(k, m)
+			}
 		}
 		k.tiles, k.nt = tiles, nt
+	}
+}
+
+// lookTiles passes tiles of m pixels of 16 channels that have just been stored through the table at perm; tiles that follow each other in memory are one
+// span.
+func lookTiles(k *kargs, m int) {
+	tiles := unsafe.Slice(k.tiles, k.nt)
+	for len(tiles) > 0 {
+		n := 1
+		for n < len(tiles) && tiles[n].c == tiles[n-1].c+int64(m*qBlk) {
+			n++
+		}
+		look256(&lookArgs{unsafe.Add(k.c, tiles[0].c), (*[256]uint8)(k.perm), int64(n * m)})
+		tiles = tiles[n:]
 	}
 }
 

@@ -106,11 +106,11 @@ func TestInt8Extremes(t *testing.T) {
 func TestOffsetsNEON(t *testing.T) {
 	var d qdwArgs
 	if unsafe.Offsetof(d.table) != 24 || unsafe.Offsetof(d.deltas) != 32 || unsafe.Offsetof(d.threes) != 40 || unsafe.Offsetof(d.ones) != 56 || unsafe.Offsetof(d.nr) != 72 || unsafe.Offsetof(d.ps) != 96 ||
-		unsafe.Offsetof(d.clip) != 104 || unsafe.Offsetof(d.lo) != 112 || unsafe.Offsetof(d.hi) != 113 || unsafe.Offsetof(d.zero) != 114 {
+		unsafe.Offsetof(d.clip) != 104 || unsafe.Offsetof(d.lo) != 112 || unsafe.Offsetof(d.hi) != 113 || unsafe.Offsetof(d.look) != 120 || unsafe.Offsetof(d.zero) != 114 {
 		t.Error("qdwArgs is not what the generator writes")
 	}
 	var c qcArgs
-	if unsafe.Offsetof(c.deltas) != 40 || unsafe.Offsetof(c.half) != 56 || unsafe.Offsetof(c.quads) != 64 || unsafe.Offsetof(c.tiles) != 72 || unsafe.Offsetof(c.nt) != 80 || unsafe.Offsetof(c.ps) != 88 || unsafe.Offsetof(c.lo) != 96 ||
+	if unsafe.Offsetof(c.deltas) != 40 || unsafe.Offsetof(c.look) != 48 || unsafe.Offsetof(c.half) != 56 || unsafe.Offsetof(c.quads) != 64 || unsafe.Offsetof(c.tiles) != 72 || unsafe.Offsetof(c.nt) != 80 || unsafe.Offsetof(c.ps) != 88 || unsafe.Offsetof(c.lo) != 96 ||
 		unsafe.Offsetof(c.zero) != 98 || unsafe.Offsetof(c.rscale) != 100 || unsafe.Offsetof(c.rzero) != 120 || unsafe.Offsetof(c.clip) != 104 || unsafe.Offsetof(c.res) != 112 || unsafe.Sizeof(c) != 192 {
 		t.Error("qcArgs is not what the generator writes")
 	}

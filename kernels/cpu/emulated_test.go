@@ -24,8 +24,8 @@ func TestEmulated(t *testing.T) {
 	dir := t.TempDir()
 	built := map[string]string{}
 	for _, c := range []struct{ pkg, core, run string }{
-		{"conv", "cortex-a72", "^(TestInt8Rows|TestGuardPages|TestPlanPicksNEON|TestMeeting|TestTwos|TestOffsetsNEON|TestInt16Rows|TestInt16GuardPages)$"},
-		{"conv", "max", "^(TestGuardPages|TestPlanPicksNEON|TestInt8Extremes)$"},
+		{"conv", "cortex-a72", "^(TestInt8Rows|TestInt8Table|TestGuardPages|TestPlanPicksNEON|TestMeeting|TestTwos|TestOffsetsNEON|TestInt16Rows|TestInt16GuardPages)$"},
+		{"conv", "max", "^(TestInt8Table|TestGuardPages|TestPlanPicksNEON|TestInt8Extremes)$"},
 		{"conv", "cortex-a72", "^TestRows$/^(1x1|1x1,_one_pixel|1x1,_rows_of_6|1x1_stride_2|3x3|3x3_small_image|3x3_stride_2,_odd|first_layer_3x3_s2|dilation|groups_of_4_.ResNeXt.|depthwise_3x3|depthwise_3x3_s2|depthwise_5x5|depthwise_5x5_s2|batch)$"},
 		{"conv", "max", "^(TestHalfRows|TestHalfGuardPages)$"},
 		{"gemm", "cortex-a72", "."},

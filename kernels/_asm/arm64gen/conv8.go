@@ -22,7 +22,7 @@ const ( // general registers by role
 	nTile, nTiles, nStash, nWp, nPix, nP, nD, nStep, nStep2 X = 10, 11, 12, 13, 14, 15, 16, 17, 19
 	nK, nQ, nSp, nSt, nTmp, nP3                             X = 20, 21, 22, 24, 25, 26
 	nArgHalf, nArgPS, nArgLo, nArgHi, nArgRS, nArgClip        = 56, 88, 96, 97, 100, 104
-	nArgZero, nArgRes, nArgRzero, nArgStash                   = 98, 112, 120, 128
+	nArgZero, nArgRes, nArgRzero, nArgStash, nArgLook         = 98, 112, 120, 128, 48
 )
 
 func conv8Kernels(g *gen) {
@@ -42,6 +42,7 @@ func conv8Kernels(g *gen) {
 	g.flipRows("flipRows", false)
 	g.flipRows("flipSplit", true)
 	g.gatherRows()
+	g.look256()
 }
 
 func conv8Table(dense, wide bool) string {
@@ -220,11 +221,12 @@ func (g *gen) conv8(m int, dense, wide bool) {
 	g.store8(m, dense)
 	g.G("SUBS $1, %v, %v", nQ, nQ)
 	g.G("BNE %s", quad)
-	g.leave8(m)
+	looks := g.leave8(m)
 	g.G("ADD $24, %v, %v", nTile, nTile)
 	g.G("SUBS $1, %v, %v", nTiles, nTiles)
 	g.G("BNE %s", tile)
 	g.G("RET")
+	looks()
 }
 
 // store8 rounds (sum + bias)*scale + residual*rscale of four outputs of m pixels in V16..., and adds the zero point, to the next 16 bytes of the stash.
@@ -293,12 +295,67 @@ func (g *gen) store8(m int, dense bool) {
 	g.STRP(V[22], nSt, 16)
 }
 
-// leave8 clamps the stash and stores m pixels of 16 outputs.
-func (g *gen) leave8(m int) {
-	whole := g.NewLabel("whole")
+// find looks vectors up in the table of 256 bytes that table256 has loaded: an index beyond 64 of them leaves what the others have found. It destroys x.
+func (g *gen) find(to, x []VReg, at int, six VReg) {
+	for i := range x {
+		g.TBL(to[i].B16, vr(at, 4), x[i].B16)
+	}
+	for t := 1; t < 4; t++ {
+		for i := range x {
+			g.SUB(x[i].B16, x[i].B16, six.B16)
+		}
+		for i := range x {
+			g.TBX(to[i].B16, vr(at+4*t, 4), x[i].B16)
+		}
+	}
+}
+
+// table256 loads the table at p into sixteen registers from at on and 64 into all bytes of six; it destroys p.
+func (g *gen) table256(p X, at int, six VReg) {
+	for i := range 4 {
+		g.LD1P(vr(at+4*i, 4), p, XZR)
+	}
+	g.G("MOVD $64, %v", p)
+	g.DUPX(six.B16, p)
+}
+
+// look256 replaces lines of 16 bytes by a table.
+func (g *gen) look256() {
+	const dst, n, p X = 1, 2, 3
+	g.kernel("look256", "lookArgs", "replaces lines of 16 bytes by a table of 256.")
+	g.load(0, dst)
+	g.load(8, p)
+	g.load(16, n)
+	g.table256(p, 16, V[8])
+	rest, four, one, done := g.NewLabel("rest"), g.NewLabel("four"), g.NewLabel("one"), g.NewLabel("done")
+	g.G("SUBS $4, %v, %v", n, n)
+	g.G("BLT %s", rest)
+	g.Label(four)
+	g.LD1(vr(0, 4), dst)
+	g.find(vr(4, 4), vr(0, 4), 16, V[8])
+	g.ST1P(vr(4, 4), dst, XZR)
+	g.G("SUBS $4, %v, %v", n, n)
+	g.G("BGE %s", four)
+	g.Label(rest)
+	g.G("ADDS $4, %v, %v", n, n)
+	g.G("BEQ %s", done)
+	g.Label(one)
+	g.LD1(vr(0, 1), dst)
+	g.find(vr(4, 1), vr(0, 1), 16, V[8])
+	g.ST1P(vr(4, 1), dst, XZR)
+	g.G("SUBS $1, %v, %v", n, n)
+	g.G("BNE %s", one)
+	g.Label(done)
+	g.G("RET")
+}
+
+// leave8 clamps the stash and stores m pixels of 16 outputs. What it returns is the way through a table, which comes behind the loop.
+func (g *gen) leave8(m int) func() {
+	whole, look, done := g.NewLabel("whole"), g.NewLabel("look"), g.NewLabel("looked")
 	g.LD1(vr(0, 4), nStash)
 	g.G("MOVD %d(R0), %v", nArgClip, nTmp)
 	g.G("CBZ %v, %s", nTmp, whole)
+	g.G("TBNZ $1, %v, %s", nTmp, look)
 	g.G("ADD $%d, R0, %v", nArgLo, nTmp)
 	g.LDnR(vr(4, 1), V[0].B16, nTmp)
 	g.G("ADD $%d, R0, %v", nArgHi, nTmp)
@@ -307,15 +364,27 @@ func (g *gen) leave8(m int) {
 		g.UMAX(v.B16, v.B16, V[4].B16)
 		g.UMIN(v.B16, v.B16, V[5].B16)
 	}
-	g.Label(whole)
-	g.G("MOVD 8(%v), %v", nTile, nTmp)
-	g.G("ADD %v, %v, %v", nDst, nTmp, nTmp)
-	if m == 4 {
-		g.ST4(vr(0, 4), V[0].S4, nTmp)
-		return
+	store := func(v []VReg) {
+		g.G("MOVD 8(%v), %v", nTile, nTmp)
+		g.G("ADD %v, %v, %v", nDst, nTmp, nTmp)
+		if m == 4 {
+			g.ST4(v, V[0].S4, nTmp)
+			return
+		}
+		for p := range m {
+			g.ST4LP(v, p, nTmp)
+		}
 	}
-	for p := range m {
-		g.ST4LP(vr(0, 4), p, nTmp)
+	g.Label(whole)
+	store(vr(0, 4))
+	g.Label(done)
+	return func() {
+		g.Label(look)
+		g.G("MOVD %d(R0), %v", nArgLook, nTmp)
+		g.table256(nTmp, 16, V[8])
+		g.find(vr(4, 4), vr(0, 4), 16, V[8])
+		store(vr(4, 4))
+		g.G("B %s", done)
 	}
 }
 

@@ -19,7 +19,7 @@ const ( // general registers by role
 )
 
 // Offsets in the argument of what is read again.
-const nDWThrees, nDWTwos, nDWLo, nDWHi, nDWZero = 40, 48, 112, 113, 114
+const nDWThrees, nDWTwos, nDWLo, nDWHi, nDWZero, nDWLook = 40, 48, 112, 113, 114, 120
 
 func dw8Kernels(g *gen) {
 	for _, cols := range []int{4, 3, 2, 1} {
@@ -169,8 +169,9 @@ func (g *gen) dw8(cols int, dense bool) {
 		g.SQXTUN(o.B8, a.H8)
 		g.SQXTUN(o.B16, b.H8)
 	}
-	whole := g.NewLabel("whole")
+	whole, look, stored := g.NewLabel("whole"), g.NewLabel("look"), g.NewLabel("stored")
 	g.G("CBZ %v, %s", bClip, whole)
+	g.G("TBNZ $1, %v, %s", bClip, look)
 	g.G("ADD $%d, R0, %v", nDWLo, bLo)
 	g.LDnR(vr(28, 1), V[0].B16, bLo)
 	g.G("ADD $%d, R0, %v", nDWHi, bLo)
@@ -181,6 +182,7 @@ func (g *gen) dw8(cols int, dense bool) {
 	}
 	g.Label(whole)
 	g.ST1P(vr(16, cols), bDp, XZR)
+	g.Label(stored)
 	switch {
 	case dense:
 		g.G("ADD $%d, %v, %v", 16*cols, bSp, bSp)
@@ -196,4 +198,10 @@ func (g *gen) dw8(cols int, dense bool) {
 	g.G("SUBS $1, %v, %v", bNR, bNR)
 	g.G("BNE %s", row)
 	g.G("RET")
+	g.Label(look) // the sums are gone: their registers take the table
+	g.G("MOVD %d(R0), %v", nDWLook, bLo)
+	g.table256(bLo, 0, V[28])
+	g.find(vr(20, cols), vr(16, cols), 0, V[28])
+	g.ST1P(vr(20, cols), bDp, XZR)
+	g.G("B %s", stored)
 }
