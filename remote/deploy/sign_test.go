@@ -70,7 +70,7 @@ func TestSigned(t *testing.T) {
 		{"chunks without a manifest", "of no signed manifest", func() error {
 			ch := two.Chunks[0]
 			u := &uploading{c: nobody, b: two}
-			_, err := u.send(ctx, nobody.link(), []int{0}, wire.Put{Chunks: []wire.Chunk{{SHA256: string(ch.SHA256), Len: ch.Len}}}, false, ch.Len, false)
+			_, _, err := u.send(ctx, nobody.link(), []int{0}, wire.Put{Chunks: []wire.Chunk{{SHA256: string(ch.SHA256), Len: ch.Len}}}, false, ch.Len, false)
 			return err
 		}},
 		{"trusting oneself", "does not trust key", func() error { _, err := eve.Trust(ctx, eve.key.Public(), false); return err }},

@@ -47,12 +47,15 @@ func (u *Upload) Held() (held, of int) {
 }
 
 const (
-	firstBatch  = 1 << 20 // bytes in the first requests: enough to see how fast it goes
+	firstBatch  = 1 << 20   // bytes in the first requests: enough to see how fast it goes
+	leastBatch  = 256 << 10 // bytes in any other: a round trip costs less than they do
 	batchTime   = 700 * time.Millisecond
+	paceTime    = 5 * time.Second // over which the pace is taken
 	mostStreams = 4
 	worthwhile  = 3 * time.Second      // time left for which another connection is tried
 	farAway     = 4 * time.Millisecond // round trip from which another connection can help: a near board fills its link with one
 	gain        = 1.2                  // how much faster all must become with another connection, or with compression
+	allOf       = 0.75                 // share of what connections could bring at most, from which they are taken to be held back each by itself
 	sampleSize  = 256 << 10
 )
 
@@ -68,17 +71,28 @@ type uploading struct {
 	mu      sync.Mutex
 	left    []int // chunks that nobody sends
 	sent    int64 // bytes that the board has
+	flying  int64 // bytes of requests under way that were written
+	done    int   // requests
 	busy    int   // requests under way
 	rates   []float64
+	passed  []passed // since there are as many connections
 	streams int
 	full    bool // another connection brought nothing
 	mark    struct {
-		at   time.Time
-		sent int64
-		rate float64 // with one connection less
+		at      time.Time
+		sent    int64   // bytes written
+		rate    float64 // with fewer connections
+		streams int     // of these
+		done    int
 	}
 	pack packing
 	out  Upload
+}
+
+// passed is how many bytes were written until when.
+type passed struct {
+	at    time.Time
+	bytes int64
 }
 
 // packing is what is known of compression.
@@ -123,7 +137,7 @@ func (c *Conn) upload(ctx context.Context, b *bundle.Bundle, signed wire.Signed,
 			if u.over() {
 				return nil
 			}
-			if u.another() {
+			for range u.another() {
 				g.Go("upload beside", func(ctx context.Context) error { u.beside(ctx); return nil })
 			}
 			if u.idle() { // another connection has the rest under way, or gives it back
@@ -165,15 +179,17 @@ func (u *uploading) work(ctx context.Context, link *wire.Client, first bool) err
 		return nil
 	}
 	begin := time.Now()
-	onWire, err := u.send(ctx, link, batch, put, packed, size, first)
+	onWire, wrote, err := u.send(ctx, link, batch, put, packed, size, first)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.busy--
+	u.flying -= wrote
 	if err != nil {
 		u.left = append(batch, u.left...)
 		return err
 	}
 	u.sent += size
+	u.done++
 	u.out.Wire += onWire
 	if packed {
 		u.out.Packed += size
@@ -183,6 +199,7 @@ func (u *uploading) work(ctx context.Context, link *wire.Client, first bool) err
 	if !packed || u.pack.state != packTried {
 		u.rates = append(u.rates, rate)
 	}
+	u.passed = append(u.passed, passed{time.Now(), u.sent + u.flying})
 	low, high, known := u.remain()
 	what := "send " + u.b.Name
 	if known && u.sent < u.total {
@@ -199,7 +216,7 @@ func (u *uploading) take() (batch []int, put wire.Put, size int64, packed bool) 
 	defer u.mu.Unlock()
 	most := int64(firstBatch)
 	if n := len(u.rates); n > 0 {
-		most = min(max(int64(u.rates[n-1]*batchTime.Seconds()), firstBatch), sendAtOnce)
+		most = min(max(int64(u.rates[n-1]*batchTime.Seconds()), leastBatch), sendAtOnce)
 	}
 	all := u.b.All()
 	n := 0
@@ -219,8 +236,16 @@ func (u *uploading) take() (batch []int, put wire.Put, size int64, packed bool) 
 	return batch, put, size, packed
 }
 
-// pace is bytes a second of late, over all connections.
+// pace is bytes a second of late, over all connections: what was written since a few seconds ago, or since there are as many. Until that
+// is long enough, what requests reached.
 func (u *uploading) pace() float64 {
+	if n := len(u.passed); n > 1 {
+		last := u.passed[n-1]
+		at := slices.IndexFunc(u.passed, func(p passed) bool { return last.at.Sub(p.at) <= paceTime })
+		if span := last.at.Sub(u.passed[at].at); span >= 2*batchTime {
+			return max(float64(last.bytes-u.passed[at].bytes), 1) / span.Seconds()
+		}
+	}
 	n := len(u.rates)
 	if n == 0 {
 		return 0
@@ -233,7 +258,8 @@ func (u *uploading) pace() float64 {
 	return float64(len(late)) / sum * float64(max(u.busy+1, 1))
 }
 
-// remain is the time left, as an interval that nine of ten uploads keep: from how much requests differ, and never narrower than a tenth.
+// remain is the time left, as an interval that nine of ten uploads keep: from how much requests differ, never narrower than an eighth and less narrow over
+// several connections, and down to what connections that are not tried yet could save.
 func (u *uploading) remain() (low, high float64, known bool) {
 	if len(u.rates) < 2 {
 		return 0, 0, false
@@ -247,12 +273,19 @@ func (u *uploading) remain() (low, high float64, known bool) {
 	for _, v := range late {
 		square += (v - mean) * (v - mean) / float64(len(late)-1)
 	}
-	left := float64(u.total - u.sent)
+	left := float64(u.total - u.sent - u.flying)
 	middle := left / u.pace()
 	// what is left is several requests, whose differences even out; how fast the link is changes slowly and does not
-	requests := max(left/(math.Exp(mean)*batchTime.Seconds()), 1)
-	d := math.Max(1.645*math.Sqrt(square*(1/requests+1/float64(len(late)))), 0.1)
-	return middle * math.Exp(-d), middle*math.Exp(d) + 0.05, true
+	requests := max(left/max(math.Exp(mean)*batchTime.Seconds(), leastBatch), 1)
+	d := math.Max(1.645*math.Sqrt(square*(1/requests+2/float64(len(late)))), 0.1+0.03*float64(u.streams)) // neighbours are alike: they count as half as many
+	low, high = middle*math.Exp(-d), middle*math.Exp(d)+0.05
+	if u.streams > 1 { // at the end all wait for the last request of the slowest
+		high += max(batchTime.Seconds(), leastBatch/math.Exp(mean))
+	}
+	if u.mayGrow() && middle > worthwhile.Seconds() { // other connections may make it as much faster
+		low *= float64(u.streams) / mostStreams
+	}
+	return low, high, true
 }
 
 // judge decides on compression by what it does: a sample must shrink, the desk must be faster than the link, and a whole request must gain.
@@ -298,32 +331,40 @@ func encoder(w io.Writer) (*zstd.Encoder, error) {
 	return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(wire.ZstdWindow))
 }
 
-// another reports whether one more connection is to be tried now: the board is far, much is left, and the last one helped.
-func (u *uploading) another() bool {
+// another is how many more connections are to be tried now: the board is far, much is left, and the last ones helped. Where they brought what
+// they could, each is held back by itself, as by loss, and all the others are tried at once; where they brought less, the link is nearly full.
+func (u *uploading) another() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	now := u.sent
-	rate := u.pace()
-	if u.full || u.streams >= mostStreams || u.c.again == nil || len(u.rates) < 2 || len(u.left) == 0 || u.out.RoundNs < farAway.Nanoseconds() || u.c.now().hello.Protocol < 3 ||
-		float64(u.total-now)/rate < worthwhile.Seconds() {
-		return false
+	now, more := u.sent+u.flying, 1
+	if !u.mayGrow() || len(u.rates) < 2 || len(u.left) == 0 || float64(u.total-now)/u.pace() < worthwhile.Seconds() {
+		return 0
 	}
-	if !u.mark.at.IsZero() { // has the last one helped?
+	rate := float64(now) / time.Since(u.begin).Seconds()
+	if !u.mark.at.IsZero() { // have the last ones helped?
 		passed := time.Since(u.mark.at).Seconds()
-		if passed < 3*batchTime.Seconds() {
-			return false
+		if passed < 3*batchTime.Seconds() || u.done-u.mark.done < 2*u.streams { // a request more or less must not decide
+			return 0
 		}
 		rate = float64(now-u.mark.sent) / passed
-		if rate < gain*u.mark.rate {
-			u.full = true // it stays: it does no harm
-			return false
+		times := rate / u.mark.rate
+		if times < gain {
+			u.full = true // they stay: they do no harm
+			return 0
 		}
-	} else {
-		rate = float64(now) / time.Since(u.begin).Seconds()
+		if times > allOf*float64(u.streams)/float64(u.mark.streams) {
+			more = mostStreams - u.streams
+		}
 	}
-	u.mark.at, u.mark.sent, u.mark.rate = time.Now(), now, rate
-	u.streams++
-	return true
+	u.mark.at, u.mark.sent, u.mark.rate, u.mark.streams, u.mark.done = time.Now(), now, rate, u.streams, u.done
+	u.streams += more
+	u.rates, u.passed = u.rates[len(u.rates)-1:], nil // what requests took beside fewer says little now
+	return more
+}
+
+// mayGrow reports whether more connections can be tried later on.
+func (u *uploading) mayGrow() bool {
+	return !u.full && u.streams < mostStreams && u.c.again != nil && u.out.RoundNs >= farAway.Nanoseconds() && u.c.now().hello.Protocol >= 3
 }
 
 // beside sends batches over a connection of its own until nothing is left. What goes wrong with it is no reason to give up: the first
@@ -345,11 +386,11 @@ func (u *uploading) beside(ctx context.Context) {
 	}
 }
 
-// send is one request; it gives the bytes that travelled.
-func (u *uploading) send(ctx context.Context, link *wire.Client, batch []int, head wire.Put, packed bool, size int64, report bool) (int64, error) {
+// send is one request; it gives the bytes that travelled, and those of chunks that were written for it.
+func (u *uploading) send(ctx context.Context, link *wire.Client, batch []int, head wire.Put, packed bool, size int64, report bool) (onWire, wrote int64, err error) {
 	k, err := link.Call(ctx, wire.VerbPut, head)
 	if err != nil {
-		return 0, err
+		return 0, wrote, err
 	}
 	defer k.Close()
 	out := &counted{k: k}
@@ -357,43 +398,43 @@ func (u *uploading) send(ctx context.Context, link *wire.Client, batch []int, he
 	var enc *zstd.Encoder
 	if packed {
 		if enc, err = encoder(out); err != nil {
-			return 0, fail.New(fail.Internal, "%v", err)
+			return 0, wrote, fail.New(fail.Internal, "%v", err)
 		}
 		w = enc
 	}
-	var done int64
 	for _, i := range batch {
 		for p := u.b.Bytes(i); len(p) > 0; {
 			n := min(len(p), 64<<10)
 			if _, err := w.Write(p[:n]); err != nil {
-				return 0, err
+				return 0, wrote, err
 			}
 			p = p[n:]
-			done += int64(n)
+			wrote += int64(n)
+			u.mu.Lock()
+			u.flying += int64(n)
+			now := u.sent
+			u.mu.Unlock()
 			if report {
-				u.mu.Lock()
-				now := u.sent
-				u.mu.Unlock()
-				u.progress.Report(now+done, u.total, "send "+u.b.Name)
+				u.progress.Report(now+wrote, u.total, "send "+u.b.Name)
 			}
 		}
 	}
 	if enc != nil {
 		if err := enc.Close(); err != nil {
-			return 0, err
+			return 0, wrote, err
 		}
 	}
 	if err := k.SendEnd(); err != nil {
-		return 0, err
+		return 0, wrote, err
 	}
 	var stored wire.Stored
 	if err := finish(k, &stored); err != nil {
-		return 0, err
+		return 0, wrote, err
 	}
 	if stored.Bytes != size {
-		return 0, fail.New(fail.Corrupt, "the agent stored %d of %d bytes", stored.Bytes, size)
+		return 0, wrote, fail.New(fail.Corrupt, "the agent stored %d of %d bytes", stored.Bytes, size)
 	}
-	return out.n, nil
+	return out.n, wrote, nil
 }
 
 // counted sends what is written to it and counts it.
