@@ -100,7 +100,7 @@ type Store struct {
 // Open uses the folder dir, making it with mode 0700. disk is OS{} outside tests.
 func Open(dir string, disk FS) (*Store, error) {
 	s := &Store{dir: dir, fs: disk}
-	if err := disk.MkdirAll(s.temp(), 0o700); err != nil {
+	if err := MakeDir(disk, s.temp()); err != nil {
 		return nil, explain(err).Doing("open the store").At(fail.Where{File: dir})
 	}
 	return s, nil
@@ -231,7 +231,7 @@ func (s *Store) GC(keep map[Hash]bool, age time.Duration) (int64, error) {
 // WriteFile replaces name by b in one step that survives a power cut: temporary file, flush, rename, flush of the folder.
 func WriteFile(disk FS, name string, b []byte) error {
 	dir := filepath.Dir(name)
-	if err := makeDir(disk, dir); err != nil {
+	if err := MakeDir(disk, dir); err != nil {
 		return explain(err)
 	}
 	f, err := disk.CreateTemp(dir, ".tmp-*")
@@ -258,15 +258,25 @@ func WriteFile(disk FS, name string, b []byte) error {
 	return nil
 }
 
-// makeDir makes dir; a new one has to last itself before what is in it can.
-func makeDir(disk FS, dir string) error {
-	if _, err := os.Stat(dir); err == nil {
-		return nil
+// MakeDir makes dir with mode 0700, and whatever folders above it are missing. A new folder has to last itself before what is in it can, so the one above each
+// new one is flushed; where it may not be opened for that, nothing can be done.
+func MakeDir(disk FS, dir string) error {
+	var above []string // nearest first
+	for p := filepath.Clean(dir); ; p = filepath.Dir(p) {
+		if _, err := os.Lstat(p); err == nil || p == filepath.Dir(p) {
+			break
+		}
+		above = append(above, filepath.Dir(p))
 	}
 	if err := disk.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return disk.SyncDir(filepath.Dir(dir))
+	for _, p := range slices.Backward(above) {
+		if err := disk.SyncDir(p); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
 }
 
 // explain names the cause of a failed write in words that say what to do.

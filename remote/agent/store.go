@@ -52,7 +52,7 @@ type Store struct {
 // OpenStore uses dir, making it with mode 0700. One that others may write, or that is a link, is refused: it may be a
 // trap of another user of the board.
 func OpenStore(dir string, disk cas.FS) (*Store, error) {
-	if err := disk.MkdirAll(dir, 0o700); err != nil {
+	if err := cas.MakeDir(disk, dir); err != nil {
 		return nil, fail.In(cas.Explain(err), "open the store", fail.Where{File: dir})
 	}
 	if err := ours(dir); err != nil {
