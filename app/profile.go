@@ -31,6 +31,7 @@ type ProfileRequest struct {
 	Launches  int
 	Again     int  // how often launches are measured again during which the machine changed
 	Count     bool // count cycles, misses and energy at the end of each launch, where the target has the means
+	Every     time.Duration // of Sustain: a launch each so long, 0: one after the other
 	Shapes    map[string][]int
 	Inputs    map[string]*model.Tensor // nil: seeded random ones
 	Progress  task.Progress

@@ -31,10 +31,11 @@ type Sustained struct {
 	Why      string         `json:"why"` // what the board showed where it became slower
 }
 
-// Sustain measures launch after launch for as long as span says, with the clock and the temperature of each. The board is this desk's all the while.
+// Sustain measures launch after launch for as long as span says, with the clock and the temperature of each. The board is this desk's all the while. With
+// q.Every a launch is started each so long, and the target rests in between: a product that looks once in a while does not heat its board as one that never stops.
 func (a *App) Sustain(ctx context.Context, q ProfileRequest, span time.Duration) (*Sustained, error) {
-	if span <= 0 || span > 24*time.Hour || q.Runs < 1 || q.Runs > maxRuns {
-		return nil, fail.New(fail.Usage, "a curve over %v with %d runs a launch", span, q.Runs).Doing("measure over time").Try("give up to a day, for example 30m")
+	if span <= 0 || q.Every < 0 || q.Every > span || span > 24*time.Hour || q.Runs < 1 || q.Runs > maxRuns {
+		return nil, fail.New(fail.Usage, "a curve over %v with %d runs a launch, one each %v", span, q.Runs, q.Every).Doing("measure over time").Try("give up to a day, for example 30m")
 	}
 	b, err := pack(q.Name, q.Model)
 	if err != nil {
@@ -59,6 +60,9 @@ func (a *App) Sustain(ctx context.Context, q ProfileRequest, span time.Duration)
 			}
 			s.Points = append(s.Points, point(l, time.Since(begin)))
 			q.Progress.Report(int64(time.Since(begin)/time.Second), int64(span/time.Second), "measure over time")
+			if err := rest(ctx, time.Until(begin.Add(time.Duration(len(s.Points))*q.Every))); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
@@ -67,6 +71,19 @@ func (a *App) Sustain(ctx context.Context, q ProfileRequest, span time.Duration)
 	}
 	s.judge()
 	return s, nil
+}
+
+// rest waits; a time that is over is no time.
+func rest(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return fail.From(ctx.Err())
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // point is a launch with what the board was like at its worst.

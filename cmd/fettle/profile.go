@@ -26,6 +26,7 @@ type profileCmd struct {
 	Precision string        `default:"exact" enum:"exact,fast,half" help:"fast: products may err by 1e-5 of the largest output of their layer, where AMX with bf16 gains by it; half: by 5e-3, where an Arm processor has arithmetic in half precision; elsewhere both are exact."`
 	Pack      string        `default:"auto" enum:"auto,small,fast" help:"Packed weights: small takes no algorithm that needs much more memory than the file's weights, fast any; auto: small where memory is short."`
 	Sustain   time.Duration `help:"Measure launch after launch for so long, with clock and temperature: cold, warm and steady. 30m is usual." placeholder:"30m"`
+	Every     time.Duration `help:"With --sustain: start a launch each so long, and let the target rest in between." placeholder:"10s"`
 	Again     int           `default:"3" help:"How often launches are measured again during which the machine changed: throttled, or its canary moved."`
 	Counters  bool          `help:"Also count cycles, instructions, misses and energy, where the target has the means."`
 	NoCache   bool          `help:"Neither use nor keep a prepared plan: each launch packs the weights."`
@@ -69,7 +70,11 @@ func (c profileCmd) Run(e *env) error {
 	q := app.ProfileRequest{Model: m, Name: app.BaseName(c.Model), Target: c.Target, Threads: c.Threads, Optimize: c.Optimize,
 		Warmup: warm, Runs: c.Runs, Launches: c.Launches, Again: c.Again, Count: c.Counters, Shapes: shapes, Pack: c.Pack, Precision: c.Precision, Fresh: c.NoCache, Progress: e.progress, Asks: c.asks(e, ""),
 		Manner: manner, Waiting: waiting(e)}
+	if c.Every != 0 && c.Sustain == 0 {
+		return fail.New(fail.Usage, "--every says how --sustain measures").Try("give both, or neither")
+	}
 	if c.Sustain != 0 {
+		q.Every = c.Every
 		return c.sustain(e, q)
 	}
 	p, err := e.app.Profile(e.ctx, q)
