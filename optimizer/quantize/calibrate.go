@@ -3,7 +3,9 @@ package quantize
 import (
 	"context"
 	"iter"
+	"maps"
 	"math"
+	"slices"
 	"sort"
 
 	"fettle/internal/fail"
@@ -95,6 +97,9 @@ func calibrate(ctx context.Context, env *optimizer.Env, m *model.Model, s *selec
 	}
 	defer session.Close()
 	err = from(ctx, env.Data, done, samples, func(i int, inputs map[string]*model.Tensor) error {
+		if err := finite(inputs); err != nil {
+			return err.Try("take item %d, counted from 0, out of the data, or look at how it is preprocessed", i)
+		}
 		out, err := session.Run(ctx, inputs)
 		if err != nil {
 			return err
@@ -112,7 +117,7 @@ func calibrate(ctx context.Context, env *optimizer.Env, m *model.Model, s *selec
 				return fail.New(fail.Internal, "the runner gave no float32 for a value").At(fail.Where{Tensor: v})
 			}
 			if err := r.groups[s.find(v)].add(model.Data[float32](t)); err != nil {
-				return fail.In(err, "", fail.Where{Tensor: v})
+				return fail.From(fail.In(err, "", fail.Where{Tensor: v})).Try("the float model itself gives no number here on item %d, counted from 0: mend it, or take the item out", i)
 			}
 		}
 		return kept.save(i+1, i+1 == total)
@@ -121,6 +126,20 @@ func calibrate(ctx context.Context, env *optimizer.Env, m *model.Model, s *selec
 		return nil, err
 	}
 	return r, nil
+}
+
+// finite refuses inputs of floats that hold what is no number.
+func finite(inputs map[string]*model.Tensor) *fail.Error {
+	for _, name := range slices.Sorted(maps.Keys(inputs)) {
+		if t := inputs[name]; t != nil && t.DType == model.Float32 {
+			for i, v := range model.Data[float32](t) {
+				if v-v != 0 {
+					return fail.New(fail.Invalid, "calibration data holds %v at element %d", v, i).At(fail.Where{Tensor: name})
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // expose is m with values as further outputs, and where each of them is.

@@ -54,7 +54,9 @@ func newJob(ctx context.Context, env *optimizer.Env, o Options, m *model.Model) 
 		if j.steps, err = chooseSteps(ranges, o); err != nil {
 			return nil, err
 		}
+		j.tellConstant(ranges)
 	}
+	j.tellZeros()
 	if j.tunes() || o.Weights == "mixed" || o.Weights == "nested" || o.MaxDrop < 100 {
 		return j, j.load(ctx)
 	}
