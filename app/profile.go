@@ -29,8 +29,8 @@ type ProfileRequest struct {
 	Warmup    int    // inferences before the measurement, 0: until the times settle
 	Runs      int    // inferences a launch, clean and instrumented each
 	Launches  int
-	Again     int  // how often launches are measured again during which the machine changed
-	Count     bool // count cycles, misses and energy at the end of each launch, where the target has the means
+	Again     int           // how often launches are measured again during which the machine changed
+	Count     bool          // count cycles, misses and energy at the end of each launch, where the target has the means
 	Every     time.Duration // of Sustain: a launch each so long, 0: one after the other
 	Shapes    map[string][]int
 	Inputs    map[string]*model.Tensor // nil: seeded random ones
