@@ -7,12 +7,29 @@ import (
 	"strings"
 
 	"fettle/internal/fail"
+	"fettle/internal/spec"
 	"fettle/internal/task"
 	"fettle/model"
 	"fettle/optimizer"
 	"fettle/optimizer/prune"
 	"fettle/optimizer/quantize"
 )
+
+// CutCriteria are the ways to say which channels of a group matter least, as the pass knows them: the one that the study is made with first, then the
+// one that tries several.
+func CutCriteria() []string {
+	out := []string{"obc", "best"}
+	for _, o := range spec.Of(prune.New().Options()) {
+		if o.Key == "criterion" {
+			for _, c := range o.Enum {
+				if !slices.Contains(out, c) {
+					out = append(out, c)
+				}
+			}
+		}
+	}
+	return out
+}
 
 // Cuts is what was found out about cutting channels of the open model, and what is chosen to go. Everything in it belongs to the model
 // that Of names.

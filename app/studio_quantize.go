@@ -10,6 +10,7 @@ import (
 	"fettle/internal/task"
 	"fettle/model"
 	"fettle/optimizer"
+	"fettle/optimizer/quantize"
 )
 
 // Quant is what was found out about quantizing the open model. A part belongs to the model that its hash names: views show it for
@@ -128,6 +129,50 @@ func (s *Studio) SetLayerType(id model.NodeID, as string) {
 		if len(keep) > 0 {
 			l[i].Options["layers"] = keep
 		}
+		return l, nil
+	})
+}
+
+// QuantOptions are the options of the ledger's quantization that differ from the defaults, and whether there is one.
+func (d *Doc) QuantOptions() (options map[string]any, there bool) {
+	if i := quantEntry(d.Ledger()); i >= 0 {
+		return d.Ledger()[i].Options, true
+	}
+	return nil, false
+}
+
+// LayerTypes are the types that a layer may be given beside the other options of the quantization.
+func (d *Doc) LayerTypes() []string {
+	o, _ := d.QuantOptions()
+	return quantize.LayerTypes(o)
+}
+
+// SetPrecision chooses one option of the quantization for all layers: the type of weights or values, or how weights are rounded. Types of single layers
+// that do not go with it are given up. Without a quantization in the ledger one is added.
+func (s *Studio) SetPrecision(key, value string) {
+	s.ledger("Choose the precision", value, func(d *Doc, l []Entry) ([]Entry, error) {
+		i := quantEntry(l)
+		if i < 0 {
+			l = append(l, Entry{optimizer.RecipeStep{Pass: "quantize"}, true})
+			i = len(l) - 1
+		}
+		o := maps.Clone(l[i].Options)
+		if o == nil {
+			o = map[string]any{}
+		}
+		o[key] = value
+		types := quantize.LayerTypes(o)
+		var keep []string
+		for _, e := range typesOfLayers(o) {
+			if _, as, ok := cutType(e); ok && slices.Contains(types, as) {
+				keep = append(keep, e)
+			}
+		}
+		delete(o, "layers")
+		if len(keep) > 0 {
+			o["layers"] = keep
+		}
+		l[i].Options = o
 		return l, nil
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"fettle/views/compress"
 	"fettle/views/distill"
 	"fettle/views/kit"
+	"fettle/views/methods"
 	"fettle/views/prune"
 	"fettle/views/search"
 )
@@ -18,7 +19,7 @@ import (
 var compressTabs = []struct {
 	id, title string
 	make      func(*kit.UI) kit.Screen
-}{{"prune", "Prune", prune.New}, {"quantize", "Quantize", compress.New}, {"distill", "Distill", distill.New}, {"search", "Search", search.New}}
+}{{"prune", "Prune", prune.New}, {"quantize", "Quantize", compress.New}, {"distill", "Distill", distill.New}, {"search", "Search", search.New}, {"methods", "Other methods", methods.New}}
 
 // tabbed is the screen Compress: four screens of which one is in sight. Which one is part of the state.
 type tabbed struct {
@@ -63,6 +64,7 @@ func (s *tabbed) Actions() []kit.Action {
 		{ID: "compress.quantize", Title: "Quantize in sight of what it costs", Where: "Compress", Run: func() { s.u.Studio.ShowCompress("quantize") }},
 		{ID: "compress.distill", Title: "Distill in sight of the loss", Where: "Compress", Run: func() { s.u.Studio.ShowCompress("distill") }},
 		{ID: "compress.search", Title: "Search for recipes within limits", Where: "Compress", Run: func() { s.u.Studio.ShowCompress("search") }},
+		{ID: "compress.methods", Title: "Stand-ins, low rank, zeros and other methods", Where: "Compress", Run: func() { s.u.Studio.ShowCompress("methods") }},
 	}
 	if a, ok := s.part().(kit.Actor); ok {
 		out = append(out, a.Actions()...)

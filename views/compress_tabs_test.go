@@ -4,14 +4,18 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/widget"
 
 	"fettle/app"
+	"fettle/views/kit"
 )
 
 // compressWindow opens the sample in a part of the screen Compress. shot keeps a picture where FETTLE_SHOTS names a folder.
@@ -42,16 +46,45 @@ func compressWindow(t *testing.T, part string) (w *testWindow, s *app.Studio, sh
 	}
 }
 
-// looks shows the window dark and light, in both languages.
-func looks(t *testing.T, w *testWindow, s *app.Studio, shot func(string), name string) {
+// looks shows the window dark and light, in both languages, and reads what is left of English in Chinese. again brings a screen back to where it was: it is
+// made anew with the language.
+func looks(t *testing.T, w *testWindow, s *app.Studio, shot func(string), name string, again ...func()) {
+	t.Helper()
 	shot(name + "-dark")
 	s.SetDark(false)
 	s.SetLanguage("zh")
 	settled(t, w)
+	for _, f := range again {
+		f()
+		settled(t, w)
+	}
 	shot(name + "-light-zh")
+	english(t, w, name)
 	s.SetDark(true)
 	s.SetLanguage("en")
 	settled(t, w)
+}
+
+var (
+	word      = regexp.MustCompile(`^[A-Za-z][a-z']+[,.;:]?$`)
+	sentences = 3 // words of English in a row that are no name
+)
+
+// english reports texts in sight that are not in the language of the window. Names of nodes, files and methods are no sentences.
+func english(t *testing.T, w *testWindow, where string) {
+	t.Helper()
+	for _, x := range inWindow(fyne.CanvasObject(w.frame), func(x *canvas.Text) bool { return x.Text != "" }) {
+		row := 0
+		for _, f := range strings.Fields(x.Text) {
+			if row++; !word.MatchString(f) {
+				row = 0
+			}
+			if row == sentences {
+				t.Errorf("%s: %q is English", where, x.Text)
+				break
+			}
+		}
+	}
 }
 
 // primary presses the filled button.
@@ -241,11 +274,11 @@ func TestSearchInTheWindow(t *testing.T) {
 			}
 		}
 	}
-	name := h.Result.Rollouts[0].Name
-	if h.Recipes[name] == "" {
-		t.Errorf("%s has no recipe: %v", name, h.Recipes)
+	tried := h.Result.Rollouts[0].Name
+	if h.Recipes[tried] == "" {
+		t.Errorf("%s has no recipe: %v", tried, h.Recipes)
 	}
-	s.TryExperiment(name)
+	s.TryExperiment(tried)
 	d := settled(t, w).Doc
 	if d.Cursor != 1 || len(d.Ledger()) == 0 || d.Info.MACs >= d.BaseInfo.MACs*7/10+1 {
 		t.Fatalf("applied: %v, %d of %d multiply-adds", d.Ledger(), d.Info.MACs, d.BaseInfo.MACs)
@@ -274,7 +307,27 @@ func TestSearchInTheWindow(t *testing.T) {
 	if text != "-pass = \"fold-batchnorm\"\n+pass = \"eliminate-dead\"\n" {
 		t.Errorf("the difference is\n%s", text)
 	}
-	s.RenameKept(3, "cleaned")
+	pick := func(letter string, n int) {
+		all := inWindow(fyne.CanvasObject(w.frame), func(b *kit.Button) bool { return b.Label() == letter })
+		if len(all) != 4 { // original and three kept ones
+			t.Fatalf("%d buttons %s", len(all), letter)
+		}
+		all[n].Tapped(nil)
+	}
+	pick("A", 2)
+	pick("B", 3)
+	if !says(w, "+ pass = \"eliminate-dead\"") || !says(w, "− pass = \"fold-batchnorm\"") {
+		t.Error("the difference of A and B is not in sight")
+	}
+	name := inWindow(fyne.CanvasObject(w.frame), func(e *widget.Entry) bool { return e.Text == "another way" })
+	if len(name) != 1 {
+		t.Fatal("B cannot be renamed")
+	}
+	name[0].SetText("cleaned")
+	click(t, w, "Rename")
+	if e := inWindow(fyne.CanvasObject(w.frame), func(e *widget.Entry) bool { return e.Text == "70" }); len(e) != 1 {
+		t.Error("the limits of the search are not in its fields")
+	}
 	settled(t, w)
 	looks(t, w, s, shot, "search")
 	s.ForgetKept(1)

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"fettle/app"
+	"fettle/model"
 	"fettle/profiler"
 )
 
@@ -71,6 +72,28 @@ func TestNothingOpen(t *testing.T) {
 	for _, c := range goalCells(&app.State{}) {
 		if c.Value != "–" || c.ValueAt >= 0 || c.Verdict != "" {
 			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestReckonedGoal: before anything is measured the cell says what the board's facts say, and nothing where they are of another limit.
+func TestReckonedGoal(t *testing.T) {
+	m, err := model.NewBuilder("net", 17).Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := 30e6
+	d := &app.Doc{Base: m, Model: m, BaseInfo: &app.Inspection{}, Info: &app.Inspection{}, Goals: app.Goals{P99Ns: &limit}}
+	for _, c := range []struct{ said, want, token string }{{"impossible", "impossible", "danger"}, {"unlikely", "unlikely", "warning"}, {"likely", "likely", "success"}, {"unknown", "not measured", "text3"}} {
+		at := 30e6
+		d.Bound = &app.Bound{Of: m.Hash(), Target: "pi4", Goals: app.Goals{P99Ns: &at}, GoalVerdict: &app.GoalVerdict{Answers: []app.GoalAnswer{{Verdict: c.said, Floor: 71e6}}}}
+		cell := goalCells(&app.State{Doc: d})[goalLatency]
+		if cell.Verdict != c.want || cell.Token != c.token || (cell.Why != "") != (c.said == "impossible") || cell.Floor <= cell.LimitAt {
+			t.Errorf("%s: %+v", c.said, cell)
+		}
+		at = 40e6
+		if cell = goalCells(&app.State{Doc: d})[goalLatency]; cell.Verdict != "not measured" {
+			t.Errorf("an answer to another limit: %+v", cell)
 		}
 	}
 }

@@ -136,7 +136,8 @@ func TestTrustInTheWindow(t *testing.T) {
 	if a.First != nil || !says(w, "No layer computes something else") {
 		t.Errorf("this computer differs from itself: %+v", a.First)
 	}
-	looks(t, w, s, shot, "profile-audit")
+	looks(t, w, s, shot, "profile-audit", func() { tab(t, w, w.u.T("Roofline")); tab(t, w, w.u.T("Audit")) })
+	looks(t, w, s, shot, "profile-floors", func() { tab(t, w, w.u.T("Floors")); tab(t, w, w.u.T("Staircase")) })
 
 	s.Show("compare")
 	settled(t, w)

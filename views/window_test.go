@@ -113,7 +113,11 @@ func TestEveryScreenShowsEveryState(t *testing.T) {
 	if w.u.Lang() != "zh" || w.u.Theme.Dark {
 		t.Errorf("language %s, dark %v", w.u.Lang(), w.u.Theme.Dark)
 	}
-	visit()
+	for _, r := range routes() {
+		s.Show(r.id)
+		settled(t, w)
+		english(t, w, r.id)
+	}
 }
 
 // TestUndoByKey: the keys of the table reach the studio.

@@ -41,6 +41,7 @@ func newToolbar(s *screen) *toolbar {
 	t.export = u.NewButton(kit.Outline, "download", u.T("Export"), t.exportMenu)
 	t.boards = widget.NewSelect(nil, nil)
 	t.pairs = widget.NewEntry()
+	t.pairs.Scroll = fyne.ScrollNone
 	t.pairs.SetText("8")
 	t.pairs.OnChanged = func(string) {
 		if s.state != nil {

@@ -4,10 +4,12 @@ import (
 	"image/color"
 	"math"
 	"path/filepath"
+	"slices"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/widget"
 
 	"fettle/app"
 	"fettle/model"
@@ -196,6 +198,8 @@ func (s *screen) showSide(d *app.Doc) {
 		col.Add(kit.Rows(3, head, value, s.track(t)))
 	}
 	col.Add(u.HRule())
+	col.Add(s.precision(d))
+	col.Add(u.HRule())
 	col.Add(s.layerCard(d))
 	col.Add(u.HRule())
 	col.Add(s.calibration(d))
@@ -220,8 +224,56 @@ func (p *part) Layout(o []fyne.CanvasObject, z fyne.Size) {
 }
 func (p *part) MinSize([]fyne.CanvasObject) fyne.Size { return fyne.NewSize(1, 4) }
 
-// layerTypes are what a layer can be given here, in the order of the segments.
-var layerTypes = []string{"", "int8", "float"}
+// precision chooses types and rounding for all layers.
+func (s *screen) precision(d *app.Doc) fyne.CanvasObject {
+	u := s.u
+	now, there := d.QuantOptions()
+	note := ""
+	if !there {
+		note = u.T("choosing one quantizes")
+	}
+	rows := kit.Rows(5, u.Section(u.T("Precision"), note))
+	for _, o := range s.options {
+		chosen, _ := now[o.Key].(string)
+		if chosen == "" {
+			chosen, _ = o.Default.(string)
+		}
+		pick := widget.NewSelect(o.Enum, nil)
+		if there {
+			pick.SetSelected(chosen)
+		} else {
+			pick.PlaceHolder = u.T("float")
+		}
+		key := o.Key
+		pick.OnChanged = func(v string) { s.do.SetPrecision(key, v) }
+		if d.Busy {
+			pick.Disable()
+		}
+		rows.Add(kit.Cols(8, kit.Flex(u.Soft(u.T(kit.OptionTitle(o.Key)))), kit.Fixed(150, 28, container.NewStack(pick, kit.Plate(color.Transparent, u.Theme.Line3, 5)))))
+	}
+	return rows
+}
+
+// layerPick gives the layer that is looked at a type of its own.
+func (s *screen) layerPick(d *app.Doc, l *layer) fyne.CanvasObject {
+	u := s.u
+	types := append([]string{""}, d.LayerTypes()...)
+	labels := []string{u.T("As the others")}
+	for _, t := range types[1:] {
+		labels = append(labels, u.T(t))
+	}
+	pick := widget.NewSelect(labels, nil)
+	pick.SetSelectedIndex(max(slices.Index(types, l.chosen), 0))
+	pick.OnChanged = func(string) {
+		if i := pick.SelectedIndex(); i >= 0 {
+			s.do.SetLayerType(model.NodeID(l.id), types[i])
+		}
+	}
+	if d.Busy {
+		pick.Disable()
+	}
+	return kit.Cols(8, kit.Flex(u.Soft(u.T("type of this layer"))), kit.Fixed(150, 28, container.NewStack(pick, kit.Plate(color.Transparent, u.Theme.Line3, 5))))
+}
 
 func (s *screen) layerCard(d *app.Doc) fyne.CanvasObject {
 	u := s.u
@@ -247,17 +299,7 @@ func (s *screen) layerCard(d *app.Doc) fyne.CanvasObject {
 			rows.Add(u.Note(s.say.Say(l.refused)))
 			return rows
 		}
-		at := 0
-		for i, as := range layerTypes {
-			if as == l.chosen {
-				at = i
-			}
-		}
-		pick := u.NewSegmented([]string{u.T("As the others"), "int8", u.T("float")}, at, func(i int) { s.do.SetLayerType(model.NodeID(l.id), layerTypes[i]) })
-		for i := range layerTypes {
-			pick.SetOff(i, d.Busy)
-		}
-		rows.Add(kit.Cols(0, pick))
+		rows.Add(s.layerPick(d, &l))
 		if l.why != "" {
 			rows.Add(u.Note(s.say.Say(l.why)))
 		}

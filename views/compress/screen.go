@@ -13,6 +13,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"fettle/app"
+	"fettle/internal/spec"
 	"fettle/model"
 	"fettle/views/kit"
 	"fettle/views/kit/plot"
@@ -24,6 +25,8 @@ type verbs interface {
 	Recommend()
 	CheckQuantized()
 	SetLayerType(id model.NodeID, as string)
+	SetPrecision(key, value string)
+	Passes() []app.PassInfo
 	SetData(dir string)
 	Select(origins []string, from string)
 	CancelJob(id int64)
@@ -44,6 +47,8 @@ type screen struct {
 	listed []layer
 	sort   string
 	up     bool
+
+	options []spec.Option // of all layers together: types and rounding
 
 	content fyne.CanvasObject
 	full    fyne.CanvasObject
@@ -67,6 +72,13 @@ func New(u *kit.UI) kit.Screen { return newScreen(u, u.Studio) }
 
 func newScreen(u *kit.UI, do verbs) *screen {
 	s := &screen{u: u, do: do, ink: plot.NewInk(u.Theme), say: u.NewPhrases(), sort: columnOrder, up: true}
+	for _, p := range do.Passes() {
+		for _, o := range p.Options {
+			if p.Name == "quantize" && slices.Contains([]string{"weights", "activations", "rounding"}, o.Key) {
+				s.options = append(s.options, o)
+			}
+		}
+	}
 	s.toolbar()
 	s.table = plot.NewTable(s.ink, s.columns())
 	s.table.Empty = u.T("Measure the layers to see what fewer bits cost each of them")

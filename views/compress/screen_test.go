@@ -14,6 +14,7 @@ import (
 	"fyne.io/fyne/v2/test"
 
 	"fettle/app"
+	"fettle/internal/spec"
 	"fettle/model"
 	"fettle/views/kit"
 )
@@ -23,14 +24,18 @@ type spy struct {
 	measured, data, shown string
 	tried, checked        int
 	layer                 model.NodeID
-	as                    string
+	as, precision         string
 	selected              []string
 	stopped               int64
 }
 
-func (s *spy) MeasureLayers(b string)                  { s.measured = b }
-func (s *spy) Recommend()                              { s.tried++ }
-func (s *spy) CheckQuantized()                         { s.checked++ }
+func (s *spy) MeasureLayers(b string)     { s.measured = b }
+func (s *spy) Recommend()                 { s.tried++ }
+func (s *spy) CheckQuantized()            { s.checked++ }
+func (s *spy) SetPrecision(key, v string) { s.precision = key + "=" + v }
+func (s *spy) Passes() []app.PassInfo {
+	return []app.PassInfo{{Name: "quantize", Options: []spec.Option{{Key: "weights", Kind: spec.Enum, Enum: []string{"int8", "int4"}, Default: "int8"}, {Key: "samples", Kind: spec.Int}}}}
+}
 func (s *spy) SetLayerType(id model.NodeID, as string) { s.layer, s.as = id, as }
 func (s *spy) SetData(dir string)                      { s.data = dir }
 func (s *spy) Select(o []string, _ string)             { s.selected = o }

@@ -39,9 +39,6 @@ const (
 	seeNetwork
 )
 
-// criteria are the ways to say which channels of a group matter least, the one that the study is made with first.
-var criteria = []string{"obc", "best", "l1", "l2", "bn", "geometric-median", "activation", "lasso", "taylor", "fisher"}
-
 // limits are what the slider of the right side is a share of.
 var limits = []string{"ms", "macs", "bytes"}
 
@@ -143,7 +140,7 @@ func (s *screen) Actions() []kit.Action {
 func (s *screen) toolbar() {
 	u := s.u
 	s.board = widget.NewSelect(nil, nil)
-	s.criterion = widget.NewSelect(criteria, nil)
+	s.criterion = widget.NewSelect(app.CutCriteria(), nil)
 	s.criterion.SetSelectedIndex(0)
 	s.study = u.NewButton(kit.Outline, "profile", u.T("Study the channels"), func() { s.do.StudyChannels(s.target()) })
 	s.measure = u.NewButton(kit.Outline, "play", u.T("Measure now"), func() { s.do.MeasureCuts(s.by()) })

@@ -2,6 +2,7 @@ package search
 
 import (
 	"image/color"
+	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -35,7 +36,7 @@ func (s *screen) showVerdict() {
 	r := h.Result
 	look := verdictLooks[r.Verdict]
 	fill := map[string]color.Color{"success": u.Theme.SuccessTint, "warning": u.Theme.WarningTint, "danger": u.Theme.DangerTint}[look.token]
-	words := kit.Rows(3, u.Strong(u.T(look.words)+"  ·  "+h.Form.Goal()), u.Para(s.say.Say(r.Why)))
+	words := kit.Rows(3, u.Strong(u.T(look.words)+"  ·  "+goalWords(u, h.Form)), u.Para(s.say.Say(r.Why)))
 	if r.Verdict != "met" {
 		words.Add(u.Caption(u.F("Floor of what was tried: %s, %s at p99, %s, %s", kit.Ms(r.Floor.Ms*1e6), kit.Ms(r.Floor.P99*1e6), kit.Bytes(r.Floor.Bytes), kit.MACs(r.Floor.MACs))))
 	}
@@ -120,10 +121,34 @@ func (s *screen) showReward() {
 		each.Points = append(each.Points, plot.CurvePoint{Keys: []string{r.Name}, X: float64(r.N), Y: r.Reward, Tip: []string{r.Name, u.F("reward %s", kit.Sig(r.Reward))}})
 		best.Points = append(best.Points, plot.CurvePoint{X: float64(r.N), Y: r.Best})
 	}
-	s.rewards.SetText(u.F("%s, seed %d: less damage of the answers, less over the limits; the bold line is the best so far", h.Form.Optimizer, h.Form.Seed))
+	s.rewards.SetText(u.F("%s, seed %d: less damage, less over the limits; bold: the best so far", h.Form.Optimizer, h.Form.Seed))
 	s.reward.OnTap = func(m plot.Mark) { s.look = m.Keys[0]; s.redraw() }
-	s.reward.Set(&plot.Curve{Series: []plot.Series{best, each}, XTitle: u.T("roll-out"), YTitle: u.T("reward"), XTick: plot.Tick, YTick: plot.Tick,
+	s.reward.Set(&plot.Curve{Series: []plot.Series{best, each}, XTitle: u.T("roll-out"), YTitle: u.T("reward"), XTick: whole, YTick: plot.Tick,
 		Selected: func(keys []string) bool { return len(keys) == 1 && keys[0] == s.look }})
+}
+
+// whole labels whole numbers only.
+func whole(v float64) string {
+	if v != math.Trunc(v) {
+		return ""
+	}
+	return plot.Tick(v)
+}
+
+// goalWords are the limits as they are read.
+func goalWords(u *kit.UI, f app.HuntForm) string {
+	var l []string
+	add := func(on bool, key, value string) {
+		if on {
+			l = append(l, u.T(key)+" ≤ "+value)
+		}
+	}
+	add(f.P50Ms > 0, "median", kit.Ms(f.P50Ms*1e6))
+	add(f.P99Ms > 0, "p99", kit.Ms(f.P99Ms*1e6))
+	add(f.MB > 0, "file", kit.Bytes(int64(f.MB*1e6)))
+	add(f.MACs > 0, "multiply-adds", kit.Percent(f.MACs))
+	add(f.Drop >= 0, "points lost", kit.Sig(f.Drop))
+	return strings.Join(l, ", ")
 }
 
 // showTree lists the kept recipes, each below what it was made from.
@@ -207,6 +232,9 @@ func (s *screen) showSide() {
 	if text := s.difference(); text != nil {
 		rows.Add(text)
 		rows.Add(u.HRule())
+	} else if one := s.one(); one != nil {
+		rows.Add(one)
+		rows.Add(u.HRule())
 	}
 	rows.Add(s.experiment())
 	rows.Add(u.HRule())
@@ -260,16 +288,35 @@ func (s *screen) difference() fyne.CanvasObject {
 	if !okA || !okB {
 		return nil
 	}
-	id := s.b
-	rename := widget.NewEntry()
-	rename.SetText(nameB)
-	rename.OnSubmitted = func(t string) { s.do.RenameKept(id, t) }
 	rows := kit.Rows(6, u.Section(u.T("Difference of two recipes"), ""), u.Soft("A  "+nameA), u.Soft("B  "+nameB), recipeBox(u, app.DiffRecipes(a, b)))
-	if id != 0 {
-		rows.Add(kit.Cols(6, kit.Flex(rename), u.NewButton(kit.Outline, "", u.T("Rename B"), func() { s.do.RenameKept(id, rename.Text) }).Small(),
-			u.NewButton(kit.Outline, "close", u.T("Forget B"), func() { s.b = -1; s.do.ForgetKept(id) }).Small()))
+	if s.b != 0 {
+		rows.Add(s.naming(s.b, nameB))
 	}
 	return rows
+}
+
+// naming gives a kept recipe another name, or takes it out of the tree.
+func (s *screen) naming(id int, name string) fyne.CanvasObject {
+	u := s.u
+	rename := widget.NewEntry()
+	rename.SetText(name)
+	rename.OnSubmitted = func(t string) { s.do.RenameKept(id, t) }
+	return kit.Cols(6, kit.Flex(rename), u.NewButton(kit.Outline, "", u.T("Rename"), func() { s.do.RenameKept(id, rename.Text) }).Small(),
+		u.NewButton(kit.Outline, "close", u.T("Forget"), func() { s.a, s.b = -1, -1; s.do.ForgetKept(id) }).Small())
+}
+
+// one is the kept recipe that alone is chosen, nil: none or two.
+func (s *screen) one() fyne.CanvasObject {
+	u := s.u
+	if s.a >= 0 == (s.b >= 0) && s.a != s.b {
+		return nil
+	}
+	for _, k := range s.doc.Kept {
+		if k.ID == max(s.a, s.b) {
+			return kit.Rows(6, u.Section(k.Name, u.T("choose another as well to compare")), recipeBox(u, plain(k.Recipe)), s.naming(k.ID, k.Name))
+		}
+	}
+	return nil
 }
 
 func plain(text string) []app.RecipeLine { return app.DiffRecipes(text, text) }

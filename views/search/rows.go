@@ -151,6 +151,18 @@ func tree(st *app.State) []branch {
 	return out
 }
 
+// goalForm begins with the limits of the goal bar.
+func goalForm(g app.Goals) app.HuntForm {
+	f := app.NewHuntForm()
+	if g.P99Ns != nil {
+		f.P99Ms = *g.P99Ns / 1e6
+	}
+	if g.Bytes != nil {
+		f.MB = float64(*g.Bytes) / 1e6
+	}
+	return f
+}
+
 // number reads an entry of the form; an empty one is absent.
 func number(text string, absent float64) (float64, bool) {
 	text = strings.TrimSpace(strings.ReplaceAll(text, ",", "."))

@@ -64,6 +64,8 @@ type screen struct {
 	keep    *kit.Button
 	side    *fyne.Container
 	scored  string // folder of held-out data
+	limits  *fyne.Container
+	filled  *app.Hunt // whose limits the entries have
 }
 
 // New makes the screen.
@@ -94,7 +96,7 @@ func newScreen(u *kit.UI, do verbs) *screen {
 	left := kit.PanesDown(gap, []float32{.62, .38}, panel(u.T("Frontier"), kit.Cols(8, kit.Flex(s.fronts), over), s.front), panel(u.T("Roll-outs"), s.rewards, s.reward))
 	right := u.Card(container.NewBorder(kit.Pad(10, 14, 4, 14, u.Section(u.T("Experiment tree"), u.T("click a step to go back; A and B compare"))), foot, nil, nil, container.NewVScroll(s.tree)))
 	s.side = container.NewStack()
-	s.full = container.NewBorder(s.verdict, nil, nil, nil, kit.Panes(gap, []float32{.54, .46, 320}, left, right, u.Card(container.NewVScroll(s.side))))
+	s.full = container.NewBorder(s.verdict, nil, nil, nil, kit.Panes(gap, []float32{.54, .46, 320}, left, right, u.Card(container.NewBorder(kit.Pad(12, 14, 0, 14, s.limits), nil, nil, nil, container.NewVScroll(s.side)))))
 	s.none = container.NewStack()
 	s.content = kit.Pad(gap, 16, gap, 16, container.NewStack(s.full, s.none))
 	return s
@@ -115,29 +117,31 @@ func (s *screen) Primary() {
 
 func (s *screen) toolbar() {
 	u := s.u
-	row := []fyne.CanvasObject{}
+	row := []fyne.CanvasObject{u.Soft(u.T("Method")).Whole()}
+	limits := kit.Rows(5)
 	for _, l := range limitKeys {
 		e := widget.NewEntry()
+		e.Scroll = fyne.ScrollNone
 		e.OnChanged = func(string) { s.showTools() }
 		e.OnSubmitted = func(string) { s.Primary() }
 		s.entries[l.key] = e
-		row = append(row, u.Soft(u.T(l.label)+" ≤").Whole(), kit.Fixed(62, 28, container.NewStack(e, kit.Plate(color.Transparent, u.Theme.Line3, 5))))
-		if l.unit != "" {
-			row = append(row, u.Caption(l.unit).Whole())
-		}
+		box := kit.Fixed(96, 28, container.NewStack(e, kit.Plate(color.Transparent, u.Theme.Line3, 5)))
+		limits.Add(kit.Cols(8, kit.Flex(u.Soft(u.T(l.label)+" ≤")), box, kit.Fixed(26, 0, u.Caption(l.unit))))
 	}
+	s.limits = kit.Rows(8, u.Section(u.T("Limits"), u.T("empty: none")), limits, u.HRule())
 	s.method = widget.NewSelect(app.Optimizers(), func(string) { s.showTools() })
 	s.method.SetSelectedIndex(0)
 	tries := widget.NewEntry()
+	tries.Scroll = fyne.ScrollNone
 	tries.SetText("24")
 	tries.OnChanged = func(string) { s.showTools() }
 	s.entries["tries"] = tries
 	s.start = u.NewButton(kit.Filled, "search", u.T("Search"), s.Primary)
 	s.stop = u.NewButton(kit.Outline, "stop", u.T("Stop"), func() { s.do.CancelJob(s.job) })
 	s.note = u.Soft("")
-	row = append(row, kit.Fixed(112, 28, container.NewStack(s.method, kit.Plate(color.Transparent, u.Theme.Line3, 5))), u.Soft(u.T("tries")).Whole(),
-		kit.Fixed(48, 28, container.NewStack(tries, kit.Plate(color.Transparent, u.Theme.Line3, 5))), kit.Flex(s.note), s.stop, s.start)
-	s.tools = kit.Cols(7, row...)
+	row = append(row, kit.Fixed(150, 28, container.NewStack(s.method, kit.Plate(color.Transparent, u.Theme.Line3, 5))), u.Soft(u.T("tries")).Whole(),
+		kit.Fixed(64, 28, container.NewStack(tries, kit.Plate(color.Transparent, u.Theme.Line3, 5))), kit.Flex(s.note), s.stop, s.start)
+	s.tools = kit.Cols(10, row...)
 }
 
 // formNow reads the limits; false: one of them is no number.
@@ -173,10 +177,38 @@ func (s *screen) Show(st *app.State) {
 	s.full.Show()
 	if s.doc == nil || s.doc.ID != d.ID {
 		s.look, s.a, s.b = "", -1, -1
+		s.fill(goalForm(d.Goals))
 	}
+	if d.Hunt != nil && s.filled != d.Hunt && (s.filled == nil || s.filled.Form != d.Hunt.Form) { // it may have been started elsewhere
+		s.fill(d.Hunt.Form)
+	}
+	s.filled = d.Hunt
 	if d != s.doc || before == nil || !slices.Equal(before.Runs, st.Runs) {
 		s.doc = d
 		s.redraw()
+	}
+}
+
+// fill puts limits into the entries.
+func (s *screen) fill(f app.HuntForm) {
+	put := func(key string, v float64, ok bool) {
+		text := ""
+		if ok {
+			text = strconv.FormatFloat(v, 'g', 6, 64)
+		}
+		s.entries[key].SetText(text)
+	}
+	put("p50", f.P50Ms, f.P50Ms > 0)
+	put("p99", f.P99Ms, f.P99Ms > 0)
+	put("size", f.MB, f.MB > 0)
+	put("macs", 100*f.MACs, f.MACs > 0)
+	put("drop", f.Drop, f.Drop >= 0)
+	put("tries", float64(f.Rollouts), true)
+	if f.Score != app.SampleScore {
+		s.scored = f.Score
+	}
+	if s.method.Selected != f.Optimizer {
+		s.method.SetSelected(f.Optimizer)
 	}
 }
 

@@ -62,7 +62,7 @@ func convs() []conv {
 func Profile(id string, slow float64, seal string) *profiler.Profile {
 	r := rand.New(rand.NewPCG(7, uint64(slow*10)))
 	p := &profiler.Profile{Schema: 1, ID: id, TakenUnix: now.Unix(), Model: trace.Model{SHA256: "9f3c71aa04bee1", Name: "resnet50-v1.5"},
-		Target: trace.Target{Name: "lab-pi4", SoC: "Raspberry Pi 4", Arch: "arm64", Cores: 4}, Runtime: trace.Runtime{Name: "fettle", Version: "0.1.0"},
+		Target: trace.Target{Name: "lab-pi4", SoC: "Raspberry Pi 4", CPU: "Cortex-A72", Arch: "arm64", Cores: 4, MaxHz: 1.8e9, MemoryBps: 3.9e9, CacheB: 1 << 20}, Runtime: trace.Runtime{Name: "fettle", Version: "0.1.0"},
 		Plan: trace.Plan{Threads: 4, Precision: "float32"}, ObserverCost: .004, Complete: true}
 	if slow < 1 {
 		p.Plan.Precision = "mixed"
@@ -82,6 +82,7 @@ func Profile(id string, slow float64, seal string) *profiler.Profile {
 		ns := floor * (1.35 + .5*r.Float64())
 		if slow < 1 && c.name != "conv1" {
 			add(c.name, "Conv", "int8_neon", "int8", []string{c.name, c.name + ".bn", c.name + ".relu"}, ns*.52, macs, bytes/4, floor/2)
+			p.Layers[len(p.Layers)-1].Window = []int{c.k, c.k}
 			continue
 		}
 		kernel := "direct"
@@ -89,6 +90,7 @@ func Profile(id string, slow float64, seal string) *profiler.Profile {
 			kernel = "winograd_f43"
 		}
 		add(c.name, "Conv", kernel, "float32", []string{c.name}, ns, macs, bytes, floor)
+		p.Layers[len(p.Layers)-1].Window = []int{c.k, c.k}
 		if slow == 1 {
 			act := float64(c.ot*c.side*c.side) * 8 / 3.9
 			add(c.name+".bn", "BatchNormalization", "row", "float32", []string{c.name + ".bn"}, act*.55, 0, 0, 0)

@@ -148,7 +148,11 @@ func (f *Roofline) roofs(p *Pen, l roofLayout) {
 	for x := kx + 8; x < l.plot.X1; x += 14 {
 		p.line(1.2, p.Floor, x, ky, x+6, ky-6)
 	}
-	p.text(l.plot.X1-2, ky-11, f.PeakTag, font{size: p.Caption, c: p.Text2, align: Right})
+	if p.Width(f.PeakTag, p.Caption, false) < kx-l.plot.X0-24 { // left of the knee there is nothing
+		p.text(kx-14, ky+4, f.PeakTag, font{size: p.Caption, c: p.Text2, align: Right})
+	} else {
+		p.text(l.plot.X1-2, ky-11, f.PeakTag, font{size: p.Caption, c: p.Text2, align: Right})
+	}
 	p.text(ax*.8+kx*.2+10, min(ay*.8+ky*.2+10, l.plot.Y1-6), f.BandTag, font{size: p.Caption, c: p.Text2})
 }
 
