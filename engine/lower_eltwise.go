@@ -203,21 +203,32 @@ func (l *lowering) channelwise(n *model.Node, kernel string, a, b *value, dims [
 		d, x, v := ses.floats(dst), ses.floats(src), ses.floats(scale)
 		dl, xl, vl := dst.layout, src.layout, scale.layout
 		reps := make([][16]float32, l.opt.Threads) // of a worker: one made in a piece would go to the heap
-		return []team.Task{pieces{dl.N * dl.Blocks(), func(i, w int) {
-			img, blk := i/dl.Blocks(), i%dl.Blocks()
-			line := v[min(img, vl.N-1)*vl.Image()+blk*vl.Plane()+vl.Pixel(0, 0):][:dl.Block]
+		rows, row := dl.H, dl.W*dl.Block
+		if dl.Row() == row && xl.Row() == row {
+			rows, row = 1, dl.H*row
+		}
+		// Methods of a layout copy it: their results are the same for all pieces.
+		blocks, block, batch := dl.Blocks(), dl.Block, vl.N-1
+		dAt, dImage, dPlane, dRow := dl.Pixel(0, 0), dl.Image(), dl.Plane(), dl.Row()
+		xAt, xImage, xPlane, xRow := xl.Pixel(0, 0), xl.Image(), xl.Plane(), xl.Row()
+		vAt, vImage, vPlane := vl.Pixel(0, 0), vl.Image(), vl.Plane()
+		return []team.Task{pieces{dl.N * blocks, func(i, w int) {
+			img, blk := i/blocks, i%blocks
+			line := v[min(img, batch)*vImage+blk*vPlane+vAt:][:block]
 			rep := &reps[w]
-			for k := 0; k < len(rep); {
-				k += copy(rep[k:], line)
+			if len(line) == 4 {
+				a := [4]float32(line)
+				for k := 0; k < len(rep); k += 4 {
+					*(*[4]float32)(rep[k:]) = a
+				}
+			} else {
+				for k := 0; k < len(rep); {
+					k += copy(rep[k:], line)
+				}
 			}
-			rows, row := dl.H, dl.W*dl.Block
-			if dl.Row() == row && xl.Row() == row {
-				rows, row = 1, dl.H*row
-			}
+			to, from := d[img*dImage+blk*dPlane+dAt:], x[img*xImage+blk*xPlane+xAt:]
 			for y := range rows {
-				to := d[img*dl.Image()+blk*dl.Plane()+dl.Pixel(y, 0):][:row]
-				from := x[img*xl.Image()+blk*xl.Plane()+xl.Pixel(y, 0):][:row]
-				op.lines(to, from, rep, swap)
+				op.lines(to[y*dRow:][:row], from[y*xRow:][:row], rep, swap)
 			}
 		}}}, nil
 	}

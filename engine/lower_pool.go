@@ -134,16 +134,23 @@ func lowerGlobalAverage(l *lowering, n *model.Node) (bool, error) {
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		d, v, vl := ses.floats(dst), ses.floats(src), src.layout
 		k := 1 / float32(vl.H*vl.W)
-		return []team.Task{pieces{vl.N * vl.Blocks(), func(i, _ int) {
-			img, blk := i/vl.Blocks(), i%vl.Blocks()
+		rows, row := vl.H, vl.W*vl.Block
+		if vl.Row() == row {
+			rows, row = 1, vl.H*row
+		}
+		// Methods of a layout copy it: their results are the same for all pieces.
+		blocks, block, at, image, plane, vRow := vl.Blocks(), vl.Block, vl.Pixel(0, 0), vl.Image(), vl.Plane(), vl.Row()
+		var oAt, oImage, oPlane int
+		if keep {
+			oAt, oImage, oPlane = dst.layout.Pixel(0, 0), dst.layout.Image(), dst.layout.Plane()
+		}
+		return []team.Task{pieces{vl.N * blocks, func(i, _ int) {
+			img, blk := i/blocks, i%blocks
 			var acc [16]float32
-			sum := acc[:vl.Block]
-			rows, row := vl.H, vl.W*vl.Block
-			if vl.Row() == row {
-				rows, row = 1, vl.H*row
-			}
+			sum := acc[:block]
+			from := v[img*image+blk*plane+at:]
 			for y := range rows {
-				r := v[img*vl.Image()+blk*vl.Plane()+vl.Pixel(y, 0):][:row]
+				r := from[y*vRow:][:row]
 				full := len(r) &^ 15
 				var lines [16]float32
 				el.SumLines(&lines, r[:full])
@@ -152,10 +159,9 @@ func lowerGlobalAverage(l *lowering, n *model.Node) (bool, error) {
 			}
 			var o []float32
 			if keep {
-				lay := dst.layout
-				o = d[img*lay.Image()+blk*lay.Plane()+lay.Pixel(0, 0):][:lay.Block]
+				o = d[img*oImage+blk*oPlane+oAt:][:block]
 			} else {
-				o = d[img*c+blk*vl.Block:][:min(vl.Block, c-blk*vl.Block)]
+				o = d[img*c+blk*block:][:min(block, c-blk*block)]
 			}
 			for j := range o {
 				o[j] = sum[j] * k

@@ -122,8 +122,8 @@ func winoCandidates(s Shape, w *winoRows, fam map[int]*rows, add func(m int, mul
 		}
 		if blk == 4 {
 			p.nb = 3 // NEON; M is 16 at least
-			if fam[3].maxMR < 4 && roundUp(blocks, 2) < roundUp(blocks, 3) {
-				p.nb = 2 // 32-bit Arm: 4x8 is as good as 3x12
+			if two, three := roundUp(blocks, 2), roundUp(blocks, 3); fam[3].maxMR < 4 && two < three || 61*two < 60*three {
+				p.nb = 2 // 32-bit Arm: 4x8 is as good as 3x12; arm64: 7x8 takes 60.5 instructions for a block where 7x12 takes 59.7
 			}
 		} else if blocks == 1 {
 			p.nb = 1

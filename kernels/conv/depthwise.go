@@ -26,7 +26,7 @@ type dwKern func(*dwArgs)
 type dwRows struct {
 	isa            cpu.ISA
 	s1pair, s1, s2 [8]func(*dwArgs) // 3x3; two rows, one row, stride 2
-	any            [9]func(*dwArgs) // 8, 4, 2, 1 columns
+	any            [9]func(*dwArgs) // 8, 4, 2, 1 columns, where it gains also others
 	vecBytes       int              // of a line that one call of any covers
 	span           dwKern           // activation in place
 	late           bool             // the kernels know no activations beyond Clamp: span applies them
@@ -69,6 +69,7 @@ type dwBound struct {
 	work    int
 
 	from, to steps // of in and out
+	spans    bool  // the activation is a pass of its own, by bands
 }
 
 // steps are distances in a layout, once for all pieces: its methods copy it.
@@ -94,7 +95,7 @@ type dwCall struct {
 
 func (d *depthwise) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) Bound {
 	s := d.s
-	b := &dwBound{depthwise: d, packed: packed, in: in, out: out, res: res, work: workers, from: stepsOf(in), to: stepsOf(out)}
+	b := &dwBound{depthwise: d, packed: packed, in: in, out: out, res: res, work: workers, from: stepsOf(in), to: stepsOf(out), spans: (d.r.vecBytes < line || d.r.late) && s.Act.Kind > cpu.Clamp}
 	for t := range s.KH * s.KW {
 		b.taps = append(b.taps, int64(4*(t/s.KW*s.DH*in.Row()+t%s.KW*s.DW*in.Block)))
 	}
@@ -120,11 +121,12 @@ func (d *depthwise) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 			n := min(rows, out.H-y)
 			b.bands = append(b.bands, dwBand{y0: y, y1: y + n})
 			for x := 0; x < out.W; {
+				left := out.W - x
 				cols := 8
-				for cols > out.W-x {
-					cols /= 2
+				for cols > left || cols == 8 && left%8 != 0 && left%7 == 0 && d.r.any[7] != nil || d.r.any[cols] == nil {
+					cols--
 				}
-				k := (out.W - x) / cols
+				k := left / cols
 				add(y, n, 1, x, cols, k, d.r.any[cols])
 				x += k * cols
 			}
@@ -164,7 +166,17 @@ func (b *dwBound) Scratch() int { return 0 }
 
 func (b *dwBound) On(buf Buffers) Run {
 	hold(buf.In, buf.Out, buf.Res, b.in, b.out, b.res)
-	r := &dwRun{b: b, args: make([]dwArgs, b.work), in: ptr(buf.In), out: ptr(buf.Out)}
+	r := &dwRun{b: b, args: make([][]dwArgs, b.work), in: ptr(buf.In), out: ptr(buf.Out)}
+	for w := range r.args {
+		for i := range b.bands {
+			for j := range b.bands[i].calls {
+				a := b.bands[i].calls[j].a
+				a.taps = &b.taps[0]
+				r.args[w] = append(r.args[w], a)
+			}
+		}
+		r.args[w] = append(r.args[w], dwArgs{act: int64(b.s.Act.Kind), lo: b.s.Act.A, hi: b.s.Act.B}) // of span
+	}
 	if b.s.Residual {
 		r.res = ptr(buf.Res)
 	}
@@ -174,7 +186,7 @@ func (b *dwBound) On(buf Buffers) Run {
 type dwRun struct {
 	b            *dwBound
 	in, out, res unsafe.Pointer
-	args         []dwArgs
+	args         [][]dwArgs // by worker and call of all bands: what no piece changes stays
 }
 
 func (r *dwRun) Stages() int    { return 1 }
@@ -183,45 +195,58 @@ func (r *dwRun) Pieces(int) int { return r.b.s.N * r.b.in.Blocks() }
 // Piece runs one channel block of one picture.
 func (r *dwRun) Piece(_, i, worker int) {
 	b := r.b
-	n, blocks := b.from.blocks, len(b.taps)
-	img, c := i/n, i%n
+	img, c := 0, i
+	if b.s.N > 1 {
+		img, c = i/b.from.blocks, i%b.from.blocks
+	}
 	in := unsafe.Add(r.in, 4*(img*b.from.image+c*b.from.plane))
 	out := unsafe.Add(r.out, 4*(img*b.to.image+c*b.to.plane))
-	w := ptr(b.packed[c*blocks*blk:])
-	bias := ptr(b.packed[(n*blocks+c)*blk:])
-	k := &r.args[worker]
+	w := unsafe.Add(ptr(b.packed), 4*blk*c*len(b.taps))
+	bias := unsafe.Add(ptr(b.packed), 4*blk*(b.from.blocks*len(b.taps)+c))
+	args := r.args[worker]
+	at := 0
 	for j := range b.bands {
-		r.band(&b.bands[j], k, in, out, w, bias, 4*(img*n+c)*b.rplane)
+		bd := &b.bands[j]
+		for n := range bd.calls {
+			call, k := &bd.calls[n], &args[at]
+			at++
+			k.w, k.bias, k.nr = w, bias, call.a.nr // kernels count rows there
+			k.src, k.dst = unsafe.Add(in, call.src), unsafe.Add(out, call.dst)
+			if r.res != nil {
+				k.res = unsafe.Add(r.res, 4*(img*b.from.blocks+c)*b.rplane+call.res)
+			}
+			call.f(k)
+			if !b.fast && b.r.vecBytes < line {
+				r.rest(call, k)
+			}
+		}
+		if b.spans {
+			r.span(bd, &args[len(args)-1], out)
+		}
 	}
 }
 
-// band makes some rows of one channel block: the calls, and activations that the kernels leave to span because they see half a line or know
-// none.
-func (r *dwRun) band(bd *dwBand, k *dwArgs, in, out, w, bias unsafe.Pointer, res int) {
-	b := r.b
-	for j := range bd.calls {
-		call := &bd.calls[j]
-		for h := 0; h < line; h += b.r.vecBytes {
-			*k = call.a
-			k.src, k.dst = unsafe.Add(in, call.src+h), unsafe.Add(out, call.dst+h)
-			k.w, k.bias, k.taps = unsafe.Add(w, h), unsafe.Add(bias, h), &b.taps[0]
-			if r.res != nil {
-				k.res = unsafe.Add(r.res, res+call.res+h)
-			}
-			call.f(k)
-			if b.fast {
-				break
+// rest makes the other parts of a line, for kernels that see vecBytes of it.
+func (r *dwRun) rest(call *dwCall, k *dwArgs) {
+	step := r.b.r.vecBytes
+	for h := step; h < line; h += step {
+		k.nr = call.a.nr
+		for _, p := range []*unsafe.Pointer{&k.src, &k.dst, &k.w, &k.bias, &k.res} {
+			if *p != nil {
+				*p = unsafe.Add(*p, step)
 			}
 		}
+		call.f(k)
 	}
-	if b.r.vecBytes == line && !b.r.late || b.s.Act.Kind <= cpu.Clamp {
-		return
-	}
+}
+
+// span applies activations to the rows of a band that the kernels leave because they see half a line or know none.
+func (r *dwRun) span(bd *dwBand, k *dwArgs, out unsafe.Pointer) {
+	b := r.b
 	rows, lines := bd.y1-bd.y0, b.out.W
 	if b.out.Row() == lines*blk {
 		rows, lines = 1, rows*lines
 	}
-	k.act, k.lo, k.hi = int64(b.s.Act.Kind), b.s.Act.A, b.s.Act.B // kernels may have changed them
 	for y := range rows {
 		k.dst, k.nt = unsafe.Add(out, 4*b.out.Pixel(bd.y0+y, 0)), int64(lines)
 		b.r.span(k)

@@ -44,6 +44,7 @@ type rows struct {
 	any        []kern
 	b          []kern // s1 for tiles that a row of the output breaks; nil: tiles end with the row
 	single     bool   // only any exists
+	calm       bool   // nothing is prefetched
 	gather     bool   // strided 1x1: copy the pixels that are read, then stride 1
 	wide       int    // words a weight takes if not 1: 8-bit weights widened to 16
 	flip       bool   // the kernel subtracts 128 from 8-bit inputs
@@ -490,11 +491,22 @@ func (r *directRun) gather(i int) {
 	b := r.b
 	img, c := i/b.thin.Blocks(), i%b.thin.Blocks()
 	to := r.thin[img*b.thin.Image()+c*b.thin.Plane():]
+	from := r.from[img*b.in.Image()+c*b.in.Plane()+b.in.Pixel(0, 0):]
+	step, row, w := b.from.SW*blk, b.from.SH*b.in.Row(), b.thin.W
 	for y := range b.thin.H {
-		row := r.from[img*b.in.Image()+c*b.in.Plane()+b.in.Pixel(y*b.from.SH, 0):]
-		for x := range b.thin.W {
-			*(*[blk]float32)(to[(y*b.thin.W+x)*blk:]) = *(*[blk]float32)(row[x*b.from.SW*blk:])
-		}
+		line := from[y*row:][:(w-1)*step+blk]
+		copyPixels(to[y*w*blk:][:w*blk], line, step)
+	}
+}
+
+// copyPixels copies every step-th of the pixels of from to to.
+func copyPixels(to, from []float32, step int) {
+	if len(to) == 0 {
+		return
+	}
+	d, p := unsafe.Pointer(&to[0]), unsafe.Pointer(&from[0])
+	for i := range uintptr(len(to) / blk) { // without checks: the caller has cut both
+		*(*[blk]float32)(unsafe.Add(d, i*line)) = *(*[blk]float32)(unsafe.Add(p, i*uintptr(4*step)))
 	}
 }
 
@@ -576,8 +588,31 @@ func (r *directRun) pass(k *kargs, pc piece, p, i, n int) {
 		k.bias, k.res = ptr(b.zeros), k.c
 	}
 	k.groups, k.nk = &b.groups[g0], int64(g1-g0)
+	if !b.main.calm {
+		r.ahead(k, pc, p, i, n, sets, steps)
+	}
+	for j := range sets {
+		s := &sets[j]
+		t := s.tiles
+		if pc.of > 1 {
+			t = t[len(t)*pc.part/pc.of : len(t)*(pc.part+1)/pc.of]
+		}
+		if len(t) == 0 {
+			continue
+		}
+		k.tiles, k.nt, k.mr = &t[0], int64(len(t)), int64(s.mr)
+		ahead := int(k.pfStep) * len(t) * steps
+		s.f(k)
+		if !b.main.whole { // tiles move the mark themselves
+			k.pf += uintptr(ahead)
+		}
+	}
+}
+
+// ahead marks what comes next and is prefetched: this part of the next panel, or the next part of the first one.
+func (r *directRun) ahead(k *kargs, pc piece, p, i, n int, sets []mrTiles, steps int) {
+	b := r.b
 	k.pf, k.pfStep = uintptr(k.b), 0
-	// What comes next is prefetched: this part of the next panel, or the next part of the first one.
 	np, ni := p+1, i
 	if b.s.Groups > 1 && i < n-1 {
 		np, ni = p, i+1
@@ -604,18 +639,6 @@ func (r *directRun) pass(k *kargs, pc piece, p, i, n int) {
 			k.pfStep = int64(ceilDiv(4*next, max(1, all/blk)))
 		} else {
 			k.pfStep = int64(roundUp(4*next/max(1, all), 64))
-		}
-	}
-	for _, s := range sets {
-		t := s.tiles[len(s.tiles)*pc.part/pc.of : len(s.tiles)*(pc.part+1)/pc.of]
-		if len(t) == 0 {
-			continue
-		}
-		k.tiles, k.nt, k.mr = &t[0], int64(len(t)), int64(s.mr)
-		ahead := int(k.pfStep) * len(t) * steps
-		s.f(k)
-		if !b.main.whole { // tiles move the mark themselves
-			k.pf += uintptr(ahead)
 		}
 	}
 }

@@ -16,7 +16,7 @@ func families(f cpu.Features) []map[int]*rows {
 	}
 	m := map[int]*rows{}
 	for nb, k := range map[int][4][8]func(*kargs){1: {conv1one(), conv1s1(), conv1s2(), conv1any()}, 2: {conv2one(), conv2s1(), conv2s2(), conv2any()}, 3: {conv3one(), conv3s1(), conv3s2(), conv3any()}} {
-		m[nb] = &rows{isa: cpu.NEON, nb: nb, maxMR: [4]int{0, 6, 4, 3}[nb], one: neonKerns(k[0], nb), s1: neonKerns(k[1], nb), s2: neonKerns(k[2], nb), any: neonKerns(k[3], nb), gather: true}
+		m[nb] = &rows{isa: cpu.NEON, nb: nb, maxMR: [4]int{0, 6, 4, 3}[nb], one: neonKerns(k[0], nb), s1: neonKerns(k[1], nb), s2: neonKerns(k[2], nb), any: neonKerns(k[3], nb), gather: true, calm: true}
 	}
 	return []map[int]*rows{m}
 }

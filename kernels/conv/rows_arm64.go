@@ -16,7 +16,7 @@ func families(f cpu.Features) []map[int]*rows {
 	}
 	m := map[int]*rows{}
 	for nb, k := range map[int][4][8]func(*kargs){1: {conv1one(), conv1s1(), conv1s2(), conv1any()}, 2: {conv2one(), conv2s1(), conv2s2(), conv2any()}, 3: {conv3one(), conv3s1(), conv3s2(), conv3any()}} {
-		m[nb] = &rows{isa: cpu.NEON, nb: nb, maxMR: 7, one: neonKerns(k[0], nb), s1: neonKerns(k[1], nb), s2: neonKerns(k[2], nb), any: neonKerns(k[3], nb), gather: true}
+		m[nb] = &rows{isa: cpu.NEON, nb: nb, maxMR: 7, one: neonKerns(k[0], nb), s1: neonKerns(k[1], nb), s2: neonKerns(k[2], nb), any: neonKerns(k[3], nb), gather: true, calm: true}
 	}
 	return []map[int]*rows{m}
 }
@@ -38,7 +38,12 @@ const callMults = 150_000
 // stored and lie in L1.
 func neonKern(f kern, m, nb int) kern {
 	return func(k *kargs) {
-		per := max(1, callMults/max(1, 4*int64(m*nb)*k.nk*k.groups.steps)) // groups are alike, but for the last
+		one := 4 * int64(m*nb) * k.nk * k.groups.steps // of a tile; groups are alike, but for the last
+		if k.act <= int64(cpu.Clamp) && one*k.nt <= callMults {
+			f(k)
+			return
+		}
+		per := max(1, callMults/max(1, one))
 		tiles, nt := k.tiles, k.nt
 		for t := int64(0); t < nt; t += per {
 			k.tiles, k.nt = tileAt(tiles, t), min(per, nt-t)
@@ -57,6 +62,9 @@ func actTiles(k *kargs, m, nb int64) {
 	d := dwArgs{act: k.act, lo: k.lo, hi: k.hi}
 	for len(tiles) > 0 {
 		n := 1
+		if last := len(tiles) - 1; tiles[last].c-tiles[0].c == int64(last)*m*line { // places go up
+			n = len(tiles)
+		}
 		for n < len(tiles) && tiles[n].c == tiles[n-1].c+m*line {
 			n++
 		}
@@ -78,6 +86,7 @@ func dwFamilies(f cpu.Features) []*dwRows {
 		r.s1pair[c], r.s1[c], r.s2[c] = dwPairs, dwRowsOne, dwStride2
 	}
 	r.any[1], r.any[2], r.any[4], r.any[8] = dwAnyActs(dwAny1, dw5s1x1, dw5s2x1), dwAnyActs(dwAny2, dw5s1x2, dw5s2x2), dwAnyActs(dwAny4, dw5s1x4, dw5s2x4), dwAnyActs(dwAny8, dw5s1x8, dw5twice)
+	r.any[7] = dwAnyActs(dwAny7, dw5s1x7, dw5s2x7)
 	return []*dwRows{r}
 }
 
@@ -104,14 +113,15 @@ func dwRowsOne(k *dwArgs) {
 
 func dwStride2(k *dwArgs) {
 	dwBounds(k)
-	all := *k
-	if k.nr = all.nr / 2; k.nr > 0 {
+	src, dst, n := k.src, k.dst, k.nr
+	if k.nr = n / 2; k.nr > 0 {
 		dw3s2r2(k)
 	}
-	if all.nr&1 == 1 {
-		k.src, k.dst, k.nr = unsafe.Add(all.src, 2*(all.nr-1)*all.irow), unsafe.Add(all.dst, (all.nr-1)*all.orow), 1
+	if n&1 == 1 {
+		k.src, k.dst, k.nr = unsafe.Add(src, 2*(n-1)*k.irow), unsafe.Add(dst, (n-1)*k.orow), 1
 		dw3s2r1(k)
 	}
+	k.nr = n
 }
 
 // dwAnyActs picks the kernel of 5x5 taps side by side of stride 1 or 2, or that of any taps.
@@ -177,7 +187,7 @@ func qFamilies(f cpu.Features) []map[int]*rows {
 	family := func(isa cpu.ISA, maxMR int, four, one map[int][8]func(*kargs), fourAny, oneAny map[int][8]func(*kargs)) map[int]*rows {
 		m := map[int]*rows{}
 		for nb := range four {
-			r := &rows{isa: isa, nb: nb, maxMR: maxMR, flip: true, s1: make([]kern, maxMR+1), any: make([]kern, maxMR+1)}
+			r := &rows{isa: isa, nb: nb, maxMR: maxMR, flip: true, calm: true, s1: make([]kern, maxMR+1), any: make([]kern, maxMR+1)}
 			for i := 1; i <= maxMR; i++ {
 				r.s1[i] = neonQKern(four[nb][i], fourAny[nb][i], i, nb, 4)
 				r.any[i] = neonQKern(one[nb][i], oneAny[nb][i], i, nb, 1)
@@ -191,7 +201,7 @@ func qFamilies(f cpu.Features) []map[int]*rows {
 	if f.Has(cpu.NEONI8MM) { // whole steps of 16 inputs; the rest is for SDOT
 		m := map[int]*rows{}
 		for nb, k := range map[int][8]func(*kargs){1: m1unit4(), 2: m2unit4(), 4: m4unit4()} {
-			r := &rows{isa: cpu.NEONI8MM, nb: nb, maxMR: 4, flip: true, pairs: true, s1: make([]kern, 5)}
+			r := &rows{isa: cpu.NEONI8MM, nb: nb, maxMR: 4, flip: true, pairs: true, calm: true, s1: make([]kern, 5)}
 			for i := 1; i <= 4; i++ {
 				r.s1[i] = neonQKern(k[i], k[i], i, nb, 2)
 			}

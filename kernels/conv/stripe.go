@@ -317,32 +317,35 @@ func (r *stripesRun) Piece(_, i, worker int) {
 
 // pad moves the rows up that the stripe before made, and clears what the next link reads around the rows that exist: scratch holds anything.
 func (b *Stripes) pad(k *stripeLink, d []float32) {
-	l := k.at
+	l := &k.at
 	row, step := l.Row(), l.Plane()
-	for p := range l.Blocks() {
-		plane := d[p*step:]
-		if k.keep > 0 {
-			copy(plane[k.above*row:], plane[k.from*row:][:k.keep*row])
+	left, edge, right := l.Left*blk, (l.Right+l.Left)*blk, l.Right*blk
+	above, from, keep := k.above*row, k.from*row, k.keep*row
+	first, end := above+keep, (l.H-k.missing)*row
+	for range l.Blocks() {
+		plane := d[:l.H*row]
+		if keep > 0 {
+			copy(plane[above:], d[from:][:keep])
 		}
-		plane = plane[:l.H*row]
-		clear(plane[:k.above*row])
-		clear(plane[(l.H-k.missing)*row:])
-		first, end := (k.above+k.keep)*row, (l.H-k.missing)*row
-		if first >= end {
-			continue
+		if above > 0 {
+			clear(plane[:above])
 		}
-		clear(plane[first:][:l.Left*blk])
-		for at := first + (l.Left+l.W)*blk; at+(l.Right+l.Left)*blk < end; at += row {
-			clearEdge(plane[at:][:(l.Right+l.Left)*blk]) // of one row and the next, which lie together
+		if end < len(plane) {
+			clear(plane[end:])
 		}
-		clear(plane[end-l.Right*blk : end])
+		if first < end {
+			clearEdge(plane[first:][:left])
+			cpu.ClearColumns(plane[:end], first+left+l.W*blk, edge, row) // of one row and the next, which lie together
+			clearEdge(plane[end-right:][:right])
+		}
+		d = d[min(step, len(d)):]
 	}
 }
 
-// clearEdge is clear without a call for what most rows have on both sides.
+// clearEdge is clear without a call for the edge that most rows have.
 func clearEdge(s []float32) {
-	if len(s) == 8 {
-		*(*[8]float32)(s) = [8]float32{}
+	if len(s) == 4 {
+		*(*[4]float32)(s) = [4]float32{}
 		return
 	}
 	clear(s)

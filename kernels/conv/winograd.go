@@ -327,6 +327,19 @@ func (r *winoRun) part(chunk, phase, i, worker, buf int) {
 		*k = b.g
 		k.bias = ptr(r.zeros)
 		k.a = unsafe.Add(v, i*b.vps)
+		if b.mul.calm {
+			from, to := unsafe.Add(ptr(b.packed), i*panels*panel), unsafe.Add(m, i*b.mps)
+			for range panels {
+				k.b, k.c = from, to
+				for j := range c.mul {
+					g := &c.mul[j]
+					k.tiles, k.nt = &g.tiles[0], int64(len(g.tiles))
+					g.f(k)
+				}
+				from, to = unsafe.Add(from, panel), unsafe.Add(to, b.mul.nb*b.maxT*line)
+			}
+			return
+		}
 		step := roundUp(ceilDiv(panel, c.n*b.steps), 64)
 		for p := range panels {
 			n := i*panels + p

@@ -1,5 +1,7 @@
 package cpu
 
+import "unsafe"
+
 // Layout places a batch of pictures in memory: [N][ceil(C/Block)][Top+H+Bottom][Left+W+Right][Block], elements of any
 // type. Block 16 is NCHWc16; Block = C is NHWC; Block 1 is NCHW. The border is real memory: it must hold zeros (8-bit
 // tensors: the zero point) where a kernel's Need asks for it, and no kernel writes it. Channels between C and the next multiple of Block
@@ -106,8 +108,9 @@ func FillBorder[T comparable](l Layout, d []T, v T) {
 			set(pl[:first])
 			if edge > 0 {
 				at := first + l.W*l.Block
-				for ; v == zero && edge == 8 && at < last; at += row { // most borders of float32 blocks on arm64, without a call
-					*(*[8]T)(pl[at : at+8]) = [8]T{}
+				if v == zero {
+					ClearColumns(pl[:last], at, edge, row)
+					at = last
 				}
 				for ; at < last; at += row {
 					set(pl[at : at+edge])
@@ -115,5 +118,24 @@ func FillBorder[T comparable](l Layout, d []T, v T) {
 			}
 			set(pl[last:])
 		}
+	}
+}
+
+// ClearColumns clears n elements at at and at every step behind it, as long as all of them lie in d.
+func ClearColumns[T any](d []T, at, n, step int) {
+	if at+n > len(d) || n <= 0 {
+		return
+	}
+	times := (len(d)-n-at)/step + 1
+	if size := unsafe.Sizeof(d[0]); uintptr(n)*size == 32 { // most borders of float32 blocks on arm64, without a call
+		p := unsafe.Pointer(&d[at])
+		for *(*[4]uint64)(p) = [4]uint64{}; times > 1; times-- {
+			p = unsafe.Add(p, uintptr(step)*size)
+			*(*[4]uint64)(p) = [4]uint64{}
+		}
+		return
+	}
+	for ; times > 0; times, at = times-1, at+step {
+		clear(d[at : at+n])
 	}
 }

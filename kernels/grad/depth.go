@@ -12,11 +12,20 @@ type Depth struct {
 	outs   []int32
 	pairs  [][]int32 // of a strip and a tap
 	strips int
+	win    *window // a window instead, for whole vectors of channels
 }
 
 // NewDepth plans the rows of places for c channels.
 func (k *Kernels) NewDepth(c int, places []Place) *Depth {
-	d := &Depth{k: k, Taps: len(places[0].In), C: c, places: places}
+	d := &Depth{k: k, Taps: len(places[0].In), C: c}
+	d.plan(places)
+	return d
+}
+
+// plan makes the tables of places.
+func (d *Depth) plan(places []Place) {
+	d.places = places
+	c := d.C
 	for _, q := range places {
 		d.table, d.outs = append(d.table, q.In...), append(d.outs, q.Out)
 	}
@@ -33,12 +42,14 @@ func (k *Kernels) NewDepth(c int, places []Place) *Depth {
 			d.pairs = append(d.pairs, l)
 		}
 	}
-	return d
 }
 
 // chunks calls f for ranges of channels and the number of vectors of a kernel for them, and rest for those that fill no vector.
 func (d *Depth) chunks(f func(from, nv int), rest func(from int)) {
 	from := 0
+	if d.win != nil { // these ran
+		from = d.C / d.k.width * d.k.width
+	}
 	for nv := 4; nv > 0; nv /= 2 {
 		for ; from+nv*d.k.width <= d.C && d.k.depth[nv] != nil; from += nv * d.k.width {
 			f(from, nv)
@@ -51,6 +62,9 @@ func (d *Depth) chunks(f func(from, nv int), rest func(from int)) {
 
 // Run computes c. w is [taps, channels]; bias is nil or one number a channel.
 func (d *Depth) Run(c, x, w, bias []float32) {
+	if d.win != nil {
+		d.runWindow(c, x, w, bias)
+	}
 	d.chunks(func(from, nv int) {
 		a := args{x: at(x, from), b: at(w, from), c: at(c, from), table: unsafe.Pointer(&d.table[0]), outs: unsafe.Pointer(&d.outs[0]),
 			taps: int64(d.Taps), n: int64(len(d.outs)), ld: int64(4 * d.C)}
@@ -79,6 +93,9 @@ func (d *Depth) Run(c, x, w, bias []float32) {
 
 // Outer adds the gradient of the weights to dw, [taps, channels].
 func (d *Depth) Outer(dw, x, g []float32) {
+	if d.win != nil {
+		d.outerWindow(dw, x, g)
+	}
 	for s := range d.strips {
 		for t := range d.Taps {
 			l := d.pairs[s*d.Taps+t]

@@ -17,6 +17,7 @@ type args struct {
 	x, zero, b, c, bias, table, outs unsafe.Pointer
 	k, taps, n, step, ld, cur        int64
 	mask                             unsafe.Pointer
+	chans                            int64
 }
 
 // Kernels are the functions for one instruction set.
@@ -27,6 +28,10 @@ type Kernels struct {
 	outer [3][]func(*args)
 	depth [5]func(*args) // by vectors
 	down  [5]func(*args) // gradients of depth's weights
+
+	win      [3][3][30]func(*args) // of depthwise windows, by vectors, stride, and 5 times taps of a row and border
+	winOuter [3][3][30]func(*args) // gradients of their weights
+
 	pass  [passes][3]func(*args)
 	zeros []float32
 }

@@ -17,7 +17,7 @@ func TestOffsets(t *testing.T) {
 	}
 	var a args
 	for name, o := range map[string][2]uintptr{"b": {unsafe.Offsetof(a.b), 16}, "outs": {unsafe.Offsetof(a.outs), 48}, "k": {unsafe.Offsetof(a.k), 56},
-		"step": {unsafe.Offsetof(a.step), 80}, "cur": {unsafe.Offsetof(a.cur), 96}, "mask": {unsafe.Offsetof(a.mask), 104}} {
+		"step": {unsafe.Offsetof(a.step), 80}, "cur": {unsafe.Offsetof(a.cur), 96}, "mask": {unsafe.Offsetof(a.mask), 104}, "chans": {unsafe.Offsetof(a.chans), 112}} {
 		if o[0] != o[1] {
 			t.Errorf("%s lies at %d, the generator writes %d", name, o[0], o[1])
 		}
@@ -152,6 +152,65 @@ func TestDepth(t *testing.T) {
 	}
 }
 
+// TestWindows holds depthwise windows to plain sums: forward, and the gradient of their weights.
+func TestWindows(t *testing.T) {
+	type plan struct{ h, w, kh, kw, sy, sx, pt, pl, pb, pr int }
+	for name, k := range everyKernels(t) {
+		for _, c := range []int{8, 16, 24, 13, 40} {
+			for _, p := range []plan{{9, 11, 3, 3, 1, 1, 1, 1, 1, 1}, {9, 11, 3, 3, 2, 2, 1, 1, 1, 1}, {8, 10, 3, 3, 2, 2, 0, 0, 1, 1}, {7, 21, 5, 5, 1, 1, 2, 2, 2, 2}, {12, 12, 5, 5, 2, 2, 1, 1, 2, 2},
+				{13, 11, 5, 5, 2, 2, 2, 2, 2, 2}, {1, 30, 1, 3, 1, 1, 0, 1, 0, 1}, {30, 1, 3, 1, 1, 1, 1, 0, 1, 0}, {6, 6, 2, 2, 1, 1, 0, 0, 1, 1}, {5, 4, 3, 3, 1, 1, 1, 1, 1, 1}, {3, 2, 3, 3, 1, 1, 1, 1, 1, 1},
+				{9, 9, 4, 5, 1, 1, 3, 4, 0, 0}, {9, 9, 7, 3, 1, 1, 3, 1, 3, 1}, {2, 2, 3, 3, 2, 2, 1, 1, 1, 1}, {12, 12, 7, 7, 1, 1, 3, 3, 3, 3}, {9, 12, 3, 3, 3, 3, 1, 1, 1, 1}, {40, 33, 3, 3, 1, 2, 1, 1, 1, 1}} {
+				const images = 2
+				win := Window{H: p.h, W: p.w, KH: p.kh, KW: p.kw, SY: p.sy, SX: p.sx, PT: p.pt, PL: p.pl, Step: 1,
+					OH: (p.h+p.pt+p.pb-p.kh)/p.sy + 1, OW: (p.w+p.pl+p.pr-p.kw)/p.sx + 1}
+				win.RowStep, win.Pixels = win.OW, win.OH*win.OW
+				what := fmt.Sprintf("%s, %d channels, %v", name, c, p)
+				r := rand.New(rand.NewPCG(uint64(c), uint64(p.h)))
+				d := k.NewWindow(c, win, images)
+				if whole := c >= k.width && p.kw <= 5 && p.sx <= 2; (d.win != nil) != (whole && k.isa != cpu.Generic) && p.kw <= 5 && p.sx <= 2 && c >= k.width {
+					t.Fatalf("%s: no kernels for a window", what)
+				}
+				x, w, bias := random(r, images*p.h*p.w*c), random(r, p.kh*p.kw*c), random(r, c)
+				out, g := random(r, images*win.Pixels*c), random(r, images*win.Pixels*c)
+				want, wantW := make([]float64, len(out)), make([]float64, len(w))
+				for _, q := range win.places(c, images) {
+					for ch := range c {
+						sum := float64(bias[ch])
+						for tap, at := range q.In {
+							if at >= 0 {
+								sum += float64(x[int(at)+ch]) * float64(w[tap*c+ch])
+								wantW[tap*c+ch] += float64(x[int(at)+ch]) * float64(g[int(q.Out)+ch])
+							}
+						}
+						want[int(q.Out)+ch] = sum
+					}
+				}
+				d.Run(out, x, w, bias)
+				near(t, what, out, want, 1e-5)
+				dw := make([]float32, len(w))
+				d.Outer(dw, x, g)
+				near(t, what+", weights", dw, wantW, 1e-5)
+				// results that lie apart, as phases of a gradient do; what is between stays
+				apart := win
+				apart.First, apart.Step, apart.RowStep, apart.Pixels = 1, 2, 2*win.OW+3, win.OH*(2*win.OW+3)+2
+				far := random(r, images*apart.Pixels*c)
+				wantFar := make([]float64, len(far))
+				for i, v := range far {
+					wantFar[i] = float64(v)
+				}
+				dense := win.places(c, images)
+				for i, q := range apart.places(c, images) {
+					for ch := range c {
+						wantFar[int(q.Out)+ch] = want[int(dense[i].Out)+ch] - float64(bias[ch])
+					}
+				}
+				k.NewWindow(c, apart, images).Run(far, x, w, nil)
+				near(t, what+", apart", far, wantFar, 1e-5)
+			}
+		}
+	}
+}
+
 // TestChannels holds the passes by channel to plain loops.
 func TestChannels(t *testing.T) {
 	for name, k := range everyKernels(t) {
@@ -243,36 +302,30 @@ func TestChannels(t *testing.T) {
 	}
 }
 
-// BenchmarkDepth runs the 3x3 layers of MobileNet channel by channel, forward and weights, beside a copy of as many bytes: their bound.
+// BenchmarkDepth runs depthwise layers of MobileNet and EfficientNet, forward and weights, beside a copy of as many bytes: the bound of 3x3
+// windows of stride 2. Those of stride 1 and of 5x5 are bound by the multipliers: the share of two products of a vector a cycle is in
+// GFLOP/s beside BenchmarkProduct.
 func BenchmarkDepth(b *testing.B) {
-	for _, c := range [][2]int{{32, 48}, {128, 24}, {256, 12}, {512, 6}} {
+	for _, c := range [][4]int{{32, 48, 3, 1}, {128, 24, 3, 1}, {256, 12, 3, 1}, {512, 6, 3, 1}, {64, 48, 3, 2}, {128, 24, 3, 2}, {256, 12, 3, 2}, {128, 24, 5, 1}, {240, 12, 5, 2}} {
 		k, _ := New(cpu.Detect())
-		ch, h := c[0], c[1]
-		var places []Place
-		for p := range h * h {
-			q := Place{Out: int32(p * ch)}
-			for tap := range 9 {
-				y, x := p/h+tap/3-1, p%h+tap%3-1
-				if y < 0 || y >= h || x < 0 || x >= h {
-					q.In = append(q.In, -1)
-				} else {
-					q.In = append(q.In, int32((y*h+x)*ch))
-				}
-			}
-			places = append(places, q)
-		}
-		d := k.NewDepth(ch, places)
-		n := h * h * ch
-		x, out, w := cpu.Floats(n+Slack), cpu.Floats(n+Slack), cpu.Floats(9*ch)
+		ch, h, kk, st := c[0], c[1], c[2], c[3]
+		w := Window{H: h, W: h, KH: kk, KW: kk, SY: st, SX: st, PT: kk / 2, PL: kk / 2, OH: (h + st - 1) / st, OW: (h + st - 1) / st, Step: 1}
+		w.RowStep, w.Pixels = w.OW, w.OH*w.OW
+		d := k.NewWindow(ch, w, 1)
+		in, outs := h*h*ch, w.Pixels*ch
+		x, out, weights := cpu.Floats(in+Slack), cpu.Floats(in+Slack), cpu.Floats(kk*kk*ch)
 		for _, run := range []struct {
 			name string
 			f    func()
-		}{{"copy", func() { copy(out, x) }}, {"forward", func() { d.Run(out, x, w, nil) }}, {"weights", func() { d.Outer(w, x, out) }}} {
-			b.Run(fmt.Sprintf("%s/%d", run.name, ch), func(b *testing.B) {
+		}{{"copy", func() { copy(out, x[:(in+outs)/2]) }}, {"forward", func() { d.Run(out, x, weights, nil) }}, {"weights", func() { d.Outer(weights, x, out) }}} {
+			b.Run(fmt.Sprintf("%dx%d/stride%d/%d/%s", kk, kk, st, ch, run.name), func(b *testing.B) {
 				for b.Loop() {
 					run.f()
 				}
-				b.ReportMetric(8*float64(n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
+				b.ReportMetric(4*float64(in+outs)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
+				if run.name != "copy" {
+					b.ReportMetric(2*float64(outs*kk*kk)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				}
 			})
 		}
 	}

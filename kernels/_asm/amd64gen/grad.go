@@ -11,6 +11,7 @@ import (
 const (
 	rX, rZero, rB, rC, rBias, rTable, rOuts = 0, 8, 16, 24, 32, 40, 48
 	rK, rTaps, rN, rStep, rLd, rCur, rMask  = 56, 64, 72, 80, 88, 96, 104
+	rChans                                  = 112
 )
 
 // gradKernels are those of training: products over rows that tables name, sums by channel, and passes by channel.
@@ -38,6 +39,7 @@ func gradKernels(s isa) {
 		depthKernel(s, nv)
 		depthOuterKernel(s, nv)
 	}
+	windowKernels(s)
 	channelKernels(s)
 }
 

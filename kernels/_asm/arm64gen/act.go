@@ -161,23 +161,27 @@ func (g *gen) times(x, y []VReg) {
 	}
 }
 
+// sigMagic is 1.5*2^23 + 127: a small number added to it is rounded, and its lowest bits are the exponent field of 2 to the power of that.
+const sigMagic = 12583039
+
 // sigSteps are the constants that sums of sigmoid begin with, each for four vectors: one load takes the place of four copies.
 func sigSteps() []float32 {
-	var l []float32
+	l := slices.Repeat([]float32{sigMagic}, 16)
 	for _, i := range []int{4, 5, 6, 7} {
 		l = append(l, slices.Repeat(sigConsts()[i:i+1], 16)...)
 	}
-	return append(l, slices.Repeat([]float32{1}, 16)...)
+	return append(l, slices.Repeat([]float32{1}, 32)...)
 }
 
-// sigConsts are the constants of sigmoid, broadcast to V16-V22 and V27: -log2 e, the bounds of the exponent, the coefficients of 2^f for f in
-// -0.5..0.5, the fifth to the first; the constant one is 1. Source: interpolation of (2^f-1)/f at Chebyshev nodes; relative error 2e-7.
+// sigConsts are the constants of sigmoid and of exp2Vecs, broadcast to V16-V22, V27, V30 and V31: -log2 e, the upper bound of x, the lower one of the
+// exponent, the coefficients of 2^f for f in -0.5..0.5, the fifth to the first, sigMagic, the lower bound of x; the constant one is 1. Source:
+// interpolation of (2^f-1)/f at Chebyshev nodes; relative error 2e-7.
 func sigConsts() []float32 {
-	return []float32{-1.44269504088896341, 126, -126, 0.0013381302123889327, 0.00966636836528778, 0.055503811687231064, 0.2402234971523285, 0.6931471824645996}
+	return []float32{-1.44269504088896341, 87.33, -126, 0.0013381302123889327, 0.00966636836528778, 0.055503811687231064, 0.2402234971523285, 0.6931471824645996, sigMagic, -87.33}
 }
 
-// sigmoid is y = num / (1 + 2^(-x log2 e)); num nil means 1. The exponent is exact to 6e-8 of itself, which is much only where the
-// result is almost 0 or x. V20-V23 are temporaries. Its other constants are loaded by sigHead.
+// sigmoid is y = num / (1 + 2^n 2^f) with n + f = -x log2 e; num nil means 1. V20-V23 are temporaries. Its constants are loaded by sigHead, which
+// leaves eTmp at sigSteps.
 func (g *gen) sigmoid(x, y, num []VReg) {
 	z, n := vr(8, len(x)), vr(12, len(x))
 	each := func(f func(i int)) {
@@ -185,37 +189,40 @@ func (g *gen) sigmoid(x, y, num []VReg) {
 			f(i)
 		}
 	}
-	each(func(i int) { g.FMUL(z[i].S4, x[i].S4, V[16].S4) })
-	each(func(i int) { g.FMIN(z[i].S4, z[i].S4, V[17].S4) })
-	each(func(i int) { g.FMAX(z[i].S4, z[i].S4, V[18].S4) })
-	each(func(i int) { g.FRINTN(n[i].S4, z[i].S4) })
-	each(func(i int) { g.FSUB(z[i].S4, z[i].S4, n[i].S4) })
-	each(func(i int) { g.FCVTNS(n[i].S4, n[i].S4) })
-	each(func(i int) { g.SHL(n[i].S4, n[i].S4, 23) })
-	// Horner: FMLA adds to the coefficient, so the running value changes between two registers, which the coefficients are loaded into
-	t := vr(20, len(x))
-	g.G("MOVD $sigSteps<>(SB), %v", eTmp)
-	begin := func(k int, d []VReg) {
+	step := 0
+	begin := func(d []VReg) { // of a sum
 		if len(d) == 4 {
 			g.LD1P(d, eTmp, XZR)
-			return
+		} else {
+			for i := range d {
+				g.LDR(d[i], eTmp, 64*step+16*i)
+			}
 		}
-		for i := range d {
-			g.LDR(d[i], eTmp, 64*k+16*i)
-		}
+		step++
 	}
-	begin(0, t)
-	each(func(i int) { g.FMLA(t[i].S4, z[i].S4, V[19].S4) })
-	for k := range 4 {
-		from, to := t, y
-		if k%2 == 1 {
-			from, to = y, t
-		}
-		begin(k+1, to)
-		each(func(i int) { g.FMLA(to[i].S4, from[i].S4, z[i].S4) })
+	each(func(i int) { g.FMIN(z[i].S4, x[i].S4, V[17].S4) })
+	begin(n)
+	each(func(i int) { g.FMAX(z[i].S4, z[i].S4, V[31].S4) })
+	f := y
+	each(func(i int) { g.FMLA(n[i].S4, z[i].S4, V[16].S4) })
+	each(func(i int) { g.FSUB(f[i].S4, V[30].S4, n[i].S4) }) // -n
+	each(func(i int) { g.FMLA(f[i].S4, z[i].S4, V[16].S4) })
+	each(func(i int) { g.SHL(n[i].S4, n[i].S4, 23) }) // 2^n
+	// Horner: FMLA adds to the coefficient, so the running value changes between two registers, which the coefficients are loaded into
+	t := vr(20, len(x))
+	begin(t)
+	each(func(i int) { g.FMLA(t[i].S4, f[i].S4, V[19].S4) })
+	from, to := t, z
+	for range 4 {
+		begin(to)
+		each(func(i int) { g.FMLA(to[i].S4, from[i].S4, f[i].S4) })
+		from, to = to, from
 	}
-	each(func(i int) { g.ADD(y[i].S4, t[i].S4, n[i].S4) }) // times 2^n: t lies in 0.7..1.5, so adding to the exponent cannot overflow
-	each(func(i int) { g.FADD(y[i].S4, y[i].S4, V[28].S4) })
+	begin(y)
+	each(func(i int) { g.FMLA(y[i].S4, from[i].S4, n[i].S4) })
+	if len(x) == 4 {
+		g.G("SUB $%d, %v, %v", 64*step, eTmp, eTmp)
+	}
 	// By Newton's method this takes 20 instructions more for 16 values and, by LLVM's tables, 43 cycles less on a Cortex-A72; no board has
 	// decided yet. Both in turn would make results depend on where a tile begins.
 	each(func(i int) {
@@ -230,11 +237,8 @@ func (g *gen) sigmoid(x, y, num []VReg) {
 // sigHead loads the constants of sigmoid.
 func (g *gen) sigHead() {
 	g.G("MOVD $sigConst<>(SB), %v", eTmp)
-	for i := range 8 {
-		v := V[16+i]
-		if i == 7 {
-			v = V[27]
-		}
+	for _, v := range []VReg{V[16], V[17], V[18], V[19], V[20], V[21], V[22], V[27], V[30], V[31]} {
 		g.LDnRP([]VReg{v}, V[0].S4, eTmp, XZR)
 	}
+	g.G("MOVD $sigSteps<>(SB), %v", eTmp)
 }

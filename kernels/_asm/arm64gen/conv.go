@@ -16,6 +16,7 @@ const ( // general registers by role; R0 is the argument
 	rIn, rW, rOut, rOutBlk, rTile, rTiles, rResBlk, rAct X = 1, 2, 3, 4, 5, 6, 7, 8
 	rRes, rBias, rGroups, rNK, rPix, rWp, rGp, rK        X = 9, 10, 11, 12, 13, 14, 15, 16
 	rP, rP2, rSteps, rLo, rHi, rPS, rStep, rBiases       X = 17, 19, 20, 21, 22, 23, 24, 25
+	rTo, rFours, rRest                                   X = 26, 20, 15 // the latter two where pixels lie side by side and groups at one distance
 )
 
 func convKernels(g *gen) {
@@ -41,7 +42,7 @@ func (g *gen) conv(m, nb int, variant string) {
 	acc := m * nb
 	frame := 0 // of the bias, once for each sum: loads of four registers instead of copies
 	if acc >= 6 {
-		frame = 16 * acc
+		frame = 16*acc + 32 // and of the bounds
 	}
 	g.kernelFrame(convName(m, nb, variant), "kargs", fmt.Sprintf("sums %d pixels by %d channels a tile; %s.", m, 4*nb, how), frame)
 	for _, l := range []struct {
@@ -68,13 +69,25 @@ func (g *gen) conv(m, nb int, variant string) {
 				g.STR(V[0], rBiases, 16*(j*m+p))
 			}
 		}
+		g.LDnR(vr(0, 1), V[0].S4, rLo)
+		g.LDnR(vr(1, 1), V[0].S4, rHi)
+		g.STR(V[0], rBiases, 16*acc)
+		g.STR(V[1], rBiases, 16*acc+16)
 	}
 	if variant == "one" {
 		g.distance(m)
+		g.G("LSR $2, %v, %v", rNK, rFours)
+		g.G("AND $3, %v, %v", rNK, rRest)
 	}
+	// what the epilogue knows, as bits: 0 none, 1 ReLU, 2 clamp
+	known := g.NewLabel("known")
+	g.G("CMP $2, %v", rAct)
+	g.G("BLE %s", known)
+	g.G("MOVD $0, %v", rAct)
+	g.Label(known)
 	tile := g.NewLabel("tile")
 	g.Label(tile)
-	g.G("MOVD 0(%v), %v", rTile, rPix)
+	g.G("LDP.P 24(%v), (%v, %v)", rTile, rPix, rTo)
 	g.G("ADD %v, %v, %v", rIn, rPix, rPix)
 	if frame > 0 {
 		g.G("MOVD %v, %v", rBiases, rP)
@@ -113,8 +126,7 @@ func (g *gen) conv(m, nb int, variant string) {
 			g.lanes(m, nb)
 		})
 	}
-	g.epilogue(m, nb)
-	g.G("ADD $24, %v, %v", rTile, rTile)
+	g.epilogue(m, nb, frame > 0)
 	g.G("SUBS $1, %v, %v", rTiles, rTiles)
 	g.G("BNE %s", tile)
 	g.G("RET")
@@ -136,20 +148,20 @@ func (g *gen) distance(m int) {
 	g.Label(single)
 }
 
-// fours runs body rNK times, four to a turn.
+// fours runs body rNK times, four to a turn. rFours and rRest say how many turns, and how many times behind them.
 func (g *gen) fours(body func()) {
 	loop, rest, one, done := g.NewLabel("k"), g.NewLabel("rest"), g.NewLabel("one"), g.NewLabel("kdone")
-	g.G("SUBS $4, %v, %v", rNK, rK)
-	g.G("BLT %s", rest)
+	g.G("MOVD %v, %v", rFours, rK)
+	g.G("CBZ %v, %s", rK, rest)
 	g.Label(loop)
 	for range 4 {
 		body()
 	}
-	g.G("SUBS $4, %v, %v", rK, rK)
-	g.G("BGE %s", loop)
+	g.G("SUBS $1, %v, %v", rK, rK)
+	g.G("BNE %s", loop)
 	g.Label(rest)
-	g.G("ADDS $4, %v, %v", rK, rK)
-	g.G("BEQ %s", done)
+	g.G("CBZ %v, %s", rRest, done)
+	g.G("MOVD %v, %v", rRest, rK)
 	g.Label(one)
 	body()
 	g.G("SUBS $1, %v, %v", rK, rK)
@@ -233,12 +245,12 @@ func (g *gen) convAny(m, nb int) {
 	g.G("BNE %s", group)
 }
 
-// epilogue adds the residual, clamps and stores. Activations above clamp are left to the caller.
-func (g *gen) epilogue(m, nb int) {
+// epilogue adds the residual, clamps and stores. Activations above clamp are left to the caller. spread: behind the biases of all sums lie the bounds.
+func (g *gen) epilogue(m, nb int, spread bool) {
 	acc := m * nb
 	nores, noact, clamp := g.NewLabel("nores"), g.NewLabel("noact"), g.NewLabel("clamp")
 	g.G("CBZ %v, %s", rRes, nores)
-	g.G("MOVD 16(%v), %v", rTile, rP)
+	g.G("MOVD -8(%v), %v", rTile, rP) // the pointer has stepped
 	g.G("ADD %v, %v, %v", rRes, rP, rP)
 	for j := range nb {
 		g.loadRun(acc, m, rP, rResBlk)
@@ -247,10 +259,28 @@ func (g *gen) epilogue(m, nb int) {
 		}
 	}
 	g.Label(nores)
-	g.clamp(acc, acc, rAct, noact, clamp)
+	g.G("CBZ %v, %s", rAct, noact)
+	g.G("TBNZ $1, %v, %s", rAct, clamp)
+	g.ZERO(V[acc])
+	for i := range acc {
+		g.FMAX(V[i].S4, V[i].S4, V[acc].S4)
+	}
+	g.G("B %s", noact)
+	g.Label(clamp)
+	if spread {
+		g.LDP(V[acc], V[acc+1], rBiases, 16*acc)
+	} else {
+		g.LDnR(vr(acc, 1), V[0].S4, rLo)
+		g.LDnR(vr(acc+1, 1), V[0].S4, rHi)
+	}
+	for i := range acc {
+		g.FMAX(V[i].S4, V[i].S4, V[acc].S4)
+	}
+	for i := range acc {
+		g.FMIN(V[i].S4, V[i].S4, V[acc+1].S4)
+	}
 	g.Label(noact)
-	g.G("MOVD 8(%v), %v", rTile, rP)
-	g.G("ADD %v, %v, %v", rOut, rP, rP)
+	g.G("ADD %v, %v, %v", rOut, rTo, rP)
 	for j := range nb {
 		g.storeRun(j*m, m, rP, rOutBlk)
 	}

@@ -19,7 +19,7 @@ func dwKernels(g *gen) {
 			g.dw3x3(s, rows)
 		}
 	}
-	for _, cols := range []int{8, 4, 2, 1} {
+	for _, cols := range []int{8, 7, 4, 2, 1} { // 7: maps of the 224 family are multiples of 7 wide
 		g.dwAny(cols)
 		g.dw5x5(1, cols)
 		if cols < 8 {
@@ -56,15 +56,15 @@ func (g *gen) begin(base, n int, at X) {
 	}
 }
 
-// bound applies the clamp in V30, V31 to n registers, if there is one.
-func (g *gen) bound(base, n int, clamps X) {
+// bound applies the clamp in V30, V31 to registers, if there is one.
+func (g *gen) bound(sums []VReg, clamps X) {
 	skip := g.NewLabel("unbound")
 	g.G("CBZ %v, %s", clamps, skip)
 	defer g.Label(skip)
-	for _, v := range vr(base, n) {
+	for _, v := range sums {
 		g.FMAX(v.S4, v.S4, V[30].S4)
 	}
-	for _, v := range vr(base, n) {
+	for _, v := range sums {
 		g.FMIN(v.S4, v.S4, V[31].S4)
 	}
 }
@@ -87,7 +87,6 @@ func (g *gen) dw3x3(s, rows int) {
 	out := []X{24, 25}[:rows]
 	g.G("MOVD $%d, %v", rows*s, dTmp)
 	g.G("MUL %v, %v, %v", dTmp, dInRow, dSkip)
-	g.G("MOVD $%d, %v", 64*s, dTaps) // input bytes of four columns
 	tile := func(c int) {
 		for r := range rows {
 			g.begin(10+4*r, c, bias)
@@ -95,22 +94,15 @@ func (g *gen) dw3x3(s, rows int) {
 		n := (c-1)*s + 3
 		for i := range inRows {
 			base := 18
-			for left := n; left > 0; left -= 4 { // the pointer stays: columns overlap
+			for left := n; left > 0; left -= 4 { // the pointer steps over whole loads: what columns share is the last one
 				k := min(4, left)
-				switch {
-				case base == 18:
+				if k == 4 {
+					g.LD1P(vr(base, k), in[i], XZR)
+				} else {
 					g.LD1(vr(base, k), in[i])
-					if left > 4 {
-						g.G("ADD $64, %v, %v", in[i], dTmp)
-					}
-				case left > 4:
-					g.LD1P(vr(base, k), dTmp, XZR)
-				default:
-					g.LD1(vr(base, k), dTmp)
 				}
 				base += k
 			}
-			g.G("ADD %v, %v, %v", dTaps, in[i], in[i])
 			for kx := range 3 {
 				for r := range rows {
 					if ky := i - r*s; ky >= 0 && ky <= 2 {
@@ -121,8 +113,12 @@ func (g *gen) dw3x3(s, rows int) {
 				}
 			}
 		}
+		var sums []VReg
 		for r := range rows {
-			g.bound(10+4*r, c, clamps)
+			sums = append(sums, vr(10+4*r, c)...)
+		}
+		g.bound(sums, clamps)
+		for r := range rows {
 			g.ST1P(vr(10+4*r, c), out[r], XZR)
 		}
 	}
@@ -189,9 +185,14 @@ func (g *gen) dwAny(cols int) {
 	})
 }
 
-// dw5x5: 25 taps side by side, of stride s: the inputs of a row serve five taps. Sums V0..., inputs V8..., weights of a row V20-V24.
+// dw5x5: 25 taps side by side, of stride s: the inputs of a row serve five taps. Sums V0..., inputs V8..., weights of a row in the five registers from V25 on
+// (V20-V24 where there is room).
 func (g *gen) dw5x5(s, cols int) {
 	g.kernelFrame(fmt.Sprintf("dw5s%dx%d", s, cols), "dwArgs", fmt.Sprintf("does a 5x5 depthwise convolution of stride %d, %d columns a tile; act not 0: it clamps to lo, hi.", s, cols), 64)
+	w := 20
+	if (cols-1)*s+5 > 12 { // the inputs reach to V24
+		w = 25
+	}
 	g.dwTiles(cols, V[25], func() {
 		g.G("MOVD %v, %v", dSp, dKp)
 		g.G("MOVD %v, %v", dW, dW2)
@@ -200,11 +201,11 @@ func (g *gen) dw5x5(s, cols int) {
 			g.G("MOVD %v, %v", dKp, dTp)
 			g.G("ADD %v, %v, %v", dLeft, dKp, dKp)
 			g.loadRun(8, (cols-1)*s+5, dTp, XZR)
-			g.LD1P(vr(20, 4), dW2, XZR)
-			g.LDRP(V[24], dW2, 16)
+			g.LD1P(vr(w, 4), dW2, XZR)
+			g.LDRP(V[w+4], dW2, 16)
 			for k := range 5 {
 				for x := range cols {
-					g.FMLA(V[x].S4, V[8+x*s+k].S4, V[20+k].S4)
+					g.FMLA(V[x].S4, V[8+x*s+k].S4, V[w+k].S4)
 				}
 			}
 		}
@@ -237,9 +238,14 @@ func (g *gen) dwTiles(cols int, bias VReg, body func()) {
 		g.FADD(V[x].S4, V[x].S4, V[8+x].S4)
 	}
 	g.Label(nores)
-	g.bound(0, cols, dTmp)
+	g.bound(vr(0, cols), dTmp)
 	g.storeRun(0, cols, dOp, XZR)
-	g.G("ADD %v<<%d, %v, %v", dPS, log2(cols), dSp, dSp)
+	if cols&(cols-1) == 0 {
+		g.G("ADD %v<<%d, %v, %v", dPS, log2(cols), dSp, dSp)
+	} else { // 7
+		g.G("ADD %v<<3, %v, %v", dPS, dSp, dSp)
+		g.G("SUB %v, %v, %v", dPS, dSp, dSp)
+	}
 	g.G("SUBS $1, %v, %v", dCount, dCount)
 	g.G("BNE %s", tile)
 	g.G("ADD %v, %v, %v", dInRow, dSrc, dSrc)

@@ -36,46 +36,43 @@ func (g *gen) winoHead(points int) {
 
 func (g *gen) c(i int) Arr { return V[30+i/4].S(i % 4) }
 
-// in6 transforms d[0..5] along one direction with the temporaries x[0..3]; the registers of t0..t5 are returned.
+// in6 transforms d[0..5] along one direction with the temporaries x[0..3]; the registers of t0..t5 are returned. As pq = 1, a q is b and b p is a.
 func (g *gen) in6(d, x []VReg) []VReg {
-	e, o, e2, o2 := x[0], x[1], x[2], x[3]
-	g.MOV(e, d[4]) // e = d4 - q d2, o = d3 - q d1
-	g.FMLS(e.S4, d[2].S4, g.c(2))
-	g.MOV(o, d[3])
-	g.FMLS(o.S4, d[1].S4, g.c(2))
-	g.MOV(e2, d[4]) // the same with p
-	g.FMLS(e2.S4, d[2].S4, g.c(1))
-	g.MOV(o2, d[3])
-	g.FMLS(o2.S4, d[1].S4, g.c(1))
-	g.FMLS(d[0].S4, d[2].S4, g.c(0)) // t0 = d0 - (p+q) d2 + d4, since pq = 1
-	g.FADD(d[0].S4, d[0].S4, d[4].S4)
+	e, o, o2 := x[0], x[1], x[2]
+	g.FMUL(o.S4, d[3].S4, g.c(3)) // o = a d3 - b d1, o2 = b d3 - a d1
+	g.FMUL(o2.S4, d[3].S4, g.c(4))
+	g.MOV(e, d[4])
+	g.FMLS(d[0].S4, d[2].S4, g.c(0)) // t0 = d0 - (p+q) d2 + d4
 	g.FMLS(d[5].S4, d[3].S4, g.c(0)) // t5 = d1 - (p+q) d3 + d5
+	g.FMLS(o.S4, d[1].S4, g.c(4))
+	g.FMLS(o2.S4, d[1].S4, g.c(3))
+	g.FMLS(e.S4, d[2].S4, g.c(2)) // e = d4 - q d2, e2 = d4 - p d2
+	g.FADD(d[0].S4, d[0].S4, d[4].S4)
 	g.FADD(d[5].S4, d[5].S4, d[1].S4)
-	g.MOV(d[1], e)
-	g.FMLA(d[1].S4, o.S4, g.c(3))
-	g.FMLS(e.S4, o.S4, g.c(3))
-	g.MOV(d[3], e2)
-	g.FMLA(d[3].S4, o2.S4, g.c(4))
-	g.FMLS(e2.S4, o2.S4, g.c(4))
-	return []VReg{d[0], d[1], e, d[3], e2, d[5]}
+	g.FMLS(d[4].S4, d[2].S4, g.c(1))
+	g.FADD(d[1].S4, e.S4, o.S4)
+	g.FSUB(d[2].S4, e.S4, o.S4)
+	g.FADD(d[3].S4, d[4].S4, o2.S4)
+	g.FSUB(d[4].S4, d[4].S4, o2.S4)
+	return d
 }
 
-// out4 makes y0..y3 of m[0..5] with the temporaries x[0..2].
+// out4 makes y0..y3 of m[0..5], in m[2..5], with the temporaries x[0..2].
 func (g *gen) out4(m, x []VReg) []VReg {
 	s, u, v := x[0], x[1], x[2]
 	g.FADD(s.S4, m[1].S4, m[2].S4)
 	g.FSUB(m[1].S4, m[1].S4, m[2].S4) // d
 	g.FADD(u.S4, m[3].S4, m[4].S4)
 	g.FSUB(v.S4, m[3].S4, m[4].S4)
-	g.FADD(m[0].S4, m[0].S4, s.S4)
-	g.FADD(m[0].S4, m[0].S4, u.S4)
-	g.FMUL(m[2].S4, s.S4, g.c(1))
-	g.FMLA(m[2].S4, u.S4, g.c(2))
+	g.FADD(m[2].S4, m[0].S4, s.S4)
+	g.FMUL(m[4].S4, s.S4, g.c(1))
+	g.FMUL(m[3].S4, m[1].S4, g.c(3))
 	g.FMLA(m[5].S4, m[1].S4, g.c(5))
+	g.FADD(m[2].S4, m[2].S4, u.S4)
+	g.FMLA(m[4].S4, u.S4, g.c(2))
+	g.FMLA(m[3].S4, v.S4, g.c(4))
 	g.FMLA(m[5].S4, v.S4, g.c(6))
-	g.FMUL(m[4].S4, m[1].S4, g.c(3))
-	g.FMLA(m[4].S4, v.S4, g.c(4))
-	return []VReg{m[0], m[4], m[2], m[5]}
+	return m[2:6]
 }
 
 // set picks one of two register sets, so that a transform does not wait for the one before.
@@ -95,13 +92,10 @@ func (g *gen) winoIn4() {
 	g.G("MOVD %v, %v", wTmp, wQ)
 	for i := range 6 { // rows: tmp[i][j]
 		d, x := set2(i)
-		g.LDP(d[0], d[1], wP, 0)
-		g.LDP(d[2], d[3], wP, 32)
 		g.LDP(d[4], d[5], wP, 64)
-		g.G("ADD %v, %v, %v", wRow, wP, wP)
+		g.LD1P(d[:4], wP, wRow)
 		t := g.in6(d, x)
-		g.STPP(t[0], t[1], wQ, 32)
-		g.STPP(t[2], t[3], wQ, 32)
+		g.ST1P(t[:4], wQ, XZR)
 		g.STPP(t[4], t[5], wQ, 32)
 	}
 	for j := range 6 { // columns: point i*6+j
@@ -197,9 +191,7 @@ func (g *gen) winoOut(m int, edge bool) {
 			g.G("ADD %v, %v, %v", wPS, wR, wR)
 		}
 		y := back(d, x)
-		for k := 0; k < m; k += 2 {
-			g.STPP(y[k], y[k+1], wQ, 32)
-		}
+		g.ST1P(y, wQ, XZR)
 	}
 	done := "done"
 	for i := range m { // rows
@@ -211,7 +203,7 @@ func (g *gen) winoOut(m int, edge bool) {
 		for _, v := range y {
 			g.FADD(v.S4, v.S4, V[28].S4)
 		}
-		g.winoRow(y, edge)
+		g.winoRow(y, x, edge)
 		if i < m-1 {
 			if edge {
 				g.G("SUBS $1, %v, %v", wN, wN)
@@ -231,25 +223,34 @@ func (g *gen) winoOut(m int, edge bool) {
 	g.G("RET")
 }
 
-// winoRow finishes and stores one row of pixels.
-func (g *gen) winoRow(y []VReg, edge bool) {
+// winoRow finishes and stores one row of pixels, in registers side by side; x are temporaries. Bounds: act 1 has a lower one only.
+func (g *gen) winoRow(y, x []VReg, edge bool) {
 	end := g.NewLabel("row")
 	finish := func(y []VReg, at int) {
 		nores, noact := g.NewLabel("nores"), g.NewLabel("noact")
 		g.G("CBZ %v, %s", wRes, nores)
+		if at == 0 {
+			g.LD1(x[:len(y)], wRP)
+		} else {
+			g.LDR(x[0], wRP, 16*at)
+		}
 		for k, v := range y {
-			g.LDR(V[29], wRP, 16*(at+k))
-			g.FADD(v.S4, v.S4, V[29].S4)
+			g.FADD(v.S4, v.S4, x[k].S4)
 		}
 		g.Label(nores)
 		g.G("CBZ %v, %s", wAct, noact)
 		for _, v := range y {
 			g.FMAX(v.S4, v.S4, V[26].S4)
+		}
+		g.G("TBZ $1, %v, %s", wAct, noact)
+		for _, v := range y {
 			g.FMIN(v.S4, v.S4, V[27].S4)
 		}
 		g.Label(noact)
-		for k, v := range y {
-			g.STR(v, wOut, 16*(at+k))
+		if at == 0 {
+			g.ST1(y, wOut)
+		} else {
+			g.STR(y[0], wOut, 16*at)
 		}
 	}
 	if !edge {
