@@ -164,7 +164,9 @@ func (a *App) Optimize(ctx context.Context, base *model.Model, r *optimizer.Reci
 	if opt.Target == "" && timed(r) {
 		opt.Target = LocalTarget
 	}
-	if opt.Target != "" {
+	if opt.Target != "" && !timed(r) { // what thins layers: whole models by the table of kernels, or run there
+		env.Cost = a.boardCost(ctx, opt.Target, opt.Threads, opt.Asks)
+	} else if opt.Target != "" {
 		env.Cost = &targetCost{a: a, ctx: ctx, data: env.Data, q: timesQuery{target: opt.Target, threads: opt.Threads, asks: opt.Asks, progress: opt.Progress}}
 	}
 	if !opt.Unproven {

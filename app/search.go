@@ -29,6 +29,9 @@ type SearchRequest struct {
 	Distil     float64 // minutes of distillation for each recipe; 0: none
 	Optimizer  string  // "" or exact: a row of budgets, solved exactly; gp, tpe, evolution, random: roll-outs over groups of channels
 	Rollouts   int     // how many of these
+	Target     string  // whose times count: by its learned table of kernels, else each file is run there; "": this computer, in this program
+	Threads    int     // on the target
+	Asks       Asks
 	Seed       int64
 	Budget     time.Duration
 	Progress   task.Progress
@@ -69,6 +72,7 @@ type SearchResult struct {
 	Tried    int          `json:"tried"`
 	Untried  int          `json:"untried"` // the time was over
 	LastSeed int64        `json:"seed"`
+	Times    string       `json:"times,omitempty"` // where they come from, if not from this computer
 }
 
 // limits are the bounds of a goal; 0: none, drop below 0: none.
@@ -145,6 +149,14 @@ func (q SearchRequest) plans() []optimizer.Recipe {
 	}
 	add(lean)
 	add(optimizer.RecipeStep{Pass: "remove-blocks"})
+	if q.Distil > 0 { // stand-ins of blocks are nothing before they learned
+		for _, share := range []float64{0.7, 0.4} {
+			add(optimizer.RecipeStep{Pass: "replace-blocks", Options: map[string]any{"macs": share, "minutes": q.Distil}})
+		}
+	}
+	if l, err := parseGoal(q.Goal); err == nil && l.ms > 0 && q.Target != "" { // the budget itself, in the target's time
+		add(optimizer.RecipeStep{Pass: "prune-channels", Options: map[string]any{"allocation": "damage", "ms": l.ms, "samples": int64(128)}})
+	}
 	return out
 }
 
@@ -176,6 +188,12 @@ func (a *App) SearchModel(ctx context.Context, base *model.Model, q SearchReques
 		return nil, fail.New(fail.Unsupported, "the model cannot be run on inputs made here").Doing("search")
 	}
 	h := &hunt{a: a, q: q, base: base, limits: l, in: inputs[0], begin: time.Now(), r: &SearchResult{LastSeed: q.Seed}}
+	if q.Target != "" {
+		if l.p99 > 0 {
+			return nil, fail.New(fail.Usage, "p99 is measured on this computer alone").Doing("search").Try("limit ms for the target, and measure p99 of what is found with fettle profile")
+		}
+		h.board = a.boardCost(ctx, q.Target, max(q.Threads, 1), q.Asks)
+	}
 	h.r.Base, err = a.known(ctx, h, Experiment{Name: "original"}, func(*Experiment) (*model.Model, float64, error) {
 		score, err := a.scored(ctx, base, base, q)
 		return base, score, err
@@ -192,6 +210,9 @@ func (a *App) SearchModel(ctx context.Context, base *model.Model, q SearchReques
 		return nil, err
 	}
 	h.r.judge(h.all, l, h.impossible)
+	if h.board != nil {
+		h.r.Times = h.board.how()
+	}
 	return h.r, h.save()
 }
 
@@ -206,6 +227,7 @@ type hunt struct {
 	r          *SearchResult
 	all        []Experiment
 	impossible string
+	board      *boardCost // nil: times are those of this computer
 }
 
 // late reports whether the time is over.
@@ -230,7 +252,7 @@ func (h *hunt) exact(ctx context.Context) error {
 // try makes an experiment of a recipe; one that does not fit is no end of the search. more adds what is to be kept with its numbers.
 func (h *hunt) try(ctx context.Context, x Experiment, p optimizer.Recipe, more func(x *Experiment, m *model.Model) error) (Experiment, error) {
 	got, err := h.a.known(ctx, h, x, func(x *Experiment) (*model.Model, float64, error) {
-		o, err := h.a.Optimize(ctx, h.base, &p, OptimizeOptions{Data: h.q.Data, Preprocess: h.q.Preprocess, Unproven: true})
+		o, err := h.a.Optimize(ctx, h.base, &p, OptimizeOptions{Data: h.q.Data, Preprocess: h.q.Preprocess, Unproven: true, Target: h.q.Target, Threads: max(h.q.Threads, 1), Asks: h.q.Asks})
 		if err != nil {
 			return nil, 0, err
 		}
@@ -290,6 +312,9 @@ func planName(p optimizer.Recipe) string {
 		if v, ok := s.Options["macs"].(float64); ok {
 			n += fmt.Sprintf("-%02.0f", 100*v)
 		}
+		if v, ok := s.Options["ms"].(float64); ok {
+			n += fmt.Sprintf("-%.4gms", v)
+		}
 		parts = append(parts, n)
 	}
 	return strings.Join(parts, "+")
@@ -308,7 +333,7 @@ func (q SearchRequest) keep(x Experiment) error {
 func (a *App) known(ctx context.Context, h *hunt, x Experiment, build func(x *Experiment) (*model.Model, float64, error)) (Experiment, error) {
 	q := h.q
 	x.Recipe, x.Model = x.Name+".toml", x.Name+".onnx"
-	x.Of = fmt.Sprint("3 ", h.base.Hash(), " ", q.Data, " ", q.Score, " ", q.Seed, " ", q.Distil, " ", x.Point)
+	x.Of = fmt.Sprint("4 ", h.base.Hash(), " ", q.Data, " ", q.Score, " ", q.Seed, " ", q.Distil, " ", x.Point, " ", q.Target, " ", q.Threads)
 	if b, err := os.ReadFile(filepath.Join(q.Out, x.Name+".json")); err == nil {
 		var old Experiment
 		if _, gone := os.Stat(filepath.Join(q.Out, x.Model)); json.Unmarshal(b, &old) == nil && old.Of == x.Of && gone == nil {
@@ -332,7 +357,13 @@ func (a *App) known(ctx context.Context, h *hunt, x Experiment, build func(x *Ex
 		return x, err
 	}
 	x.Bytes, x.MACs, x.Score = info.Size(), size.MACs, score
-	if x.Ms, x.P99, err = a.timeRuns(ctx, m, h.in); err != nil {
+	if h.board != nil {
+		x.Ms, err = h.board.PredictNs(m)
+		x.Ms /= 1e6
+	} else {
+		x.Ms, x.P99, err = a.timeRuns(ctx, m, h.in)
+	}
+	if err != nil {
 		return x, err
 	}
 	return x, q.keep(x)

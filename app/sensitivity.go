@@ -36,6 +36,15 @@ func (a *App) Sensitivity(ctx context.Context, m *model.Model, q SensitivityRequ
 		return nil, fail.New(fail.Usage, "tier %d, %d samples, multiple %d, %d tests", q.Tier, q.Samples, q.Multiple, q.Test).Doing("look at groups").
 			Try("tiers are 1, 2 and 3; give at least 8 samples")
 	}
+	env, err := a.studyEnv(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	return prune.Examine(ctx, env, m, q.StudyOptions)
+}
+
+// studyEnv opens the data of a study and says what cuts cost.
+func (a *App) studyEnv(ctx context.Context, m *model.Model, q SensitivityRequest) (*optimizer.Env, error) {
 	pre, err := preprocessOf(m, q.Preprocess, q.Data)
 	if err != nil {
 		return nil, err
@@ -52,7 +61,7 @@ func (a *App) Sensitivity(ctx context.Context, m *model.Model, q SensitivityRequ
 	if q.Target != "" && q.Timed {
 		env.Cost = &runCost{a: a, ctx: ctx, q: q, known: map[string]float64{}}
 	}
-	return prune.Examine(ctx, &env, m, q.StudyOptions)
+	return &env, nil
 }
 
 // runCost times whole models on a target: each cut is sent there and run, which is the only way to see the steps that a board's time has.

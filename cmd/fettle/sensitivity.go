@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"time"
 
 	"fettle/app"
 )
@@ -22,6 +23,7 @@ type sensitivityCmd struct {
 	Threads    int     `default:"1" help:"Workers that share each layer on the target."`
 	Limit      string  `default:"macs" enum:"macs,bytes,ms" help:"What the choice is to keep within: macs, bytes or ms (with --time or --target)."`
 	Keep       float64 `help:"Choose what goes so that this share of the limit's whole stays, 0 to 1."`
+	Refine     int     `default:"0" help:"Improve the choice by so many runs of whole choices, each fitted as the recipe will be; 0: the exact choice from single damages."`
 	Out        string  `short:"o" help:"Write the choice as a recipe."`
 	Seed       int64   `default:"1" help:"Seed of joint cuts and of the recipe."`
 	JSON       bool    `name:"json" help:"Print JSON."`
@@ -36,8 +38,11 @@ func (sensitivityCmd) Help() string {
 // sensitivityResult is the study with the choice.
 type sensitivityResult struct {
 	*app.Study
-	Floor  float64     `json:"floor,omitempty"`
-	Choice *app.Choice `json:"choice,omitempty"`
+	Floor   float64      `json:"floor,omitempty"`
+	SolveMs float64      `json:"solve_ms,omitempty"` // to solve for all limits at once
+	SlideMs float64      `json:"slide_ms,omitempty"` // from a limit to a choice
+	Choice  *app.Choice  `json:"choice,omitempty"`
+	Whole   *app.Refined `json:"whole,omitempty"`
 }
 
 // Run studies.
@@ -55,13 +60,22 @@ func (c sensitivityCmd) Run(e *env) error {
 		return err
 	}
 	if c.Keep > 0 && c.Tier > 1 {
+		begin := time.Now()
 		t, err := app.NewTradeoff(r.Study, c.Limit)
 		if err != nil {
 			return err
 		}
+		r.SolveMs = time.Since(begin).Seconds() * 1e3
 		r.Floor = t.Floor()
+		begin = time.Now()
 		if r.Choice, err = t.At(c.Keep * t.Whole()); err != nil {
 			return err
+		}
+		r.SlideMs = time.Since(begin).Seconds() * 1e3
+		if c.Refine > 0 {
+			if r.Choice, r.Whole, err = e.app.Refine(e.ctx, m, q, t, c.Keep*t.Whole(), c.Refine); err != nil {
+				return err
+			}
 		}
 		if c.Out != "" {
 			if err := e.app.WriteRecipe(c.Out, r.Choice.Recipe(c.Seed, c.Samples)); err != nil {
@@ -101,7 +115,11 @@ func (r sensitivityResult) text(w io.Writer, limit string) {
 			fmt.Fprintf(w, "rank correlation with the truth over %d others: %.3f\n", l.Tested, l.Rank)
 		}
 	}
+	if f := r.Whole; f != nil {
+		fmt.Fprintf(w, "run as a whole on %d items that nothing was fitted to: exact choice from single damages %.3g, the same share of every group %.3g, improved in %d runs %.3g\n", f.Items, f.Single, f.Even, f.Runs, f.Best)
+	}
 	if r.Choice != nil {
+		fmt.Fprintf(w, "solved for all limits in %.3g ms, a limit is answered in %.3g ms; floor %.4g %s\n", r.SolveMs, r.SlideMs, r.Floor, limit)
 		fmt.Fprintf(w, "choice: %s\nexpected: %.4g %s, damage %.3g (%.3g to %.3g)\n", r.Choice, r.Choice.Cost, limit, r.Choice.Damage, r.Choice.Low, r.Choice.High)
 	}
 }
