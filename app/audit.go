@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"fettle/internal/fail"
 	"fettle/internal/task"
@@ -13,6 +12,7 @@ import (
 	"fettle/ops"
 	"fettle/profiler/trace"
 	"fettle/remote/deploy"
+	"fettle/runtimes"
 )
 
 // AuditRequest says which model to follow through a target, value by value, and on what.
@@ -26,7 +26,8 @@ type AuditRequest struct {
 	Threads    int
 	Precision  string
 	Pack       string
-	Tolerance  float64 // of floats, as a share of the largest value of a layer; 0: what the arithmetic of the layer allows
+	ISA        string  // poorer instruction set for the target to use; "": its best
+	Tolerance  float64 // of floats, as a share of the largest value of a layer; 0: calibrated by layer
 	Progress   task.Progress
 	Asks       Asks
 	Manner     Manner
@@ -58,8 +59,10 @@ type AuditLayer struct {
 	Origin    []string `json:"origin"`
 	DType     string   `json:"dtype"`
 	Tolerance float64  `json:"tolerance"` // share of the largest value; of whole numbers the distance
+	Spread    float64  `json:"spread"`    // how far apart the instructions and algorithms of this computer are, of the same inputs of this layer
 	Whole     float64  `json:"whole"`     // how far the target is from this computer, given the same inputs of the model
 	Own       float64  `json:"own"`       // and given the same inputs of this layer
+	Off       float64  `json:"off"`       // of whole numbers: the share of them that are not equal then
 	Input     int      `json:"input"`     // on which input the layer itself is farthest off, from 0
 	Verdict   string   `json:"verdict"`
 }
@@ -85,7 +88,7 @@ func (a *App) Audit(ctx context.Context, q AuditRequest) (*Audit, error) {
 	out := &Audit{Target: q.Target, Inputs: len(ins), Layers: []AuditLayer{}}
 	err = a.measuring(ctx, ProfileRequest{Target: q.Target, Asks: q.Asks, Progress: q.Progress, Manner: q.Manner}, func(c *deploy.Conn) error {
 		opt := deploy.NewProfileOptions()
-		opt.Threads, opt.Precision, opt.Pack, opt.Inputs = max(q.Threads, 1), q.Precision, q.Pack, ins[0]
+		opt.Threads, opt.Precision, opt.Pack, opt.ISA, opt.Inputs = max(q.Threads, 1), q.Precision, q.Pack, q.ISA, ins[0]
 		opt.Shapes = runOptions(ins[0], 1).Shapes
 		opt.Launches, opt.Runs, opt.Warmup = 1, 1, 1
 		t, err := c.Profile(ctx, deploy.FromBundle(b), opt, nil)
@@ -283,12 +286,24 @@ func (a *App) auditOne(ctx context.Context, c *deploy.Conn, q AuditRequest, how 
 	if err != nil {
 		return err
 	}
+	others, err := a.variants(ctx, cut.apart, feed, q.Precision == "half")
+	if err != nil {
+		return err
+	}
 	for i, x := range cut.taps {
 		if no == 0 {
 			out.Layers = append(out.Layers, AuditLayer{Value: x.value, Name: x.step.Name, Op: x.step.Op, Kernel: x.step.Kernel, Origin: x.step.Origin,
-				DType: x.typ.DType.String(), Tolerance: layerTolerance(x, q.Precision, q.Tolerance)})
+				DType: x.typ.DType.String()})
 		}
 		l := &out.Layers[i]
+		for _, o := range others {
+			far, err := farApart(o[x.value], own[x.value])
+			if err != nil {
+				return fail.In(err, "audit", fail.Where{Tensor: x.value})
+			}
+			l.Spread = math.Max(l.Spread, far)
+		}
+		l.Tolerance = layerTolerance(x.typ.DType, l.Spread, q.Precision, q.Tolerance)
 		v, w := got[x.value], whole[x.value]
 		if v == nil || w == nil || own[x.value] == nil {
 			return fail.New(fail.Corrupt, "the target sent no value").At(fail.Where{Tensor: x.value}).Doing("audit").Try("update its agent")
@@ -301,9 +316,11 @@ func (a *App) auditOne(ctx context.Context, c *deploy.Conn, q AuditRequest, how 
 		if far, err = farApart(v, own[x.value]); err != nil {
 			return fail.In(err, "audit", fail.Where{Tensor: x.value})
 		}
-		if far > l.Own {
+		off := share(v, own[x.value])
+		if far > l.Own || far == l.Own && off > l.Off {
 			l.Own, l.Input = far, no
 		}
+		l.Off = math.Max(l.Off, off)
 	}
 	return nil
 }
@@ -335,10 +352,68 @@ func farApart(got, want *model.Tensor) (float64, error) {
 	return math.Min(worst, math.MaxFloat64), nil
 }
 
-// layerTolerance is what a layer may differ by where only the order and the width of its sums are others. Winograd's transforms cancel
-// digits; 8-bit outputs may fall on the other side of a half.
-func layerTolerance(x tap, precision string, asked float64) float64 {
-	d := x.typ.DType
+// share is how many whole numbers of got are others than those of want.
+func share(got, want *model.Tensor) float64 {
+	if want.DType.Float() || want.Len() == 0 {
+		return 0
+	}
+	n := 0
+	for i := range want.Len() {
+		if got.Float64At(i) != want.Float64At(i) {
+			n++
+		}
+	}
+	return float64(n) / float64(want.Len())
+}
+
+// variants are what other instructions and other algorithms of this computer make of the same inputs: portable kernels, and those that do without
+// Winograd. They show what a layer may be rounded otherwise by, on a board too, which has others still. For a board that computes in half precision the
+// inputs of each layer are rounded to it as well.
+func (a *App) variants(ctx context.Context, m *model.Model, in map[string]*model.Tensor, half bool) ([]map[string]*model.Tensor, error) {
+	generic, small := runOptions(in, 1), runOptions(in, 1)
+	generic.ISA, small.Pack = "generic", "small"
+	var out []map[string]*model.Tensor
+	for _, opt := range []runtimes.Options{generic, small} {
+		v, err := a.evaluateBy(ctx, m, in, opt)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	if half {
+		rounded := map[string]*model.Tensor{}
+		for name, t := range in {
+			if rounded[name] = t; t.DType == model.Float32 {
+				h, r := model.NewTensor(model.Float16, t.Shape...), model.NewTensor(model.Float32, t.Shape...)
+				for i := range t.Len() {
+					h.SetFloat64(i, t.Float64At(i))
+					r.SetFloat64(i, h.Float64At(i))
+				}
+				rounded[name] = r
+			}
+		}
+		v, err := a.evaluateBy(ctx, m, rounded, runOptions(in, 1))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+const (
+	spreadTimes = 8    // a layer may be as many times farther off than this computer's own kernels are from each other
+	leastFar    = 2e-6 // what may always differ of floats: some steps of the largest value's last digit
+	leastHalf   = 2e-3 // the same in half precision
+	mostFar     = 5e-3 // never more, whatever the spread
+	mostHalf    = 5e-2
+	mostOff     = 0.01 // of 8-bit and 16-bit numbers may be one step off
+)
+
+// layerTolerance is what a layer may differ by where only the order and the width of its sums are others, from how far the kernels of this computer are
+// from each other in it. 8-bit outputs may fall on the other side of a half.
+func layerTolerance(d model.DType, spread float64, precision string, asked float64) float64 {
+	least, most := leastFar, mostFar
 	switch {
 	case !d.Float():
 		if d == model.Int8 || d == model.Uint8 || d == model.Int16 || d == model.Uint16 {
@@ -348,11 +423,11 @@ func layerTolerance(x tap, precision string, asked float64) float64 {
 	case asked > 0:
 		return asked
 	case d == model.Float16 || d == model.BFloat16 || precision == "half":
-		return 1e-2
-	case precision == "fast" || strings.Contains(strings.ToLower(x.step.Kernel), "wino"):
-		return 5e-4
+		least, most = leastHalf, mostHalf
+	case precision == "fast":
+		least = 1e-5 // as it is promised
 	}
-	return 5e-5
+	return math.Min(most, math.Max(least, spreadTimes*spread))
 }
 
 // judge gives each layer its verdict and finds the first that differs.
@@ -360,7 +435,7 @@ func (u *Audit) judge() {
 	for i := range u.Layers {
 		l := &u.Layers[i]
 		switch {
-		case l.Own > l.Tolerance:
+		case l.Own > l.Tolerance, l.Off > mostOff:
 			l.Verdict = AuditDiffers
 			if u.First == nil {
 				first := *l

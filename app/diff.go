@@ -9,6 +9,7 @@ import (
 	"fettle/model"
 	"fettle/ops"
 	"fettle/optimizer"
+	"fettle/runtimes"
 )
 
 // DiffRequest compares two models on the same inputs.
@@ -166,7 +167,12 @@ func (a *App) values(ctx context.Context, m *model.Model, in map[string]*model.T
 
 // evaluate runs m on the engine, or where that lacks an operator on the reference, and gives its outputs.
 func (a *App) evaluate(ctx context.Context, m *model.Model, in map[string]*model.Tensor) (map[string]*model.Tensor, error) {
-	s, err := a.prepare(ctx, m, in, 1)
+	return a.evaluateBy(ctx, m, in, runOptions(in, 1))
+}
+
+// evaluateBy is evaluate with what else is to be said of how.
+func (a *App) evaluateBy(ctx context.Context, m *model.Model, in map[string]*model.Tensor, opt runtimes.Options) (map[string]*model.Tensor, error) {
+	s, err := a.engine.Prepare(ctx, m, opt)
 	var outs []*model.Tensor
 	if fail.Is(err, fail.Unsupported) {
 		outs, err = reference(ctx, m, in)
