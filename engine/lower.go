@@ -85,6 +85,8 @@ type step struct {
 	// settle, where set, is called once all layouts are final and before buffers are placed.
 	settle func() error
 	convs  []*convStep // float32 convolutions, for chains that run in stripes
+	// look, where set, makes the step pass the bytes that it stores through a table.
+	look func(table *[256]uint8)
 	// eval runs on the caller's goroutine.
 	eval func(ctx context.Context, s *Session) error
 }

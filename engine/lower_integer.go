@@ -221,10 +221,57 @@ func (g grid) byte(v float32) uint8 {
 	return uint8(min(max(r, 0), 255))
 }
 
-// lookup adds the step that maps the island's one input by a table.
+// lookup adds the step that maps the island's one input by a table, or makes the convolution before it look up what it stores.
 func (l *lowering) lookup(isl *island, table *quant.Table) {
+	if l.lookInStore(isl, table) {
+		return
+	}
 	lookup := quant.New(l.opt.Features).Lookups(table)
 	l.bytewise(isl, "qu8_table", func(d []uint8, src [][]uint8) { lookup(d, src[0]) })
+}
+
+// lookInStore gives the table to the step that makes the island's input, if its kernel looks up and nothing but the island reads what it makes.
+func (l *lowering) lookInStore(isl *island, table *quant.Table) bool {
+	v := l.vals[isl.in[0].value]
+	if v.blocked == nil || v.plain != nil || l.m.Graph.Output(v.name) != nil {
+		return false
+	}
+	mine := map[model.NodeID]bool{}
+	for _, n := range isl.nodes {
+		mine[n.ID] = true
+	}
+	for _, d := range l.m.Graph.Users(v.name) {
+		if !mine[d.ID] || l.m.Graph.Output(d.Outputs[0]) != nil {
+			return false
+		}
+		for _, u := range l.m.Graph.Users(d.Outputs[0]) {
+			if !mine[u.ID] {
+				return false
+			}
+		}
+	}
+	for i := len(l.steps) - 1; i >= 0 && i >= len(l.steps)-4; i-- {
+		s := l.steps[i]
+		if s.look == nil || s.writes[0] != v.blocked {
+			continue
+		}
+		s.look((*[256]uint8)(table))
+		s.look = nil
+		s.Kernel += "+table"
+		var nodes []*model.Node
+		for _, id := range s.Nodes {
+			nodes = append(nodes, l.m.Graph.Node(id))
+		}
+		for _, n := range isl.nodes {
+			nodes, s.Nodes = append(nodes, n), append(s.Nodes, n.ID)
+		}
+		s.Origin = model.MergeOrigins(workers(nodes)...)
+		out := l.out8(isl)
+		out.blocked, v.blocked = v.blocked, nil
+		out.blocked.what, out.blocked.fill = out.name+" (blocked)", isl.out.grid.zero8()
+		return true
+	}
+	return false
 }
 
 // matchAverage8 takes GlobalAveragePool and AveragePool of pictures.

@@ -194,6 +194,10 @@ func lowerConv8(l *lowering, isl *island) error {
 	if err != nil {
 		return err
 	}
+	var table *[256]uint8
+	if alg.LooksUp() {
+		s.look = func(t *[256]uint8) { table = t }
+	}
 	var bound conv.QBound
 	workers := l.opt.Threads
 	s.settle = func() (err error) {
@@ -207,7 +211,7 @@ func lowerConv8(l *lowering, isl *island) error {
 		return err
 	}
 	s.bind = func(ses *Session) ([]team.Task, error) {
-		b := conv.QBuffers{In: ses.bytes(in), Out: ses.bytes(dst), Scratch: ses.bytes(scratch)}
+		b := conv.QBuffers{In: ses.bytes(in), Out: ses.bytes(dst), Scratch: ses.bytes(scratch), Table: table}
 		if res != nil {
 			b.Res = ses.bytes(res)
 		}
