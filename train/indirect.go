@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"slices"
 
 	"fettle/internal/fail"
 	"fettle/kernels/cpu"
@@ -77,17 +78,11 @@ func (f *fast) plan(g geometry, n int) *convPlan {
 		return p
 	}
 	taps := g.kh * g.kw
-	var places []grad.Place
-	g.rows(func(out int, in []int) {
-		q := grad.Place{Out: int32(out * g.m), In: make([]int32, taps)}
-		for t, at := range in {
-			q.In[t] = int32(max(at*g.c, -1))
-		}
-		places = append(places, q)
-	})
 	p := &convPlan{}
 	cg, mg := g.c/g.group, g.m/g.group
-	if g.depthwise() {
+	if w, ok := g.window(); ok {
+		p.depth = f.NewWindow(g.c, w, n)
+	} else if places := g.places(); g.depthwise() {
 		p.depth = f.NewDepth(g.c, places)
 	} else {
 		p.forward = f.NewProduct(cg, mg, places)
@@ -107,6 +102,25 @@ func (f *fast) plan(g geometry, n int) *convPlan {
 	}
 	f.plans[g] = p
 	return p
+}
+
+// window is a depthwise convolution without gaps between taps, as a window over pictures.
+func (g geometry) window() (grad.Window, bool) {
+	return grad.Window{H: g.h, W: g.w, OH: g.oh, OW: g.ow, KH: g.kh, KW: g.kw, SY: g.sh, SX: g.sw, PT: g.pt, PL: g.pl, RowStep: g.ow, Step: 1, Pixels: g.oh * g.ow},
+		g.depthwise() && g.dh*g.dw == 1
+}
+
+// places lists what each output reads.
+func (g geometry) places() []grad.Place {
+	var places []grad.Place
+	g.rows(func(out int, in []int) {
+		q := grad.Place{Out: int32(out * g.m), In: make([]int32, len(in))}
+		for t, at := range in {
+			q.In[t] = int32(max(at*g.c, -1))
+		}
+		places = append(places, q)
+	})
+	return places
 }
 
 // rows calls f for every output position, with the pixel that each tap reads, or -1 in the padding.
@@ -130,6 +144,14 @@ func (f *fast) phase(g geometry, a, b int) (*phase, bool) {
 				ph.taps, taps = append(ph.taps, ky*g.kw+kx), append(taps, tap{ky * g.dh, kx * g.dw})
 			}
 		}
+	}
+	if w, ok := g.backWindow(a, b); ok {
+		if w.OH == 0 || w.OW == 0 || len(taps) == 0 {
+			return nil, w.OH == 0 || w.OW == 0
+		}
+		slices.Reverse(ph.taps) // the later a tap, the earlier what it reads
+		ph.depth = f.NewWindow(g.c, w, g.n)
+		return ph, true
 	}
 	var places []grad.Place
 	for img := range g.n {
@@ -162,6 +184,35 @@ func (f *fast) phase(g geometry, a, b int) (*phase, bool) {
 	ph.product = f.NewProduct(g.m/g.group, cg, places)
 	ph.strides = grad.Strides{K: cg * n, M: n, Taps: ph.taps}
 	return ph, true
+}
+
+// backWindow is the gradient of a phase of the input of a depthwise convolution as a window over the gradients of its outputs.
+func (g geometry) backWindow(a, b int) (grad.Window, bool) {
+	if _, ok := g.window(); !ok {
+		return grad.Window{}, false
+	}
+	y, top, kh := phaseOf(g.h, g.pt, g.kh, g.sh, a)
+	x, left, kw := phaseOf(g.w, g.pl, g.kw, g.sw, b)
+	return grad.Window{H: g.oh, W: g.ow, OH: (g.h - y + g.sh - 1) / g.sh, OW: (g.w - x + g.sw - 1) / g.sw, KH: kh, KW: kw, SY: 1, SX: 1, PT: top, PL: left,
+		First: y*g.w + x, RowStep: g.sh * g.w, Step: g.sw, Pixels: g.h * g.w}, true
+}
+
+// phaseOf gives, along one dimension, the first pixel of a phase, the padding before its window over outputs, and the number of its taps.
+func phaseOf(size, pad, taps, stride, phase int) (first, before, n int) {
+	first = ((phase-pad)%stride + stride) % stride
+	last := -1 // tap, which reads first
+	for k := range taps {
+		if (phase-k)%stride == 0 {
+			n, last = n+1, k
+		}
+	}
+	if first >= size {
+		return size, 0, n
+	}
+	if n == 0 {
+		return first, 0, 0
+	}
+	return first, -(first + pad - last) / stride, n
 }
 
 // changed says that the weights are others now. A crew packs at once those that it knows to lie where they lay; the rest are packed when

@@ -26,7 +26,7 @@ type course struct {
 	pairs     []*pair
 	pupil     *train.Pupil
 	keepEvery time.Duration
-	resumed   int                 // step after which it went on; 0: from the start
+	resumed   int // step after which it went on; 0: from the start
 	teacher   *model.Model
 	teachers  []optimizer.Session // one a worker
 	features  []string
