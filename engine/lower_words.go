@@ -1,12 +1,12 @@
 package engine
 
 import (
-	"math"
 	"strings"
 
 	"fettle/internal/fail"
 	"fettle/kernels/conv"
 	"fettle/kernels/cpu"
+	"fettle/kernels/quant"
 	"fettle/kernels/team"
 	"fettle/model"
 )
@@ -21,7 +21,7 @@ type wordCost struct{ mac, depth, float, wino, floatDepth, round, change float64
 
 func wordCosts(isa cpu.ISA) wordCost {
 	if isa == cpu.NEON {
-		return wordCost{mac: .28, depth: .45, float: .27, wino: .17, floatDepth: .45, round: 2.5, change: 8}
+		return wordCost{mac: .28, depth: .75, float: .27, wino: .17, floatDepth: .45, round: 2.5, change: 2}
 	}
 	return wordCost{mac: 16, depth: 44, float: 28, wino: 17, floatDepth: 169, round: 2550, change: 1450}
 }
@@ -311,31 +311,25 @@ func (l *lowering) words16(v *value, kernel string, src, dst, blocked *buffer, i
 			for y := y0; y < y1; y++ {
 				row := lay.At(n, b*lay.Block, y, 0)
 				for k := range min(lay.Block, lay.C-b*lay.Block) {
-					plain := ((n*lay.C+b*lay.Block+k)*lay.H + y) * lay.W
-					for x := range lay.W {
-						if into {
-							to[row+x*lay.Block+k] = from[plain+x]
-						} else {
-							to[plain+x] = from[row+x*lay.Block+k]
+					at := ((n*lay.C+b*lay.Block+k)*lay.H + y) * lay.W
+					i := row + k
+					if into {
+						for _, e := range from[at : at+lay.W] {
+							to[i] = e
+							i += lay.Block
 						}
+						continue
+					}
+					line := to[at : at+lay.W]
+					for x := range line {
+						line[x] = from[i]
+						i += lay.Block
 					}
 				}
 			}
 		})}, nil
 	}
 	l.add(s)
-}
-
-// whole is added to numbers below 1<<22 and taken away again, and they have lost their fraction, ties to even.
-const whole = 3 << 22
-
-// toWord quantizes v.
-func toWord(v, scale float32) int16 {
-	q := v / scale
-	if !(q >= math.MinInt16) {
-		q = math.MinInt16
-	}
-	return int16(float32(min(q, math.MaxInt16)+whole) - whole)
 }
 
 // lowerToWords lowers the QuantizeLinear of floats whose result kernels of 16-bit values read, in blocks where the floats lie in blocks.
@@ -365,38 +359,35 @@ func lowerToWords(l *lowering, n *model.Node) (bool, error) {
 	}
 	s.Bytes += byteSize(out)
 	s.reads, s.writes = []*buffer{src}, []*buffer{dst}
+	k := quant.New(l.opt.Features)
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		from, to := ses.floats(src), view[int16](ses.bytes(dst))
 		if !blocked {
 			return []team.Task{ranges(len(to), 8192, func(a, b int) {
-				for i, v := range from[a:b] {
-					to[a+i] = toWord(v, g.scale)
-				}
+				k.ToWords(to[a:b], from[a:b], g.scale)
 			})}, nil
 		}
-		return []team.Task{changeRows(dst.layout, src.layout, func(word, float, n int) {
-			w := to[word : word+n]
-			for i, v := range from[float : float+n] {
-				w[i] = toWord(v, g.scale)
-			}
-		})}, nil
+		return []team.Task{changeRows(dst.layout, src.layout, to, from, func(words []int16, a, b []float32) { k.JoinWords(words, a, b, g.scale) })}, nil
 	}
 	l.add(s, n)
 	return true, nil
 }
 
-// changeRows is the task that visits the pixels of words and floats together, both in blocks: n channels begin at word and float.
-func changeRows(words, floats cpu.Layout, f func(word, float, n int)) team.Task {
-	return byRows(words, func(img, b, y0, y1 int) {
-		for c := b * words.Block; c < min(words.C, (b+1)*words.Block); c += floats.Block {
-			n := min(floats.Block, roundUp(words.C, floats.Block)-c)
-			for y := y0; y < y1; y++ {
-				w, v := words.At(img, c, y, 0), floats.At(img, c, y, 0)
-				for range words.W {
-					f(w, v, n)
-					w, v = w+words.Block, v+floats.Block
-				}
+// changeRows is the task that visits the rows of blocks of words and those of the one or two blocks of floats with the same channels; without a border
+// they are one.
+func changeRows(words, floats cpu.Layout, w []int16, v []float32, f func(words []int16, a, b []float32)) team.Task {
+	flat := words.Border() == cpu.Border{} && floats.Border() == cpu.Border{}
+	return byRows(words, func(img, block, y0, y1 int) {
+		c, n, rows := block*words.Block, words.W, y1-y0
+		if flat {
+			n, rows = n*rows, 1
+		}
+		for y := y0; y < y0+rows; y++ {
+			a, b := v[floats.At(img, c, y, 0):], []float32(nil)
+			if c+floats.Block < words.C {
+				b = v[floats.At(img, c+floats.Block, y, 0):]
 			}
+			f(w[words.At(img, c, y, 0):][:n*words.Block], a, b)
 		}
 	})
 }
@@ -423,24 +414,16 @@ func lowerFromWords(l *lowering, n *model.Node) (bool, error) {
 	}
 	s.Bytes += byteSize(out)
 	s.reads, s.writes = []*buffer{src}, []*buffer{dst}
+	k := quant.New(l.opt.Features)
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		from, to := view[int16](ses.bytes(src)), ses.floats(dst)
 		if !blocked {
 			return []team.Task{ranges(len(to), 8192, func(a, b int) {
-				for i, v := range from[a:b] {
-					to[a+i] = float32(v) * g.scale
-				}
+				k.FromWords(to[a:b], from[a:b], g.scale)
 			})}, nil
 		}
-		return []team.Task{changeRows(src.layout, dst.layout, func(word, float, n int) {
-			d := to[float : float+n]
-			for i, v := range from[word : word+n] {
-				d[i] = float32(v) * g.scale
-			}
-		})}, nil
+		return []team.Task{changeRows(src.layout, dst.layout, from, to, func(words []int16, a, b []float32) { k.PartWords(a, b, words, g.scale) })}, nil
 	}
 	l.add(s, n)
 	return true, nil
 }
-
-func roundUp(n, m int) int { return (n + m - 1) / m * m }

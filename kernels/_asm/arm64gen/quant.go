@@ -20,6 +20,75 @@ func quantKernels(g *gen) {
 	g.scale16()
 	g.add16()
 	g.lookup()
+	g.wordsAndFloats("words16", true)
+	g.wordsAndFloats("floats16", false)
+}
+
+// wordsAndFloats changes between 8 words and twice 4 floats a line.
+func (g *gen) wordsAndFloats(name string, toWords bool) {
+	const words, a, b, n, stride X = 1, 2, 3, 4, 7
+	doc := "multiplies 8 words a line by scale: four floats at a and four at b."
+	if toWords {
+		doc = "divides four floats at a and four at b by scale and rounds them to 8 words a line."
+	}
+	g.kernel(name, "wargs", doc)
+	for i, r := range []X{words, a, b, n, stride} {
+		g.load(8*i, r)
+	}
+	g.field(40, V[31])
+	g.G("MOVD $0xff7fffff, %v", qTmp) // the least float: what NaN becomes
+	g.DUPX(V[29].S4, qTmp)
+	two, rest, done := g.NewLabel("two"), g.NewLabel("rest"), g.NewLabel("done")
+	lines := func(m int) {
+		f := vr(16, 2*m)
+		if toWords {
+			for i := range m {
+				g.LD1P(f[2*i:2*i+1], a, stride)
+				g.LD1P(f[2*i+1:2*i+2], b, stride)
+			}
+			for _, v := range f {
+				g.FDIV(v.S4, v.S4, V[31].S4)
+			}
+			for _, v := range f {
+				g.FMAXNM(v.S4, v.S4, V[29].S4)
+			}
+			for _, v := range f {
+				g.FCVTNS(v.S4, v.S4)
+			}
+			for i := range m {
+				g.SQXTN(V[i].H4, f[2*i].S4)
+				g.SQXTN(V[i].H8, f[2*i+1].S4)
+			}
+			g.ST1P(vr(0, m), words, XZR)
+			return
+		}
+		g.LD1P(vr(0, m), words, XZR)
+		for i := range m {
+			g.SXTL(f[2*i].S4, V[i].H4)
+			g.SXTL(f[2*i+1].S4, V[i].H8)
+		}
+		for _, v := range f {
+			g.SCVTF(v.S4, v.S4)
+		}
+		for _, v := range f {
+			g.FMUL(v.S4, v.S4, V[31].S4)
+		}
+		for i := range m {
+			g.ST1P(f[2*i:2*i+1], a, stride)
+			g.ST1P(f[2*i+1:2*i+2], b, stride)
+		}
+	}
+	g.G("SUBS $2, %v, %v", n, n)
+	g.G("BLT %s", rest)
+	g.Label(two)
+	lines(2)
+	g.G("SUBS $2, %v, %v", n, n)
+	g.G("BGE %s", two)
+	g.Label(rest)
+	g.G("TBZ $0, %v, %s", n, done)
+	lines(1)
+	g.Label(done)
+	g.G("RET")
 }
 
 func (g *gen) quantHead(name, doc string) {
