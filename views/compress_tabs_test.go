@@ -134,9 +134,10 @@ func TestPruneInTheWindow(t *testing.T) {
 			}
 		}
 		quickest = min(quickest, time.Since(begin))
-	}
-	if quickest > 100*time.Millisecond {
-		t.Errorf("a slider waits %v for its totals", quickest)
+		// The first state that has the slider has the totals too, and no job was begun for them: nothing is waited for, however busy the computer is.
+		if c := w.state.Doc.Cuts; c.Totals.Changed == 0 || c.Totals.Damage <= 0 || len(w.state.Active()) > 0 {
+			t.Errorf("at %.2f the totals are %+v, %d jobs run", share, c.Totals, len(w.state.Active()))
+		}
 	}
 	t.Logf("a slider waits %v for its totals", quickest)
 	c = settled(t, w).Doc.Cuts
@@ -181,7 +182,7 @@ func TestPruneInTheWindow(t *testing.T) {
 // patient shows states until no job runs, for jobs that take longer than settled waits.
 func patient(t *testing.T, w *testWindow) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		select {
 		case f := <-w.posted:
 			f()
@@ -216,7 +217,7 @@ func TestDistillInTheWindow(t *testing.T) {
 	settled(t, w)
 	before := s.State().Doc.Model.Hash()
 	s.Distill(map[string]any{"samples": int64(192), "minutes": 5.0, "epochs": int64(500)})
-	for deadline := time.Now().Add(60 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		st := s.State()
 		if st.Doc.Course != nil && len(st.Doc.Course.Losses) > 3 {
 			break

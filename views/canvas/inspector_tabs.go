@@ -99,7 +99,7 @@ func (p *inspector) floor() {
 	}
 	p.add(kit.Cols(8, kit.Flex(u.Caption(u.F("floor %s", kit.Ms(*b.floor)))), u.Soft(u.F("%s of peak", kit.Percent(*b.floor / *b.ns))).Whole()))
 	if b.floorWhy != "" {
-		p.add(u.Caption(b.floorWhy))
+		p.add(u.Note(u.Say(b.floorWhy)))
 	}
 }
 
@@ -141,7 +141,7 @@ func (p *inspector) steps() {
 	for _, m := range p.subject.made {
 		p.add(kit.Fixed(0, 20, u.Dense(u.T(m.step))))
 		if m.reason != "" {
-			p.add(u.Caption(m.reason))
+			p.add(u.Note(u.Say(m.reason)))
 		}
 		if m.proof == nil {
 			continue

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"fettle/app"
 	"fettle/profiler"
 	"fettle/views/kit"
 )
@@ -307,7 +308,7 @@ func conditions(u words, a, b *profiler.Profile) []condition {
 		busy.differ = math.Abs(*x-*y) >= 0.1
 	}
 	out := []condition{
-		same(u.T("board"), a.Target.Name, b.Target.Name),
+		same(u.T("board"), board(u, a), board(u, b)),
 		same(u.T("engine"), a.Runtime.Name+" "+a.Runtime.Version, b.Runtime.Name+" "+b.Runtime.Version),
 		same(u.T("threads"), fmt.Sprint(a.Plan.Threads), fmt.Sprint(b.Plan.Threads)),
 		same(u.T("clock"), clock(a), clock(b)),
@@ -350,4 +351,12 @@ func headline(u words, c *profiler.Comparison) verdict {
 	v.change = kit.DeltaPercent(c.Ratio[1] - 1)
 	v.interval = u.F("%s to %s, 95 %%", kit.DeltaPercent(c.Ratio[0]-1), kit.DeltaPercent(c.Ratio[2]-1))
 	return v
+}
+
+// board is the name of a run's board as the window shows it.
+func board(u words, p *profiler.Profile) string {
+	if p.Target.Name == app.LocalTarget {
+		return u.T("This computer")
+	}
+	return p.Target.Name
 }

@@ -41,7 +41,6 @@ func newToolbar(s *screen) *toolbar {
 	t.export = u.NewButton(kit.Outline, "download", u.T("Export"), t.exportMenu)
 	t.boards = widget.NewSelect(nil, nil)
 	t.pairs = widget.NewEntry()
-	t.pairs.Scroll = fyne.ScrollNone
 	t.pairs.SetText("8")
 	t.pairs.OnChanged = func(string) {
 		if s.state != nil {
@@ -53,7 +52,7 @@ func newToolbar(s *screen) *toolbar {
 	boxed := func(w float32, o fyne.CanvasObject) fyne.CanvasObject {
 		return kit.Fixed(w, 28, container.NewStack(o, kit.Plate(color.Transparent, u.Theme.Line3, 5)))
 	}
-	t.row = kit.Cols(8, kit.Flex(t.a.chip), kit.Flex(t.b.chip), t.swap, boxed(150, t.boards), boxed(44, t.pairs), u.Caption(u.T("pairs")).Whole(), t.stop, t.start, t.export)
+	t.row = kit.Cols(8, kit.Flex(t.a.chip), kit.Flex(t.b.chip), t.swap, boxed(150, t.boards), kit.Fixed(52, 30, t.pairs), u.Caption(u.T("pairs")).Whole(), t.stop, t.start, t.export)
 	return t
 }
 

@@ -230,7 +230,7 @@ func (s *screen) showTools(st *app.State) {
 		if job.Total > 0 {
 			text = u.F("%s: %d of %d", text, job.Done, job.Total)
 		} else if job.What != "" {
-			text += ": " + u.T(job.What)
+			text += ": " + s.say.Say(job.What)
 		}
 	}
 	s.note.SetText(text)

@@ -178,7 +178,7 @@ func (v *jobView) show(u *kit.UI, r row) {
 	case r.Failed != "":
 		v.state.Set(r.Failed, u.Theme.Danger)
 	default:
-		v.state.Set(u.T(r.What), u.Theme.Text3)
+		v.state.Set(u.Say(r.What), u.Theme.Text3)
 	}
 	v.time.SetText(r.Time)
 	if r.Running {

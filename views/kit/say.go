@@ -21,8 +21,16 @@ type phrase struct {
 
 var verb = regexp.MustCompile(`%(?:\[(\d+)\])?[-+# 0]*[\d.]*[sdqvgfeEGxX]`)
 
-// NewPhrases reads the translations of the window.
-func (u *UI) NewPhrases() *Phrases { return newPhrases(u.words) }
+// NewPhrases reads the translations of the window, once for all screens.
+func (u *UI) NewPhrases() *Phrases {
+	if u.phrases == nil {
+		u.phrases = newPhrases(u.words)
+	}
+	return u.phrases
+}
+
+// Say translates a sentence that was put together elsewhere.
+func (u *UI) Say(text string) string { return u.NewPhrases().Say(text) }
 
 func newPhrases(words map[string]string) *Phrases {
 	p := &Phrases{exact: words}

@@ -27,6 +27,8 @@ type UI struct {
 	Leave  func(do func())      // asks before unsaved rewrites are lost, then does it
 	Hint   func(text string)    // says what is under the pointer; "" for nothing
 	words  map[string]string
+
+	phrases *Phrases // made on first use
 }
 
 // NewUI makes the UI of a language and an appearance.

@@ -32,7 +32,7 @@ func newDetail(u *kit.UI) *detail {
 		sign.Objects = []fyne.CanvasObject{kit.Icon(f.Icon, f.Token, 14)}
 		sign.Refresh()
 		row[1].(*fyne.Container).Objects[0].(*kit.Line).SetText(f.Label)
-		row[2].(*fyne.Container).Objects[0].(*kit.Line).SetText(u.T(f.Reason))
+		row[2].(*fyne.Container).Objects[0].(*kit.Line).SetText(u.Say(f.Reason))
 	})
 	d.list.OnSelected = func(i widget.ListItemID) { u.Studio.Select(d.found[i].Origins, "rewrites") }
 	return d

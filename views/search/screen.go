@@ -121,18 +121,15 @@ func (s *screen) toolbar() {
 	limits := kit.Rows(5)
 	for _, l := range limitKeys {
 		e := widget.NewEntry()
-		e.Scroll = fyne.ScrollNone
 		e.OnChanged = func(string) { s.showTools() }
 		e.OnSubmitted = func(string) { s.Primary() }
 		s.entries[l.key] = e
-		box := kit.Fixed(96, 28, container.NewStack(e, kit.Plate(color.Transparent, u.Theme.Line3, 5)))
-		limits.Add(kit.Cols(8, kit.Flex(u.Soft(u.T(l.label)+" ≤")), box, kit.Fixed(26, 0, u.Caption(l.unit))))
+		limits.Add(kit.Cols(8, kit.Flex(u.Soft(u.T(l.label)+" ≤")), kit.Fixed(96, 30, e), kit.Fixed(26, 0, u.Caption(l.unit))))
 	}
 	s.limits = kit.Rows(8, u.Section(u.T("Limits"), u.T("empty: none")), limits, u.HRule())
 	s.method = widget.NewSelect(app.Optimizers(), func(string) { s.showTools() })
 	s.method.SetSelectedIndex(0)
 	tries := widget.NewEntry()
-	tries.Scroll = fyne.ScrollNone
 	tries.SetText("24")
 	tries.OnChanged = func(string) { s.showTools() }
 	s.entries["tries"] = tries
@@ -140,7 +137,7 @@ func (s *screen) toolbar() {
 	s.stop = u.NewButton(kit.Outline, "stop", u.T("Stop"), func() { s.do.CancelJob(s.job) })
 	s.note = u.Soft("")
 	row = append(row, kit.Fixed(150, 28, container.NewStack(s.method, kit.Plate(color.Transparent, u.Theme.Line3, 5))), u.Soft(u.T("tries")).Whole(),
-		kit.Fixed(64, 28, container.NewStack(tries, kit.Plate(color.Transparent, u.Theme.Line3, 5))), kit.Flex(s.note), s.stop, s.start)
+		kit.Fixed(64, 30, tries), kit.Flex(s.note), s.stop, s.start)
 	s.tools = kit.Cols(10, row...)
 }
 
