@@ -9,6 +9,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"fettle/history"
@@ -73,7 +74,7 @@ func Open(opt Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &App{home: home, self: opt.Self, own: opt.Own, isa: opt.ISA, kept: kept, engine: eng, cache: optimizer.NewCache(cachedSteps)}, nil
+	return &App{home: home, self: opt.Self, own: opt.Own, isa: strings.Split(opt.ISA, ",")[0], kept: kept, engine: eng, cache: optimizer.NewCache(cachedSteps)}, nil
 }
 
 // Home is the folder where Fettle keeps targets, history and cache.

@@ -167,16 +167,23 @@ func intoBlocks(dst, src []float32, l cpu.Layout) team.Task {
 
 // fromBlocks is the task that copies blocks into row-major dst.
 func fromBlocks(dst, src []float32, l cpu.Layout) team.Task {
-	size := l.H * l.W
+	size, block, width := l.H*l.W, l.Block, l.W
+	image, plane, line, at, channels := l.Image(), l.Plane(), l.Row(), l.Pixel(0, 0), l.C // methods of a layout copy it
 	return byRows(l, func(n, b, y0, y1 int) {
+		has := min(block, channels-b*block)
+		to, from := dst[(n*channels+b*block)*size:], src[n*image+b*plane+at:]
+		if size == 1 {
+			copy(to[:has], from)
+			return
+		}
 		for y := y0; y < y1; y++ {
-			row := src[l.At(n, b*l.Block, y, 0):][:l.W*l.Block]
-			for k := range min(l.Block, l.C-b*l.Block) {
+			row := from[y*line:][:width*block]
+			for k := range has {
 				x := k
-				out := dst[(n*l.C+b*l.Block+k)*size+y*l.W:][:l.W]
+				out := to[k*size+y*width:][:width]
 				for j := range out {
 					out[j] = row[x]
-					x += l.Block
+					x += block
 				}
 			}
 		}

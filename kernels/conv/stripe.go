@@ -322,10 +322,10 @@ func (b *Stripes) pad(k *stripeLink, d []float32) {
 	left, edge, right := l.Left*blk, (l.Right+l.Left)*blk, l.Right*blk
 	above, from, keep := k.above*row, k.from*row, k.keep*row
 	first, end := above+keep, (l.H-k.missing)*row
-	for range l.Blocks() {
+	for blocks := l.Blocks(); blocks > 0; blocks-- {
 		plane := d[:l.H*row]
 		if keep > 0 {
-			copy(plane[above:], d[from:][:keep])
+			copy(plane[above:][:keep], d[from:])
 		}
 		if above > 0 {
 			clear(plane[:above])

@@ -37,7 +37,7 @@ func (g *gen) gemm(m int) {
 	g.G("ADD $80, R0, %v", rLo)
 	g.G("ADD $84, R0, %v", rHi)
 	acc := m * nb
-	tile, zero, start, four, rest, one, done := g.NewLabel("tile"), g.NewLabel("zero"), g.NewLabel("start"), g.NewLabel("four"), g.NewLabel("rest"), g.NewLabel("one"), g.NewLabel("done")
+	tile, zero, start, four, short, rest, one, done := g.NewLabel("tile"), g.NewLabel("zero"), g.NewLabel("start"), g.NewLabel("four"), g.NewLabel("short"), g.NewLabel("rest"), g.NewLabel("one"), g.NewLabel("done")
 	g.Label(tile)
 	g.G("CBZ %v, %s", gBias, zero)
 	g.LD1(vr(0, nb), gBias)
@@ -57,25 +57,39 @@ func (g *gen) gemm(m int) {
 	g.G("MOVD %v, %v", gK, gLeft)
 	g.G("CMP $4, %v", gCS) // only neighbours in k can be loaded together
 	g.G("BNE %s", rest)
-	g.G("CMP $4, %v", gLeft)
-	g.G("BLT %s", rest)
+	g.G("SUBS $4, %v, %v", gLeft, gLeft)
+	g.G("BLT %s", short)
 	g.Label(four)
-	g.G("MOVD %v, %v", gAp, gP)
-	for p := range m {
-		g.LD1P(vr(acc+p, 1), gP, gRS)
+	if m == 1 {
+		g.LD1P(vr(acc, 1), gAp, XZR)
+	} else {
+		g.G("MOVD %v, %v", gAp, gP)
+		for p := range m {
+			g.LD1P(vr(acc+p, 1), gP, gRS)
+		}
+		g.G("ADD $16, %v, %v", gAp, gAp)
 	}
-	g.G("ADD $16, %v, %v", gAp, gAp)
+	whole := acc+m+4*nb <= 32 // all four rows of b have registers
+	if whole {
+		g.loadRun(acc+m, 4*nb, gBp, XZR)
+	}
 	for k := range 4 {
-		g.LD1P(vr(acc+m, nb), gBp, XZR)
+		b := acc + m
+		if whole {
+			b += k * nb
+		} else {
+			g.LD1P(vr(b, nb), gBp, XZR)
+		}
 		for j := range nb {
 			for p := range m {
-				g.FMLA(V[p*nb+j].S4, V[acc+m+j].S4, V[acc+p].S(k))
+				g.FMLA(V[p*nb+j].S4, V[b+j].S4, V[acc+p].S(k))
 			}
 		}
 	}
-	g.G("SUB $4, %v, %v", gLeft, gLeft)
-	g.G("CMP $4, %v", gLeft)
+	g.G("SUBS $4, %v, %v", gLeft, gLeft)
 	g.G("BGE %s", four)
+	g.Label(short)
+	g.G("ADD $4, %v, %v", gLeft, gLeft)
 	g.Label(rest)
 	g.G("CBZ %v, %s", gLeft, done)
 	g.Label(one)
