@@ -15,6 +15,7 @@ import (
 	"fettle/model"
 	"fettle/optimizer"
 	"fettle/profiler/predict"
+	"fettle/remote/bundle"
 	"fettle/remote/deploy"
 )
 
@@ -32,6 +33,7 @@ type LearnRequest struct {
 	Anew   bool           // forget what was measured before
 	Also   []*model.Model // models at hand, measured as well: kinds of layers that probes do not have
 	Names  []string       // of those
+	Floats bool           // nothing on 8-bit integers
 	Seed   uint64
 }
 
@@ -91,8 +93,12 @@ func (a *App) Learn(ctx context.Context, q LearnRequest) (*Learned, error) {
 			t.Runtime.Name, t.Runtime.Version = "fettle", Version
 		}
 		begin, before := time.Now(), t.Spent
+		gauge, err := newGauge()
+		if err != nil {
+			return err
+		}
 		measure := func(name string, m *model.Model, shapes map[string][]int) error {
-			if err := a.probe(ctx, c, q, t, name, m, shapes); err != nil {
+			if err := a.probe(ctx, c, q, t, gauge, name, m, shapes); err != nil {
 				return err
 			}
 			if nets++; nets%tidyEvery == 0 {
@@ -106,7 +112,7 @@ func (a *App) Learn(ctx context.Context, q LearnRequest) (*Learned, error) {
 			if err != nil {
 				return err
 			}
-			for _, form := range a.forms(ctx, m) {
+			for _, form := range a.forms(ctx, m, q.Floats) {
 				if err := measure(q.Names[i], form, shapes); err != nil {
 					return fail.In(err, "measure "+q.Names[i], fail.Where{})
 				}
@@ -123,10 +129,8 @@ func (a *App) Learn(ctx context.Context, q LearnRequest) (*Learned, error) {
 			if err != nil {
 				return err
 			}
-			if t.Probes%3 > 0 || t.Probes < 3 { // two of three as they are after the recipe standard, and the ends
-				if m, err = a.plainStandard(ctx, m); err != nil {
-					return err
-				}
+			if m, err = a.dress(ctx, m, t.Probes, q.Floats); err != nil {
+				return err
 			}
 			if err := measure(fmt.Sprintf("probe-%d", t.Probes), m, nil); err != nil {
 				return err
@@ -157,13 +161,64 @@ func (a *App) learned(target string, t *LatencyTable, now int) *Learned {
 	return l
 }
 
-// forms are a model as written and after the recipe standard, where that changes anything.
-func (a *App) forms(ctx context.Context, m *model.Model) []*model.Model {
+// forms are a model as written, after the recipe standard, and on 8-bit integers, where these change anything.
+func (a *App) forms(ctx context.Context, m *model.Model, floats bool) []*model.Model {
+	out := []*model.Model{m}
 	o, err := a.plainStandard(ctx, m)
-	if err != nil || o.Hash() == m.Hash() {
-		return []*model.Model{m}
+	if err != nil {
+		return out
 	}
-	return []*model.Model{m, o}
+	if o.Hash() != m.Hash() {
+		out = append(out, o)
+	}
+	if !floats {
+		if b, err := a.roughInt8(ctx, o); err == nil && b.Hash() != o.Hash() {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// dress gives the i-th probe the form in which it is measured: the ends after the recipe standard and on integers, of the others one in
+// four on integers, one in eight as written, and the rest after the recipe.
+func (a *App) dress(ctx context.Context, m *model.Model, i int, floats bool) (*model.Model, error) {
+	ends := i < 2*predict.Ends
+	if !ends && i%8 == 1 {
+		return m, nil
+	}
+	m, err := a.plainStandard(ctx, m)
+	if integers := ends && i >= predict.Ends || !ends && i%4 == 3; err != nil || floats || !integers {
+		return m, err
+	}
+	return a.roughInt8(ctx, m)
+}
+
+// roughInt8 is m on 8-bit integers, with ranges from inputs drawn at random: only its time is asked for.
+func (a *App) roughInt8(ctx context.Context, m *model.Model) (*model.Model, error) {
+	in, err := a.verifyInputs(ctx, m, 1)
+	if err != nil || len(in) == 0 {
+		return m, err
+	}
+	return a.plainInt8(ctx, m, drawn(in[:1]))
+}
+
+// drawn are inputs made here, as data.
+type drawn []map[string]*model.Tensor
+
+// Len is their number.
+func (d drawn) Len() int { return len(d) }
+
+// Hash says that they are nobody's data.
+func (d drawn) Hash() string { return "drawn" }
+
+// Each visits them.
+func (d drawn) Each(ctx context.Context, limit int, visit func(int, map[string]*model.Tensor) error) error {
+	for i, in := range d[:min(max(limit, 0), len(d))] {
+		if err := visit(i, in); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // plainStandard applies the recipe standard without proofs: only its time is asked for.
@@ -183,7 +238,7 @@ func (a *App) plainStandard(ctx context.Context, m *model.Model) (*model.Model, 
 // what the table does not doubt is tried too.
 func chooseProbe(p *predict.Predictor, seed, i uint64) (*model.Model, error) {
 	n := candidates
-	if i%4 == 0 || i < 6 { // the first ones are the ends
+	if i%4 == 0 || i < 2*predict.Ends { // the first ones are the ends
 		n = 1
 	}
 	var best *model.Model
@@ -204,8 +259,9 @@ func chooseProbe(p *predict.Predictor, seed, i uint64) (*model.Model, error) {
 	return best, nil
 }
 
-// probe measures one network and adds it to the table. A measurement in which inferences differ much is made once more.
-func (a *App) probe(ctx context.Context, c *deploy.Conn, q LearnRequest, t *LatencyTable, name string, m *model.Model, shapes map[string][]int) error {
+// probe measures one network and adds it to the table. A measurement in which inferences differ much, or beside which the gauge was slow, is made
+// once more.
+func (a *App) probe(ctx context.Context, c *deploy.Conn, q LearnRequest, t *LatencyTable, gauge *gauge, name string, m *model.Model, shapes map[string][]int) error {
 	b, err := pack(name, m)
 	if err != nil {
 		return err
@@ -222,11 +278,53 @@ func (a *App) probe(ctx context.Context, c *deploy.Conn, q LearnRequest, t *Late
 		if err != nil {
 			return err
 		}
+		moment, err := gauge.look(ctx, c, q)
+		if err != nil {
+			return err
+		}
 		v := slices.Sorted(slices.Values(tr.Launches[0].Clean))
-		if float64(v[len(v)/4]) <= 1.15*float64(v[0]) || try == 2 || time.Since(begin) > 4*time.Second {
-			return t.Add(g, tr)
+		steady := float64(v[len(v)/4]) <= 1.15*float64(v[0]) && moment <= 1.25*gauge.least
+		if steady || try == 1 || time.Since(begin) > 3*time.Second {
+			return t.Add(g, tr, moment)
 		}
 	}
+}
+
+// gauge is the network that is measured beside each probe.
+type gauge struct {
+	b     *bundle.Bundle
+	last  float64 // what it took before the probe, 0: not known
+	least float64
+}
+
+func newGauge() (*gauge, error) {
+	m, err := predict.Gauge()
+	if err != nil {
+		return nil, err
+	}
+	b, err := pack("gauge", m)
+	return &gauge{b: b}, err
+}
+
+// look measures the gauge and gives what it takes now, in the middle between this look and the one before.
+func (x *gauge) look(ctx context.Context, c *deploy.Conn, q LearnRequest) (float64, error) {
+	opt := deploy.NewProfileOptions()
+	opt.Threads, opt.ISA, opt.Launches, opt.Runs = q.Threads, q.ISA, 1, probeRuns
+	tr, err := c.Profile(ctx, deploy.FromBundle(x.b), opt, nil)
+	if err != nil {
+		return 0, err
+	}
+	v := slices.Sorted(slices.Values(tr.Launches[0].Clean))
+	now := float64(v[len(v)/4])
+	before := now
+	if x.last > 0 {
+		before = x.last
+	}
+	x.last = now
+	if x.least == 0 || now < x.least {
+		x.least = now
+	}
+	return math.Sqrt(now * before), nil
 }
 
 // tidy takes away what probes left on the board. Where that fails they are swept with the next free-space.

@@ -14,18 +14,21 @@ import (
 // interval and where to measure next.
 type surface struct {
 	rates  [works]float64 // nanoseconds for one of each amount
-	x      [][]float64    // logarithms (base 2) of dims
-	alpha  []float64      // solves (K + noise) alpha = errors of the base
-	chol   []float64      // of K + noise, n by n
+	shape  shape
+	x      [][]float64 // logarithms (base 2) of dims
+	alpha  []float64   // solves (K + noise) alpha = errors of the base
+	chol   []float64   // of K + noise, n by n
 	mean   float64
 	signal float64 // variance of the process
-	noise  float64 // variance of a measurement, over signal
-	length float64
 	spread float64 // what turns the process's deviation into one that holds when a point is left out
 	lo, hi []float64
 	whole  []float64 // log errors with each point left out
 	odd    []bool    // points that were disturbed, it seems; nil: none
 }
+
+// shape is how a process varies: over how many doublings of a size, by how much a mark and what the network holds count as one of them, and
+// the variance of a measurement over that of the process.
+type shape struct{ length, mark, held, noise float64 }
 
 // oddly is the variance of a measurement that was disturbed, over signal.
 const oddly = 25
@@ -47,60 +50,77 @@ func (s *surface) distrust() bool {
 	return found
 }
 
-// most points that length and noise are looked for with.
+// most points that the shape is looked for with.
 const most = 100
 
-// fit makes a surface of points; at least three.
-func fit(points []point) *surface {
+// fit makes a surface of points; at least three. known is the shape of a surface of nearly the same points, nil: it is looked for.
+func fit(points []point, known *shape) *surface {
 	s := &surface{}
 	n := len(points)
 	s.rates = rates(points)
 	y := make([]float64, n)
 	s.lo, s.hi = slices.Clone(points[0].Dims), slices.Clone(points[0].Dims)
 	for i, p := range points {
-		x := make([]float64, len(p.Dims))
 		for k, d := range p.Dims {
-			x[k] = math.Log2(d)
 			s.lo[k], s.hi[k] = min(s.lo[k], d), max(s.hi[k], d)
 		}
-		s.x = append(s.x, x)
+		s.x = append(s.x, logs(p.Dims))
 		y[i] = math.Log(p.Ns / s.base(p.Work))
 	}
 	s.mean = stats.Median(y) // a disturbed network does not move it
 	for i := range y {
 		y[i] -= s.mean
 	}
-	best := math.Inf(1)
-	var kept *surface
-	some, ysome := *s, y
-	if step := (n + most - 1) / most; step > 1 { // length and noise show on a part of the points
-		some.x, ysome = nil, nil
-		for i := 0; i < n; i += step {
-			some.x, ysome = append(some.x, s.x[i]), append(ysome, y[i])
-		}
+	if known != nil {
+		s.shape = *known
+	} else {
+		s.look(y)
 	}
-	for _, length := range []float64{1, 2, 4, 8} {
-		for _, noise := range []float64{0.01, 0.05, 0.25, 1} {
-			c := some
-			c.length, c.noise = length, noise
-			if score := c.solve(ysome); score < best {
-				best, kept = score, &c
-			}
-		}
-	}
-	if kept != nil {
-		kept.x = s.x
-		kept.solve(y)
-		if kept.distrust() { // once more, with less weight on what does not fit
-			kept.solve(y)
-		}
-	}
-	if kept == nil { // equal points: the mean is all there is
-		s.alpha, s.signal, s.noise, s.length, s.spread = make([]float64, n), 0.01, 1, 1, 1
+	if math.IsInf(s.solve(y), 1) { // equal points: the mean is all there is
 		s.x = nil
 		return s
 	}
-	return kept
+	if s.distrust() { // once more, with less weight on what does not fit
+		s.solve(y)
+	}
+	return s
+}
+
+// look finds the shape that foretells points best that are left out, one of its numbers after the other.
+func (s *surface) look(y []float64) {
+	some, ysome := surface{shape: shape{2, 0.5, 0.5, 0.05}, x: s.x}, y
+	if step := (len(y) + most - 1) / most; step > 1 { // it shows on a part of the points
+		some.x, ysome = nil, nil
+		for i := 0; i < len(y); i += step {
+			some.x, ysome = append(some.x, s.x[i]), append(ysome, y[i])
+		}
+	}
+	best := math.Inf(1)
+	s.shape = some.shape
+	try := func(set *float64, values ...float64) {
+		kept := *set
+		for _, v := range values {
+			*set = v
+			if score := some.solve(ysome); score < best {
+				best, kept, s.shape = score, v, some.shape
+			}
+		}
+		*set = kept
+	}
+	for range 2 {
+		try(&some.shape.length, 1, 2, 4, 8)
+		try(&some.shape.noise, 0.01, 0.05, 0.25, 1)
+		try(&some.shape.held, 0.1, 0.3, 1)
+		try(&some.shape.mark, 0.2, 1)
+	}
+}
+
+func logs(dims []float64) []float64 {
+	x := make([]float64, len(dims))
+	for k, d := range dims {
+		x[k] = math.Log2(d)
+	}
+	return x
 }
 
 // base is the time of amounts of work at the fitted rates.
@@ -125,7 +145,7 @@ func rates(points []point) (r [works]float64) {
 	// stand for all large ones
 	var each []float64
 	for _, p := range points {
-		if moved := p.Work[8] + p.Work[9] + p.Work[10]; moved > 0 {
+		if moved := p.Work[wIn] + p.Work[wOut] + p.Work[wWeights]; moved > 0 {
 			each = append(each, p.Ns/moved)
 		}
 	}
@@ -154,7 +174,7 @@ func rates(points []point) (r [works]float64) {
 				continue
 			}
 			step := max(num/den, -r[k])
-			if k == 15 {
+			if k == wSum {
 				step = min(step, bound-r[k])
 			}
 			if step == 0 {
@@ -176,10 +196,19 @@ func rates(points []point) (r [works]float64) {
 // alike is the Matérn 5/2 correlation of two places.
 func (s *surface) alike(a, b []float64) float64 {
 	d := 0.0
+	own := max(len(a)-around, 0)
 	for k := range a {
-		d += (a[k] - b[k]) * (a[k] - b[k])
+		e := a[k] - b[k]
+		switch {
+		case k < own:
+		case k >= len(a)-places:
+			e *= s.shape.held
+		default:
+			e *= s.shape.mark
+		}
+		d += e * e
 	}
-	r := math.Sqrt(5*d) / s.length
+	r := math.Sqrt(5*d) / s.shape.length
 	return (1 + r + r*r/3) * math.Exp(-r)
 }
 
@@ -191,7 +220,7 @@ func (s *surface) solve(y []float64) float64 {
 		for j := range i + 1 {
 			l[i*n+j] = s.alike(s.x[i], s.x[j])
 		}
-		l[i*n+i] += s.noise
+		l[i*n+i] += s.shape.noise
 		if s.odd != nil && s.odd[i] {
 			l[i*n+i] += oddly
 		}
@@ -200,7 +229,7 @@ func (s *surface) solve(y []float64) float64 {
 		return math.Inf(1)
 	}
 	s.chol = l
-	s.alpha = s.back(s.forth(slices.Clone(y)))
+	s.alpha = back(l, n, forth(l, n, slices.Clone(y)))
 	quad := 0.0
 	for i := range y {
 		quad += y[i] * s.alpha[i]
@@ -210,15 +239,7 @@ func (s *surface) solve(y []float64) float64 {
 	score := 0.0
 	var z []float64
 	s.whole = nil
-	unit := make([]float64, n)
-	for i := range n {
-		clear(unit)
-		unit[i] = 1
-		inv := 0.0
-		col := s.forth(unit) // rows before i stay zero
-		for _, v := range col[i:] {
-			inv += v * v
-		}
+	for i, inv := range inverted(l, n) {
 		e, variance := s.alpha[i]/inv, s.signal/inv
 		s.whole = append(s.whole, e)
 		if s.odd == nil || !s.odd[i] {
@@ -241,111 +262,46 @@ func (s *surface) apart(group []int) []float64 {
 		in[g] = append(in[g], i)
 	}
 	for _, at := range in {
-		if len(at) == 1 || len(at) > n/2 {
+		m := len(at)
+		if m == 1 || m > n/2 {
 			continue // alone it is known already; and without most of the points nothing is told
 		}
-		m := len(at)
-		a := make([]float64, m*m)
+		cols := make([][]float64, m)
 		for i, p := range at {
-			col := make([]float64, n)
-			col[p] = 1
-			col = s.back(s.forth(col))
-			for k, q := range at {
-				a[k*m+i] = col[q]
-			}
+			cols[i] = make([]float64, n)
+			cols[i][p] = 1
+			forth(s.chol, n, cols[i])
 		}
-		b := make([]float64, m)
+		a, b := make([]float64, m*m), make([]float64, m)
 		for i, p := range at {
+			for k := range i + 1 {
+				a[i*m+k] = dot(cols[i][p:], cols[k][p:]) // rows before p are zero in one of them
+			}
 			b[i] = s.alpha[p]
 		}
-		block := &surface{chol: a}
 		if !factor(a, m) {
 			continue
 		}
-		for i, e := range block.back(block.forth(b)) {
+		for i, e := range back(a, m, forth(a, m, b)) {
 			out[at[i]] = e
 		}
 	}
 	return out
 }
 
-// factor replaces a symmetric matrix by its Cholesky factor, in place; false where it has none.
-func factor(a []float64, n int) bool {
-	for i := range n {
-		for j := range i + 1 {
-			v := a[i*n+j]
-			for k := range j {
-				v -= a[i*n+k] * a[j*n+k]
-			}
-			if i != j {
-				a[i*n+j] = v / a[j*n+j]
-				continue
-			}
-			if v <= 0 {
-				return false
-			}
-			a[i*n+i] = math.Sqrt(v)
-		}
-	}
-	return true
-}
-
-// forth solves L x = b in place, back solves L' x = b.
-func (s *surface) forth(b []float64) []float64 {
-	n := len(b)
-	for i := range n {
-		if b[i] == 0 && i > 0 && allZero(b[:i]) {
-			continue
-		}
-		v := b[i]
-		for k := range i {
-			v -= s.chol[i*n+k] * b[k]
-		}
-		b[i] = v / s.chol[i*n+i]
-	}
-	return b
-}
-
-func (s *surface) back(b []float64) []float64 {
-	n := len(b)
-	for i := n - 1; i >= 0; i-- {
-		v := b[i]
-		for k := i + 1; k < n; k++ {
-			v -= s.chol[k*n+i] * b[k]
-		}
-		b[i] = v / s.chol[i*n+i]
-	}
-	return b
-}
-
-func allZero(v []float64) bool {
-	for _, x := range v {
-		if x != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // at is the time of a unit and the deviation of its logarithm.
 func (s *surface) at(u Unit) (ns, deviation float64) {
-	x := make([]float64, len(u.Dims))
-	for k, d := range u.Dims {
-		x[k] = math.Log2(d)
-	}
 	if len(s.x) == 0 {
 		return s.base(u.work) * math.Exp(s.mean), 0.1
 	}
+	x := logs(u.Dims)
 	k := make([]float64, len(s.x))
 	mean := s.mean
 	for i := range s.x {
 		k[i] = s.alike(x, s.x[i])
 		mean += k[i] * s.alpha[i]
 	}
-	v := s.forth(k)
-	left := 1 + s.noise
-	for _, e := range v {
-		left -= e * e
-	}
-	return s.base(u.work) * math.Exp(mean), s.spread * math.Sqrt(s.signal*max(left, 1e-6))
+	v := forth(s.chol, len(k), k)
+	left := max(1+s.shape.noise-dot(v, v), 1e-6)
+	return s.base(u.work) * math.Exp(mean), s.spread * math.Sqrt(s.signal*left)
 }

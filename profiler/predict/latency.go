@@ -3,7 +3,6 @@ package predict
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -17,10 +16,14 @@ import (
 type Predictor struct {
 	table    *Table
 	rules    map[string]Rule
+	choices  map[string]*choice // of kinds that several kernels compute
+	spans    map[string]*span   // what was measured of a kind, over its kernels
 	kinds    map[string][]point
 	surfaces map[string]*surface
-	saved    []float64 // of several nodes in one step: mean and deviation of the log of its time over that of its parts
-	shared   float64   // share of a unit's error that all units of a network have in common
+	shapes   map[string]*shape // of surfaces of nearly the same points
+	saved    []float64         // of several nodes in one step: mean and deviation of the log of its time over that of its parts
+	pace     float64           // by how much networks are slower where the one beside them is, as a power
+	shared   float64           // share of a unit's error that all units of a network have in common
 }
 
 // Layer is one unit with its predicted time.
@@ -46,112 +49,16 @@ type Prediction struct {
 
 // NewPredictor prepares a table.
 func NewPredictor(t *Table) *Predictor {
-	p := &Predictor{table: t, rules: t.Rules(), kinds: map[string][]point{}, surfaces: map[string]*surface{}, shared: 0.3}
-	for _, x := range t.Points {
-		p.kinds[x.Kind] = append(p.kinds[x.Kind], x)
-	}
+	p := &Predictor{table: t, rules: t.Rules(), kinds: map[string][]point{}, surfaces: map[string]*surface{}, shapes: map[string]*shape{}, choices: map[string]*choice{},
+		spans: map[string]*span{}, shared: 0.3}
+	p.sort(t.Points)
 	p.shared = p.common()
+	p.calm()
 	for range 3 { // a network that was disturbed spoils its neighbours' forecasts at first
 		p.level()
 	}
 	p.saved = p.saving()
 	return p
-}
-
-// common is how far whole networks were from the sum of their units' predictions, as the share of error that does not even out: the
-// share with which nine of ten measured networks lie within.
-func (p *Predictor) common() float64 {
-	type sums struct{ ns, mean, single, all float64 }
-	nets := map[int]*sums{}
-	p.apart(func(x point, e, d float64) {
-		n := nets[x.Net]
-		if n == nil {
-			n = &sums{}
-			nets[x.Net] = n
-		}
-		d *= x.Ns
-		n.ns, n.mean = n.ns+x.Ns, n.mean+x.Ns*math.Exp(-e)
-		n.single, n.all = n.single+d*d, n.all+d
-	})
-	var need []float64
-	for _, n := range nets {
-		if n.all > 0 {
-			e := (n.mean - n.ns) / 1.645
-			need = append(need, math.Sqrt(max(e*e-n.single, 0))/n.all)
-		}
-	}
-	if len(need) < 8 {
-		return 0.3
-	}
-	return min(max(stats.Quantile(need, 0.9), 0.15), 1) // what networks have in common is never quite known
-}
-
-// level takes out of the points what all units of a network had in common: the target was slower or faster while it was measured. The
-// surfaces are then made anew.
-func (p *Predictor) level() {
-	type sums struct{ e, w []float64 }
-	nets := map[int]*sums{}
-	p.apart(func(x point, e, _ float64) {
-		if nets[x.Net] == nil {
-			nets[x.Net] = &sums{}
-		}
-		n := nets[x.Net]
-		n.e, n.w = append(n.e, e), append(n.w, math.Sqrt(x.Ns)) // long ones are told better
-	})
-	all := map[int]float64{}
-	var each []float64
-	for net, n := range nets {
-		trust := float64(len(n.e)) / float64(len(n.e)+3) // few units say little of the whole
-		all[net] = trust * middle(n.e, n.w)
-		each = append(each, all[net])
-	}
-	if len(each) == 0 {
-		return
-	}
-	// other work makes a target slower and never faster: what the quieter networks showed is the target's own
-	own := min(stats.Quantile(each, 0.3), 0)
-	for kind := range p.kinds {
-		points := p.kinds[kind]
-		for i := range points {
-			points[i].Ns *= math.Exp(own - all[points[i].Net])
-		}
-	}
-	p.surfaces = map[string]*surface{}
-}
-
-// apart visits every point with the error of its logarithm when its network is left out, and the deviation that one has by itself.
-func (p *Predictor) apart(each func(x point, e, deviation float64)) {
-	for _, kind := range slices.Sorted(maps.Keys(p.kinds)) {
-		s := p.surface(kind)
-		points := p.kinds[kind]
-		if s == nil || len(s.x) != len(points) {
-			continue
-		}
-		nets := make([]int, len(points))
-		for i, x := range points {
-			nets[i] = x.Net
-		}
-		for i, e := range s.apart(nets) {
-			each(points[i], e, max(s.spread*math.Sqrt(s.signal*s.noise), math.Abs(s.whole[i])/2))
-		}
-	}
-}
-
-// middle is the weighted median of v.
-func middle(v, w []float64) float64 {
-	at := make([]int, len(v))
-	sum := 0.0
-	for i := range v {
-		at[i], sum = i, sum+w[i]
-	}
-	slices.SortFunc(at, func(a, b int) int { return cmp.Compare(v[a], v[b]) })
-	below := 0.0
-	for _, i := range at {
-		if below += w[i]; below >= sum/2 {
-			return v[i]
-		}
-	}
-	return 0
 }
 
 func (p *Predictor) surface(kind string) *surface {
@@ -170,7 +77,11 @@ func (p *Predictor) surface(kind string) *surface {
 	p.kinds[kind] = points
 	var s *surface
 	if len(points) >= 3 {
-		s = fit(points)
+		s = fit(points, p.shapes[kind])
+		p.shapes[kind] = &s.shape
+		if r := p.spans[kind]; r != nil {
+			s.lo, s.hi = r.lo, r.hi
+		}
 	}
 	p.surfaces[kind] = s
 	return s
@@ -181,24 +92,42 @@ func thin(points []point) []point {
 	if len(points) <= maxPoints {
 		return points
 	}
-	var out, rest []point
-	for _, x := range points {
-		if x.Net < ends {
-			out = append(out, x)
-		} else {
-			rest = append(rest, x)
+	keep := make([]bool, len(points))
+	left := maxPoints
+	take := func(i int) {
+		if !keep[i] {
+			keep[i], left = true, left-1
 		}
 	}
-	for k := range marks + 8 { // and whatever else is an end
-		if k >= len(points[0].Dims) {
-			break
+	for k := range points[0].Dims { // whatever is an end
+		lo, hi := 0, 0
+		for i, x := range points {
+			if x.Dims[k] < points[lo].Dims[k] {
+				lo = i
+			}
+			if x.Dims[k] > points[hi].Dims[k] {
+				hi = i
+			}
 		}
-		by := func(a, b point) int { return cmp.Compare(a.Dims[k], b.Dims[k]) }
-		out = append(out, slices.MinFunc(points, by), slices.MaxFunc(points, by))
+		take(lo)
+		take(hi)
 	}
-	room := max(maxPoints-len(out), 1)
-	for i := range room {
-		out = append(out, rest[i*len(rest)/room])
+	var rest []int
+	for i, x := range points {
+		if x.Net < 2*Ends && left > maxPoints/2 {
+			take(i)
+		} else if !keep[i] {
+			rest = append(rest, i)
+		}
+	}
+	for i, room := 0, min(left, len(rest)); i < room; i++ {
+		take(rest[i*len(rest)/room])
+	}
+	var out []point
+	for i, on := range keep {
+		if on {
+			out = append(out, points[i])
+		}
 	}
 	return out
 }
@@ -249,12 +178,12 @@ func (p *Predictor) One(u Unit) (ns, deviation float64, err error) {
 	if ns, deviation, ok := p.byParts(u); ok {
 		return ns, deviation, nil
 	}
-	all, known := p.kinds[u.Kind]
+	all, known := p.kinds[p.key(u)]
 	if !known {
 		return 0, 0, refuse("%s: nothing of the kind %q was measured (its sizes are %s)", u.Label, u.Kind, sizes(u.Dims))
 	}
-	s := p.surface(u.Kind)
-	if points := p.kinds[u.Kind]; len(points) == 0 {
+	s := p.surface(p.key(u))
+	if points := p.kinds[p.key(u)]; len(points) == 0 {
 		return 0, 0, nil // it costs nothing, as those measured did
 	}
 	if s == nil {
@@ -265,7 +194,7 @@ func (p *Predictor) One(u Unit) (ns, deviation float64, err error) {
 		}
 		return 0, 0, refuse("%s: of the kind %q only the sizes %s were measured, not %s", u.Label, u.Kind, sizes(all[0].Dims), sizes(u.Dims))
 	}
-	for k := range u.Dims {
+	for k := range len(u.Dims) {
 		if !s.reaches(u, k) {
 			return 0, 0, refuse("%s: %s of the kind %q lie outside of what was measured, %s to %s", u.Label, sizes(u.Dims), u.Kind, sizes(s.lo), sizes(s.hi))
 		}
@@ -278,11 +207,18 @@ func (p *Predictor) One(u Unit) (ns, deviation float64, err error) {
 	return ns, deviation, nil
 }
 
-// slack is how far beyond the measured sizes a size may lie and still count as one of them.
-const slack = 1.1
+// slack is how far beyond the measured sizes a size may lie and still count as one of them. beside is the same of a layer that runs in one step with
+// others: layers of its size are seldom measured alone, because they are joined.
+const slack, beside = 1.1, 4
 
-// reaches reports whether the k-th size of u lies among those measured.
-func (s *surface) reaches(u Unit, k int) bool {
+// reaches reports whether the k-th size of u lies among those measured. What the network around holds is no size: smaller ones take no longer, and
+// beyond the caches there is nothing slower.
+func (s *surface) reaches(u Unit, k int) bool { return s.reachesBy(u, k, slack) }
+
+func (s *surface) reachesBy(u Unit, k int, slack float64) bool {
+	if k >= len(u.Dims)-places {
+		return true
+	}
 	return u.Dims[k] >= s.lo[k]/slack && u.Dims[k] <= s.hi[k]*slack
 }
 
@@ -291,7 +227,7 @@ func (s *surface) closest(u Unit) float64 {
 	closest := math.Inf(1)
 	for _, x := range s.x {
 		d := 0.0
-		for k := range x {
+		for k := range len(x) - places {
 			d = max(d, math.Abs(x[k]-math.Log2(u.Dims[k])))
 		}
 		closest = min(closest, d)
@@ -299,10 +235,10 @@ func (s *surface) closest(u Unit) float64 {
 	return closest
 }
 
-// within reports whether a surface tells u without leaving what was measured.
-func (s *surface) within(u Unit) bool {
+// within reports whether a surface tells u without leaving what was measured by more than so many times.
+func (s *surface) within(u Unit, slack float64) bool {
 	for k := range u.Dims {
-		if !s.reaches(u, k) {
+		if !s.reachesBy(u, k, slack) {
 			return false
 		}
 	}
@@ -315,7 +251,7 @@ func (p *Predictor) byParts(u Unit) (ns, deviation float64, ok bool) {
 	if len(u.parts) < 2 {
 		return 0, 0, false
 	}
-	if s := p.surface(u.Kind); s != nil && len(s.x) >= 12 && s.within(u) {
+	if s := p.surface(p.key(u)); s != nil && len(s.x) >= 12 && s.within(u, slack) {
 		return 0, 0, false
 	}
 	sum, square, ok := p.sum(u)
@@ -328,12 +264,12 @@ func (p *Predictor) byParts(u Unit) (ns, deviation float64, ok bool) {
 // sum adds up the parts of a unit, with the variance of the logarithm; false where one of them cannot be told.
 func (p *Predictor) sum(u Unit) (ns, variance float64, ok bool) {
 	for _, one := range u.parts {
-		s := p.surface(one.Kind)
+		s := p.surface(p.key(one))
 		switch {
-		case s != nil && s.within(one):
+		case s != nil && s.within(one, beside):
 			v, d := s.at(one)
 			ns, variance = ns+v, variance+v*v*d*d
-		case s == nil && p.known(one.Kind) && len(p.kinds[one.Kind]) == 0: // it costs nothing
+		case s == nil && p.known(one) && len(p.kinds[p.key(one)]) == 0: // it costs nothing
 		default:
 			return 0, 0, false
 		}
@@ -366,7 +302,7 @@ func (p *Predictor) saving() []float64 {
 	return []float64{m, 1.4826 * stats.Median(logs)}
 }
 
-func (p *Predictor) known(kind string) bool { _, ok := p.kinds[kind]; return ok }
+func (p *Predictor) known(u Unit) bool { _, ok := p.kinds[p.key(u)]; return ok }
 
 // gap is how many doublings a size may be away from the nearest that was measured.
 const gap = 2
@@ -382,12 +318,13 @@ func near(a, b []float64, times float64) bool {
 
 func sizes(d []float64) string {
 	var s []string
-	for _, v := range d[:max(len(d)-marks, 0)] {
+	own := max(len(d)-around, 0)
+	for _, v := range d[:own] {
 		s = append(s, fmt.Sprintf("%.0f", v))
 	}
-	for i, v := range d[max(len(d)-marks, 0):] {
+	for i, v := range d[own:max(len(d)-places, own)] {
 		if v > 1 {
-			s = append(s, [marks]string{"a sum", "a smooth function", "at the input", "at the output"}[i])
+			s = append(s, [marks]string{"a sum", "a smooth function", "at the input", "at the output", "from floats", "to floats"}[i])
 		}
 	}
 	return strings.Join(s, "×")
@@ -421,8 +358,8 @@ func (p *Predictor) Predict(g *Graph) (*Prediction, error) {
 func (p *Predictor) Doubt(units []Unit) float64 {
 	sum := 0.0
 	for _, u := range units {
-		_, known := p.kinds[u.Kind]
-		s := p.surface(u.Kind)
+		_, known := p.kinds[p.key(u)]
+		s := p.surface(p.key(u))
 		switch {
 		case s != nil:
 			_, d := s.at(u)
@@ -432,7 +369,7 @@ func (p *Predictor) Doubt(units []Unit) float64 {
 					sum += 0.3 // a new end: what lies between can be told then
 				}
 			}
-		case !known || len(p.kinds[u.Kind]) > 0:
+		case !known || len(p.kinds[p.key(u)]) > 0:
 			sum += 0.5
 		}
 	}

@@ -21,7 +21,7 @@ const fakeStripe = 20_000 // bytes between a depthwise and a 1x1 convolution, up
 
 func (f fake) ns(u Unit) float64 {
 	w := u.work
-	return 2000 + 0.03*w[3] + 0.02*(w[8]+w[9]) + 0.1*w[10] + 0.5*w[11]
+	return 2000 + 0.03*w[wTiles+1] + 0.02*(w[wIn]+w[wOut]) + 0.1*w[wWeights] + 0.5*w[wSilu]
 }
 
 func (f fake) run(g *Graph) *trace.Trace {
@@ -90,7 +90,7 @@ func learn(t *testing.T, nets int, spoil func(*trace.Trace)) *Table {
 		if spoil != nil {
 			spoil(tr)
 		}
-		if err := tb.Add(g, tr); err != nil {
+		if err := tb.Add(g, tr, 0); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -71,8 +71,11 @@ func (g *Graph) Resize(id model.NodeID, in, out int) (Unit, bool) {
 	c.work = [works]float64{0: 1}
 	g.conv(&c, x, y, w, size)
 	share := product(y) / (product(y) / float64(y[1]) * float64(hasOut))
-	c.work[11], c.work[12], c.work[14] = p.work[11]*share, p.work[12]*share, p.work[14]*share
-	c.work[13] = p.work[13]
+	for _, k := range []int{wSilu, wSmooth, wOutput, wTurnsOut} {
+		c.work[k] = p.work[k] * share
+	}
+	c.work[wInput], c.work[wTurnsIn] = p.work[wInput], p.work[wTurnsIn]
+	c.hold(p.held, p.behind)
 	return unit([]*part{&c}), true
 }
 

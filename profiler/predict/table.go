@@ -29,7 +29,7 @@ type Table struct {
 }
 
 // TableSchema is the version of a table's form.
-const TableSchema = 1
+const TableSchema = 2
 
 // point is one measured unit.
 type point struct {
@@ -38,6 +38,8 @@ type point struct {
 	Work [works]float64 `json:"work"`
 	Ns   float64        `json:"ns"`
 	Net  int            `json:"net"` // which network it was part of
+	// Kernel is what computed it, where it is one layer of products.
+	Kernel string `json:"kernel,omitempty"`
 	// Parts are its nodes where it has several, without times.
 	Parts []point `json:"parts,omitempty"`
 }
@@ -58,6 +60,8 @@ type whole struct {
 	Net int     `json:"net"`
 	Ns  float64 `json:"ns"`
 	Sum float64 `json:"sum_ns"`
+	// Gauge is what the network took that is measured beside each, at that moment; 0: it was not measured.
+	Gauge float64 `json:"gauge_ns,omitempty"`
 }
 
 // maxPoints of a kind: more make no better surface, and cost time.
@@ -66,7 +70,8 @@ const maxPoints = 260
 // Measured is a unit with its time on a target.
 type Measured struct {
 	Unit
-	Ns float64
+	Ns     float64
+	kernel string
 }
 
 // Split takes a trace of g's model apart into the units that ran, with the time of each, and the time of the whole. Times are those
@@ -84,7 +89,7 @@ func (g *Graph) Split(t *trace.Trace) (units []Measured, wholeNs float64, err er
 	}
 	owner := map[*part]int{} // the first step of a unit
 	groups := make([][]*part, len(t.Steps))
-	ns := make([]float64, len(t.Steps))
+	ns, kernels, most := make([]float64, len(t.Steps)), make([]string, len(t.Steps)), make([]int64, len(t.Steps))
 	for i, s := range t.Steps {
 		into := i
 		var mine []*part
@@ -98,6 +103,9 @@ func (g *Graph) Split(t *trace.Trace) (units []Measured, wholeNs float64, err er
 			}
 		}
 		ns[into] += steps[i]
+		if s.MACs > most[into] {
+			kernels[into], most[into] = s.Kernel, s.MACs
+		}
 		groups[into] = append(groups[into], mine...)
 		for _, p := range mine {
 			owner[p] = into
@@ -105,12 +113,12 @@ func (g *Graph) Split(t *trace.Trace) (units []Measured, wholeNs float64, err er
 	}
 	for i, parts := range groups {
 		if len(parts) > 0 {
-			units = append(units, Measured{unit(parts), ns[i]})
+			units = append(units, Measured{unit(parts), ns[i], kernels[i]})
 		}
 	}
 	for _, p := range g.parts {
 		if _, ran := owner[p]; !ran {
-			units = append(units, Measured{unit([]*part{p}), 0})
+			units = append(units, Measured{unit([]*part{p}), 0, ""})
 		}
 	}
 	return units, clean, nil
@@ -165,26 +173,14 @@ func (g *Graph) edges(each func(from, to *part, sizes [hints]float64)) {
 			}
 			d, _ := g.dims(v)
 			a := g.by[made.ID]
-			between, weights := 4*product(d), a.work[10]+p.work[10]
+			between, weights := 4*product(d), a.work[wWeights]+p.work[wWeights]
 			each(a, p, [hints]float64{between, weights, between / max(weights, 1)})
 		}
 	}
 }
 
-// users are the nodes that read v, also through conversions.
-func (g *Graph) users(v string) (out []*model.Node) {
-	for _, n := range g.m.Graph.Users(v) {
-		if n.Op == "QuantizeLinear" || n.Op == "DequantizeLinear" || n.Op == "Identity" {
-			out = append(out, g.users(n.Outputs[0])...)
-		} else {
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
-// Add takes what a network showed into the table.
-func (t *Table) Add(g *Graph, tr *trace.Trace) error {
+// Add takes what a network showed into the table. gauge is what Gauge took beside it, in nanoseconds; 0: nobody looked.
+func (t *Table) Add(g *Graph, tr *trace.Trace, gauge float64) error {
 	units, wholeNs, err := g.Split(tr)
 	if err != nil {
 		return err
@@ -196,6 +192,9 @@ func (t *Table) Add(g *Graph, tr *trace.Trace) error {
 			of[id] = i
 		}
 		p := point{Kind: u.Kind, Dims: u.Dims, Work: u.work, Ns: u.Ns, Net: t.Probes}
+		if len(u.parts) < 2 && u.MACs > 0 {
+			p.Kernel = u.kernel
+		}
 		for _, x := range u.parts {
 			p.Parts = append(p.Parts, point{Kind: x.Kind, Dims: x.Dims, Work: x.work})
 		}
@@ -208,7 +207,7 @@ func (t *Table) Add(g *Graph, tr *trace.Trace) error {
 			t.Joins = append(t.Joins, joint{pair(from, to), sizes, a == b})
 		}
 	})
-	t.Wholes = append(t.Wholes, whole{t.Probes, wholeNs, sum})
+	t.Wholes = append(t.Wholes, whole{t.Probes, wholeNs, sum, gauge})
 	t.Probes++
 	return nil
 }
@@ -237,7 +236,8 @@ func (r Rule) holds(sizes [hints]float64) bool {
 	return sizes[r.Hint] >= r.From && sizes[r.Hint] <= r.To
 }
 
-// Rules learns when pairs become one step from the pairs that were seen: by the hint that tells most of them right.
+// Rules learns when pairs become one step from the pairs that were seen: by the hint that tells most of them right, and of several the one whose
+// bound lies in the widest gap.
 func (t *Table) Rules() map[string]Rule {
 	by := map[string][]joint{}
 	for _, j := range t.Joins {
@@ -247,9 +247,11 @@ func (t *Table) Rules() map[string]Rule {
 	out := map[string]Rule{}
 	for name, seen := range by {
 		best := Rule{Wrong: len(seen) + 1}
+		apart := 0.0
 		for hint := range hints {
-			if r := cut(name, seen, hint); r.Wrong < best.Wrong {
-				best = r
+			r, wide := cut(name, seen, hint)
+			if r.Wrong < best.Wrong || r.Wrong == best.Wrong && wide > apart {
+				best, apart = r, wide
 			}
 		}
 		out[name] = best
@@ -257,14 +259,15 @@ func (t *Table) Rules() map[string]Rule {
 	return out
 }
 
-// cut finds the bound of one hint that tells most pairs right: below it one step and above it two, or the other way round.
-func cut(name string, seen []joint, hint int) Rule {
+// cut finds the bound of one hint that tells most pairs right: below it one step and above it two, or the other way round. wide is how many times
+// larger the sizes above are.
+func cut(name string, seen []joint, hint int) (best Rule, wide float64) {
 	slices.SortStableFunc(seen, func(a, b joint) int { return cmp.Compare(a.Sizes[hint], b.Sizes[hint]) })
 	one := 0
 	for _, j := range seen {
 		one += b2i(j.One)
 	}
-	best := Rule{Pair: name, Hint: hint, Seen: len(seen), Wrong: len(seen) + 1}
+	best = Rule{Pair: name, Hint: hint, Seen: len(seen), Wrong: len(seen) + 1}
 	below := 0 // of those below the bound, one step
 	for i := 0; i <= len(seen); i++ {
 		if i > 0 {
@@ -273,18 +276,20 @@ func cut(name string, seen []joint, hint int) Rule {
 		if i > 0 && i < len(seen) && seen[i].Sizes[hint] == seen[i-1].Sizes[hint] {
 			continue
 		}
-		at := math.MaxFloat64
+		at, gap := math.MaxFloat64, 1.0
 		if i == 0 {
 			at = 0
 		} else if i < len(seen) {
-			at = math.Sqrt(seen[i-1].Sizes[hint] * seen[i].Sizes[hint])
+			a, b := seen[i-1].Sizes[hint], seen[i].Sizes[hint]
+			at, gap = math.Sqrt(a*b), b/max(a, 1e-9)
 		}
-		if wrong := (i - below) + (one - below); wrong < best.Wrong {
-			best.Wrong, best.From, best.To = wrong, 0, at
+		take := func(wrong int, from, to float64) {
+			if wrong < best.Wrong || wrong == best.Wrong && gap > wide {
+				best.Wrong, best.From, best.To, wide = wrong, from, to, gap
+			}
 		}
-		if wrong := below + (len(seen) - i - (one - below)); wrong < best.Wrong {
-			best.Wrong, best.From, best.To = wrong, at, math.MaxFloat64
-		}
+		take((i-below)+(one-below), 0, at)
+		take(below+(len(seen)-i-(one-below)), at, math.MaxFloat64)
 	}
-	return best
+	return best, wide
 }
