@@ -8,7 +8,7 @@ LDFLAGS := -trimpath -ldflags '-s -w'
 # set compiles the C parts again, which takes minutes.
 TAGS := -tags migrated_fynedo
 
-.PHONY: all help run test cli cross agents studio bench bench-arm bench-commits bench-predict bench-stats bench-train lint screenshots doctor generate docs size clean
+.PHONY: all help run test cli cross agents studio check-quant bench bench-arm bench-commits bench-predict bench-stats bench-train lint screenshots doctor generate docs size clean
 
 all: cli ## build the command line (no cgo) and check it
 
@@ -85,6 +85,9 @@ generate: ## assembly from kernels/_asm
 	cd kernels/_asm/amxgen && $(GO) run .
 	cd kernels/_asm/arm64gen && $(GO) run .
 	cd kernels/_asm/armgen && $(GO) run .
+
+check-quant: ## the bars of quantization in ONNX Runtime, on ../shared/data (half an hour)
+	scripts/check-quant.sh
 
 docs: cli ## docs/passes.md, docs/errors.md, docs/ops.md from the tables
 	$(OUT)/fettle docs -o docs

@@ -207,6 +207,8 @@ func TestExportsRunInONNXRuntime(t *testing.T) {
 		r.Steps = append(r.Steps, optimizer.RecipeStep{Pass: "cluster-weights", Options: map[string]any{"clusters": n}})
 		return r
 	}
+	nf4 := Standard()
+	nf4.Steps = append(nf4.Steps, optimizer.RecipeStep{Pass: "cluster-weights", Options: map[string]any{"table": "nf4", "block": 16}})
 	for _, c := range []struct {
 		name  string
 		r     *optimizer.Recipe
@@ -239,6 +241,8 @@ func TestExportsRunInONNXRuntime(t *testing.T) {
 		{"codebooks of 4 bits, as written", clustered(16), "disabled", 1e-5},
 		{"codebooks of 4 bits, optimised", clustered(16), "all", 1e-4},
 		{"codebooks of 8 bits, optimised", clustered(20), "all", 1e-4},
+		{"NF4, as written", nf4, "disabled", 1e-5},
+		{"NF4, optimised", nf4, "all", 1e-4},
 		{"mixed, as written", with(map[string]any{"activations": "none", "weights": "mixed", "size": 30.0}), "disabled", 1e-5},
 	} {
 		t.Run(c.name, func(t *testing.T) {

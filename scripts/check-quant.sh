@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# check-quant.sh - the bars of quantization, on the networks and data beside the repository, scored in ONNX Runtime on the exported files.
+#   scripts/check-quant.sh [ROW ...]    rows: cifar scaled integers vww faces silero magika bad; without one, all (half an hour of two quiet cores)
+#   N=5000 scripts/check-quant.sh cifar scores more test pictures than 1,000; NET=resnet56_cifar10 takes another network
+# Each row prints its figures. Samples that judge are never those that calibrate.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+shared=$(realpath ../shared 2>/dev/null || true)
+[[ -d $shared/data/models ]] || { echo "SKIP: there is no ../shared/data with networks and samples"; exit 0; }
+scripts/ort/install.sh >/dev/null || { echo "SKIP: ONNX Runtime cannot be installed"; exit 0; }
+export ORT_DISABLE_TELEMETRY=1 CGO_ENABLED=0
+export NODE_PATH=$PWD/.cache/ort/node_modules${NODE_PATH:+:$NODE_PATH}
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+export FETTLE_HOME=$work/home
+go build -o "$work/fettle" ./cmd/fettle
+fettle() { "$work/fettle" "$@"; }
+models=$shared/data/models n=${N:-1000} net=${NET:-resnet20_cifar10}
+rows=("$@"); [[ $# -gt 0 ]] || rows=(bad integers scaled cifar vww faces silero magika)
+
+pictures() { # train|test of CIFAR
+	[[ -d $work/cifar/$1 ]] || { mkdir -p "$work/cifar"; tar -xzf "$shared"/data/cifar10-jpeg/"$1"-*.tar.gz -C "$work/cifar"; }
+	echo "$work/cifar/$1"
+}
+block() { # size, mean, std, scale: a preprocessing file
+	printf 'size = %s\nresize = "bilinear"\ncrop = "none"\ncolour = "rgb"\nscale = %s\nmean = %s\nstd = %s\n' "$@"
+}
+recipe() { # of passes; options of quantize on standard input
+	printf 'schema = 1\nseed = 3\n'
+	for p in "$@"; do printf '[[step]]\npass = "%s"\n' "$p"; done
+	cat
+}
+score() { # CIFAR, in ONNX Runtime; the script needs jpeg-js
+	[[ -d .cache/ort/node_modules/jpeg-js || -d ${CHECK_CACHE:-/nowhere}/ort/node_modules/jpeg-js ]] || npm install --silent --no-save --prefix .cache/ort jpeg-js@0.4.4 >/dev/null
+	NODE_PATH=$NODE_PATH:${CHECK_CACHE:-/nowhere}/ort/node_modules node "$shared/check/score-cifar.js" "$1" "$(pictures test)" "$n"
+}
+say() { printf '%-10s %s\n' "$1" "$2"; }
+
+cifar() {
+	cp "$shared/check/cifar.toml" "$work/cifar.toml"
+	say cifar "$net, n = $n: float $(score "$models/$net.onnx")"
+	while read -r weights values rounding; do
+		printf 'weights = "%s"\nactivations = "%s"\nrounding = "%s"\n' "$weights" "$values" "$rounding" | recipe fold-batchnorm quantize >"$work/r.toml"
+		s=$SECONDS
+		fettle optimize "$models/$net.onnx" -r "$work/r.toml" -o "$work/q.onnx" --data "$(pictures train)" --preprocess "$work/cifar.toml" >/dev/null 2>&1 </dev/null
+		say cifar "$weights, values $values, $rounding: $(score "$work/q.onnx" </dev/null) ($((SECONDS - s)) s to make)"
+	done <<-ROWS
+		int8 uint8 nearest
+		int8 int16 nearest
+		int4 none gptq
+		int3 none nearest
+		int3 none gptq
+	ROWS
+}
+scaled() { say scaled "$(go test ./app -run ScaledNetwork -v 2>&1 | grep -oE 'of [0-9]+ answers.*|SKIP.*|FAIL.*' | head -1)"; }
+integers() { go test ./app -run SameAsONNXRuntime -v 2>&1 | grep -E '^ *--- |as a whole|layer by layer' | sed 's/^ *same_ort_test.go:[0-9]*: /  /'; }
+vww() { # MobileNetV1-0.25: calibrated on 22 faces, judged on CIFAR
+	block '[96, 96]' 0.00392156862745098 '[0.0]' '[1.0]' >"$work/vww.toml"
+	m=$models/mlperf_tiny_vww_mobilenetv1_025_96.onnx
+	fettle quantize "$m" --auto --data "$shared/data/ultraface-images" --preprocess "$work/vww.toml" -o "$work/vww.onnx" --recipe "$work/vww-r.toml" >/dev/null 2>&1
+	say vww "$(fettle eval "$work/vww.onnx" --reference "$m" --data "$(pictures test)" --limit 300 --preprocess "$work/vww.toml" | tr '\n' ' ')"
+}
+faces() { # halves calibrate and judge in turn: a face is found where a score is above 0.7
+	block '[240, 320]' 0.0078125 '[0.9921875]' '[1.0]' >"$work/face.toml"
+	m=$models/ultraface_rfb_320.onnx; k=0 same=0 all=0
+	mkdir -p "$work/faces/a" "$work/faces/b"
+	for f in "$shared"/data/ultraface-images/*.jpg; do cp "$f" "$work/faces/$([[ $((k++ % 2)) == 0 ]] && echo a || echo b)/"; done
+	for pair in "a b" "b a"; do
+		read -r tune judge <<<"$pair"
+		recipe eliminate-dead fold-constants fold-batchnorm fuse-activation equalize quantize </dev/null >"$work/r.toml"
+		fettle optimize "$m" -r "$work/r.toml" -o "$work/f.onnx" --data "$work/faces/$tune" --preprocess "$work/face.toml" >/dev/null 2>&1
+		for f in "$work/faces/$judge"/*.jpg; do
+			fettle run "$m" -i "input=$f" --preprocess "$work/face.toml" -o "$work/x.npz" >/dev/null 2>&1
+			fettle run "$work/f.onnx" -i "input=$f" --preprocess "$work/face.toml" -o "$work/y.npz" >/dev/null 2>&1
+			all=$((all + 1))
+			if node scripts/quant/kept.js --faces "$work/x.npz" "$work/y.npz"; then same=$((same + 1)); fi
+		done
+	done
+	say faces "$same of $all pictures keep the answer whether there is a face"
+}
+silero() { # windows of spoken digits; the plan of --auto, which sees none of those that judge
+	mkdir -p "$work/fsdd"; tar -xzf "$shared"/data/fsdd/train-*.tar.gz -C "$work/fsdd"
+	find "$work/fsdd" -name '*.wav' | sort | xargs node scripts/quant/samples.js windows "$work/sil" "${SEED:-77}" 400 >/dev/null
+	m=$models/silero_vad_16k_op15.onnx
+	fettle quantize "$m" --auto --data "$work/sil/a" -o "$work/sil.onnx" --recipe "$work/sil.toml" >/dev/null 2>&1
+	say silero "$(node scripts/quant/kept.js "$m" "$work/sil.onnx" "$work/sil/b" half | tr '\n' ' ')"
+}
+magika() { # documents beside the repository, and every 23rd file of each folder of it
+	mkdir -p "$work/docs"; tar -xzf "$shared"/data/magika-testfiles/documents.tar.gz -C "$work/docs"
+	{ find "$work/docs" -type f | sort; git ls-files | awk -F/ '{ if (++n[$1] % 23 == 7) print }'; } | xargs node scripts/quant/samples.js tokens "$work/mag" >/dev/null
+	m=$models/magika_standard_v3_3.onnx
+	for pair in "a b" "b a"; do
+		read -r tune judge <<<"$pair"
+		fettle quantize "$m" --auto --data "$work/mag/$tune" -o "$work/mag.onnx" --recipe "$work/mag.toml" >/dev/null 2>&1
+		say magika "calibrated on half $tune: $(node scripts/quant/kept.js "$m" "$work/mag.onnx" "$work/mag/$judge" largest | tr '\n' ' ')"
+	done
+}
+bad() { # what cannot be quantized is named or refused
+	m=$models/resnet20_cifar10.onnx
+	echo 'samples = 16' | recipe fold-batchnorm quantize >"$work/r.toml"
+	mkdir -p "$work/empty"
+	try() { say bad "$1: $( (fettle optimize "$m" -r "$work/r.toml" -o "$work/o.onnx" "${@:2}" 2>&1 || true) | grep -E '^fettle:|constant values|channels of zeros|stays? float' | head -1)"; }
+	try "no data"
+	try "an empty folder" --data "$work/empty"
+	for k in shape nan inf constant; do
+		node scripts/quant/samples.js "$k" "$work/bad-$k" >/dev/null
+		try "$k" --data "$work/bad-$k/a"
+	done
+	printf 'weights = "int8"\nstrict = true\n' | recipe fold-batchnorm quantize >"$work/r.toml"
+	m=$models/silero_vad_16k_op15.onnx
+	find "$shared/data/fsdd" -maxdepth 0 >/dev/null && mkdir -p "$work/fsdd" && tar -xzf "$shared"/data/fsdd/train-*.tar.gz -C "$work/fsdd"
+	find "$work/fsdd" -name '*.wav' | sort | head -16 | xargs node scripts/quant/samples.js windows "$work/few" 1 16 >/dev/null
+	try "an operator without integers in scope, strict" --data "$work/few/a"
+}
+for r in "${rows[@]}"; do "$r"; done
