@@ -62,7 +62,7 @@ func (c *boardCost) how() string {
 	case c.measured == 0:
 		return fmt.Sprintf("predicted for %s by its table of kernels", name)
 	case c.predicted == 0:
-		return fmt.Sprintf("measured on %s", name)
+		return fmt.Sprintf("measured on %s (%s)", name, c.why)
 	}
-	return fmt.Sprintf("%d predicted for %s by its table of kernels, %d measured there", c.predicted, name, c.measured)
+	return fmt.Sprintf("%d predicted for %s by its table of kernels, %d measured there (%s)", c.predicted, name, c.measured, c.why)
 }

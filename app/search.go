@@ -429,6 +429,9 @@ func (r *SearchResult) judge(all []Experiment, l limits, impossible string) {
 		r.Verdict, r.Why = "met", fmt.Sprintf("%s holds all limits and loses %.2f points, the least of those that do", r.Front[best].Name, r.Front[best].Drop)
 	case out != "":
 		r.Verdict, r.Why, r.Binding = "impossible", "below the floor of all recipes: "+out, out
+		if r.Untried > 0 {
+			r.Why = "below the floor of the recipes tried so far: " + out
+		}
 		if impossible != "" {
 			r.Why += "; " + impossible
 		}
