@@ -38,6 +38,7 @@ type StudentRow struct {
 	Score   float64 `json:"score"` // of the file on the held-out data
 	Model   string  `json:"model,omitempty"`
 	Problem string  `json:"problem,omitempty"`
+	Kept    bool    `json:"kept,omitempty"` // it was done before, by a search that was stopped
 }
 
 // StudentsReport ranks them: the best first, those that nobody beats in time and score marked.
@@ -66,7 +67,7 @@ func (q StudentsRequest) plans() map[string][]optimizer.RecipeStep {
 }
 
 // Students lets small networks learn from a model and ranks them by what they score, with the time that each takes on the target. A network
-// that is too slow is not trained at all.
+// that is too slow is not trained at all. A search that was stopped goes on when it is asked for again with the same folder.
 func (a *App) Students(ctx context.Context, path string, q StudentsRequest) (*StudentsReport, error) {
 	const what = "find a student"
 	if q.Minutes <= 0 || q.Ms < 0 || q.Data == "" || q.Score == "" || q.Out == "" {
@@ -91,8 +92,13 @@ func (a *App) Students(ctx context.Context, path string, q StudentsRequest) (*St
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	done := q.doneIn(base)
 	for i, name := range names {
 		q.Progress.Report(int64(i), int64(len(names)), "student "+name)
+		if row, ok := done.row(name); ok {
+			r.Rows = append(r.Rows, row)
+			continue
+		}
 		kind := "ready"
 		if plans[name][0].Pass == "prune-channels" {
 			kind = "thinned"
@@ -103,6 +109,8 @@ func (a *App) Students(ctx context.Context, path string, q StudentsRequest) (*St
 		}
 		if err != nil {
 			row.Name, row.Kind, row.Problem = name, kind, fail.From(err).Error()
+		} else if err := done.add(row); err != nil {
+			return nil, err
 		}
 		r.Rows = append(r.Rows, row)
 	}

@@ -24,7 +24,7 @@ type studentsCmd struct {
 
 // Help gives an example that works.
 func (studentsCmd) Help() string {
-	return "Example:\n  fettle sample -o sample.onnx\n  fettle students sample.onnx --data sample:calibrate --score sample:score --minutes 0.2 -o students"
+	return "Example:\n  fettle sample -o sample.onnx\n  fettle students sample.onnx --data sample:calibrate --score sample:score --minutes 0.2 -o students\n\nA run that was stopped goes on with the same command."
 }
 
 // Run lets small networks learn.
@@ -47,7 +47,11 @@ func (c studentsCmd) Run(e *env) error {
 			if x.Guess {
 				how = "predicted"
 			}
-			fmt.Fprintf(w, "%s %-14s %-9s %9s %s %9s %8.1fM MACs  score %.4f\n", mark, x.Name, x.Kind, ms(x.Ms*1e6), how, size(x.Bytes), float64(x.MACs)/1e6, x.Score)
+			before := ""
+			if x.Kept {
+				before = "  (kept of a run before)"
+			}
+			fmt.Fprintf(w, "%s %-14s %-9s %9s %s %9s %8.1fM MACs  score %.4f%s\n", mark, x.Name, x.Kind, ms(x.Ms*1e6), how, size(x.Bytes), float64(x.MACs)/1e6, x.Score, before)
 		}
 		what := "score: how often it agrees with the original"
 		if r.Labelled {

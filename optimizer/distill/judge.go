@@ -33,6 +33,13 @@ func (d result) String() string {
 
 // judge runs m on the held-out items.
 func (c *course) judge(ctx context.Context, m *model.Model) (result, error) {
+	if c.thawed == nil { // the same function in less time
+		folded, _, err := fold(m)
+		if err != nil {
+			return result{}, err
+		}
+		m = folded
+	}
 	s, err := c.env.Open(ctx, m)
 	if err != nil {
 		return result{}, err
