@@ -1,6 +1,7 @@
 package conv
 
 import (
+	"math"
 	"slices"
 	"unsafe"
 
@@ -10,7 +11,7 @@ import (
 // qcArgs is what the 8-bit kernels with 16 inputs along the vector read. The offsets are known to _asm/arm64gen/conv8.go; TestOffsetsNEON
 // compares them.
 type qcArgs struct {
-	src, w, dst, scale unsafe.Pointer // scale: a factor and four times the addend, a whole number, of four outputs in turn
+	src, w, dst, scale unsafe.Pointer // scale: factors, addends, which are whole numbers, and the zero point eight times, of four outputs in turn
 	_                  [8]byte
 	deltas             *int32 // of each four outputs: steps that meet by twos, those that do not, the place of the first, distances from each to the next
 	look               *[256]uint8
@@ -221,6 +222,15 @@ type neonTiles struct {
 	tiles []tile
 }
 
+// zeros8 is a zero point in all words of a vector.
+func zeros8(z int16) (v [4]float32) {
+	w := uint32(uint16(z)) * 0x1_0001
+	for i := range v {
+		v[i] = math.Float32frombits(w)
+	}
+	return v
+}
+
 func (c *neonConv) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) QBound {
 	s := c.s
 	b := &neonConvBound{neonConv: c, packed: packed, in: in, out: out, res: res, work: workers, wide: packed[3] != 0}
@@ -232,11 +242,9 @@ func (c *neonConv) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, 
 	n := roundUp(s.M, qBlk)
 	from := packed[qHead+c.wordsLen():]
 	short := c.smallWords() > 0 && !b.wide
+	zero := zeros8(b.args.zero)
 	for i := 0; i < n; i += 4 {
-		b.scale = append(b.scale, from[i:i+4]...)
-		for range 4 {
-			b.scale = append(b.scale, from[n+i:n+i+4]...)
-		}
+		b.scale = append(append(append(b.scale, from[i:i+4]...), from[n+i:n+i+4]...), zero[:]...)
 	}
 	if c.first {
 		b.bindWindows()
@@ -462,7 +470,7 @@ func (r *neonConvRun) panel(k *qcArgs, src unsafe.Pointer, img, y, p, part, of i
 	k.src = src
 	k.w = ptr(b.packed[qHead+p*4*b.quadLen():])
 	k.deltas = &b.deltas[p*4*(len(b.steps)+3)]
-	k.scale = ptr(b.scale[5*p*qBlk:])
+	k.scale = ptr(b.scale[3*p*qBlk:])
 	k.dst = unsafe.Add(bytesPtr(r.buf.Out), img*b.out.Image()+p*b.out.Plane()+y*b.out.Row())
 	if b.res != nil {
 		k.res = unsafe.Add(bytesPtr(r.buf.Res), img*b.res.Image()+p*b.res.Plane()+y*b.res.Row())

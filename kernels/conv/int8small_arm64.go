@@ -8,7 +8,7 @@ import (
 
 // qsArgs is what the 8-bit kernels for short sums read. The offsets are known to _asm/arm64gen/small8.go; TestOffsetsNEON compares them.
 type qsArgs struct {
-	src, w, dst, table   unsafe.Pointer // table: addends and factors of eight outputs in turn
+	src, w, dst, table   unsafe.Pointer // table: of eight outputs in turn the addends of four, twice, those of the other four, the factors, the zero point
 	off, ps              int64          // to the fifth word of a pixel, to the next pixel
 	pairs, blocks, plane int64          // pairs of pixels, blocks of 16 outputs and the distance of these in the output
 	clip                 int64          // not 0: lo and hi bound more than a byte does
@@ -64,8 +64,14 @@ func (b *neonConvBound) bindSmall(out cpu.Layout, scale, bias []float32, off int
 	words := b.smallWords()
 	k := &smallBound{args: qsArgs{off: int64(off), ps: b.args.ps, blocks: int64(ceilDiv(b.s.M, qBlk)), plane: int64(out.Plane()), clip: b.args.clip, lo: b.args.lo, hi: b.args.hi, zero: b.args.zero}}
 	k.kern = [9]func(*qsArgs){4: qs2x16k4, 6: qs2x16k6, 7: qs2x16k7, 8: qs2x16k8}[words]
+	zero := zeros8(b.args.zero)
 	for i := 0; i < roundUp(b.s.M, qBlk); i += 8 {
-		k.table = append(append(k.table, bias[i:i+8]...), scale[i:i+8]...)
+		for q := i; q < i+8; q += 4 {
+			for range 2 { // pixels; a sum lies in two lanes
+				k.table = append(k.table, bias[q], 0, bias[q+1], 0, bias[q+2], 0, bias[q+3], 0)
+			}
+		}
+		k.table = append(append(k.table, scale[i:i+8]...), zero[:]...)
 	}
 	k.args.w, k.args.table = unsafe.Pointer(&b.packed[qHead]), ptr(k.table)
 	k.per = max(2, callMults/(8*words*4*int(k.args.blocks))*2)

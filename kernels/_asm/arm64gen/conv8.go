@@ -22,7 +22,7 @@ const ( // general registers by role
 	nTile, nTiles, nStash, nWp, nPix, nP, nD, nStep, nStep2 X = 10, 11, 12, 13, 14, 15, 16, 17, 19
 	nK, nQ, nSp, nSt, nTmp, nP3                             X = 20, 21, 22, 24, 25, 26
 	nArgHalf, nArgPS, nArgLo, nArgHi, nArgRS, nArgClip        = 56, 88, 96, 97, 100, 104
-	nArgZero, nArgRes, nArgRzero, nArgStash, nArgLook         = 98, 112, 120, 128, 48
+	nArgRes, nArgRzero, nArgStash, nArgLook                   = 112, 120, 128, 48
 )
 
 func conv8Kernels(g *gen) {
@@ -232,15 +232,9 @@ func (g *gen) conv8(m int, dense, wide bool) {
 // store8 rounds (sum + bias)*scale + residual*rscale of four outputs of m pixels in V16..., and adds the zero point, to the next 16 bytes of the stash.
 func (g *gen) store8(m int, dense bool) {
 	nores := g.NewLabel("nores")
-	g.LDRP(V[20], nSp, 16) // factors, and four times the addends
-	if m == 4 {
-		g.LD1P(vr(24, 4), nSp, XZR)
-	} else {
-		g.LD1(vr(24, m), nSp)
-		g.G("ADD $64, %v, %v", nSp, nSp)
-	}
+	g.LD1P(vr(20, 3), nSp, XZR) // factors, addends, the zero point
 	for p := range m {
-		g.ADD(V[24+p].S4, V[24+p].S4, V[16+p].S4)
+		g.ADD(V[24+p].S4, V[16+p].S4, V[21].S4)
 	}
 	for p := range m {
 		g.SCVTF(V[24+p].S4, V[24+p].S4)
@@ -260,7 +254,7 @@ func (g *gen) store8(m int, dense bool) {
 	g.G("SUB %v, %v, %v", nStash, nSt, nStep)
 	g.G("ADD %v>>2, %v, %v", nStep, nTmp, nTmp)
 	g.G("ADD $%d, R0, %v", nArgRS, nStep)
-	g.LDnR(vr(22, 1), V[0].S4, nStep)
+	g.LDnR(vr(21, 1), V[0].S4, nStep)
 	g.G("ADD $%d, R0, %v", nArgRzero, nStep)
 	g.LDnR(vr(23, 1), V[0].B16, nStep)
 	for p := range m {
@@ -269,7 +263,7 @@ func (g *gen) store8(m int, dense bool) {
 		g.USUBL(t.H8, t.B8, V[23].B8)
 		g.SXTL(t.S4, t.H4)
 		g.SCVTF(t.S4, t.S4)
-		g.FMLA(V[24+p].S4, t.S4, V[22].S4)
+		g.FMLA(V[24+p].S4, t.S4, V[21].S4)
 	}
 	g.Label(nores)
 	for p := range m {
@@ -283,16 +277,14 @@ func (g *gen) store8(m int, dense bool) {
 			g.SQXTN(d.H8, V[16+p].S4)
 		}
 	}
-	g.G("ADD $%d, R0, %v", nArgZero, nStep)
-	g.LDnR(vr(23, 1), V[0].H8, nStep)
 	for _, d := range vr(20, (m+1)/2) {
-		g.SQADD(d.H8, d.H8, V[23].H8)
+		g.SQADD(d.H8, d.H8, V[22].H8)
 	}
-	g.SQXTUN(V[22].B8, V[20].H8)
+	g.SQXTUN(V[23].B8, V[20].H8)
 	if m > 2 {
-		g.SQXTUN(V[22].B16, V[21].H8)
+		g.SQXTUN(V[23].B16, V[21].H8)
 	}
-	g.STRP(V[22], nSt, 16)
+	g.STRP(V[23], nSt, 16)
 }
 
 // find looks vectors up in the table of 256 bytes that table256 has loaded: an index beyond 64 of them leaves what the others have found. It destroys x.

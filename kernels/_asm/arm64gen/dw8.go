@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	. "fettle/kernels/_asm/arm64gen/asm"
 )
@@ -144,8 +145,6 @@ func (g *gen) dw8(cols int, dense bool) {
 	g.G("BNE %s", single)
 	g.Label(done)
 	// round(sum*scale) + zero: the sums began with the bias; the table has addends and then factors of 16 channels
-	g.G("ADD $%d, R0, %v", nDWZero, bLo)
-	g.LDnR(vr(30, 1), V[0].H8, bLo)
 	for i := range 4 {
 		g.LDR(V[28], bTable, 64+16*i)
 		for p := range cols {
@@ -158,14 +157,25 @@ func (g *gen) dw8(cols int, dense bool) {
 			g.FCVTNS(V[4*p+i].S4, V[4*p+i].S4)
 		}
 	}
+	zero := g.NewLabel("zero")
 	for p := range cols {
-		a, b, o := V[20+p], V[24+p], V[16+p]
+		a, b := V[20+p], V[24+p]
 		g.SQXTN(a.H4, V[4*p].S4)
 		g.SQXTN(a.H8, V[4*p+1].S4)
 		g.SQXTN(b.H4, V[4*p+2].S4)
 		g.SQXTN(b.H8, V[4*p+3].S4)
-		g.SQADD(a.H8, a.H8, V[30].H8)
-		g.SQADD(b.H8, b.H8, V[30].H8)
+		if p == cols-1 { // behind a relu it mostly is 0
+			g.G("MOVHU %d(R0), %v", nDWZero, bLo)
+			g.G("CBZ %v, %s", bLo, zero)
+			g.DUPX(V[30].H8, bLo)
+			for _, v := range append(slices.Clone(vr(20, cols)), vr(24, cols)...) {
+				g.SQADD(v.H8, v.H8, V[30].H8)
+			}
+			g.Label(zero)
+		}
+	}
+	for p := range cols {
+		a, b, o := V[20+p], V[24+p], V[16+p]
 		g.SQXTUN(o.B8, a.H8)
 		g.SQXTUN(o.B16, b.H8)
 	}

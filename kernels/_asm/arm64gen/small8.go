@@ -64,6 +64,7 @@ func (g *gen) small8(words int) {
 	}
 	for eight := range 2 {
 		for quad := range 2 {
+			g.LD1P(vr(16, 4), sTp, XZR) // the sums begin with the addends, the same for both pixels
 			for w := 0; w < words; w++ {
 				v := weight()
 				mul := g.SMULL
@@ -78,24 +79,17 @@ func (g *gen) small8(words int) {
 				if w%2 == 0 && w+1 < words {
 					continue
 				}
-				fold := g.SADALP
-				if w == 1 {
-					fold = g.SADDLP
-				}
 				for i := range 4 {
-					fold(V[16+i].S4, V[20+i].H8)
+					g.SADALP(V[16+i].S4, V[20+i].H8)
 				}
 			}
 			for p := range 2 {
 				g.ADDP(V[28+2*p+quad].S4, V[16+2*p].S4, V[17+2*p].S4)
 			}
 		}
-		// round((sum + bias)*scale) + zero: the table has the addends of eight outputs and then the factors
-		g.LD1P(vr(16, 4), sTp, XZR)
+		// round(sum*scale) + zero: the table goes on with the factors of eight outputs and the zero point
+		g.LD1P(vr(18, 3), sTp, XZR)
 		sums := vr(28, 4) // first pixel, second pixel
-		for i, s := range sums {
-			g.ADD(s.S4, s.S4, V[16+i%2].S4)
-		}
 		for _, s := range sums {
 			g.SCVTF(s.S4, s.S4)
 		}
@@ -105,8 +99,6 @@ func (g *gen) small8(words int) {
 		for _, s := range sums {
 			g.FCVTNS(s.S4, s.S4)
 		}
-		g.G("ADD $82, R0, %v", sBound)
-		g.LDnR(vr(20, 1), V[0].H8, sBound)
 		for p := range 2 {
 			g.SQXTN(V[16+p].H4, V[28+2*p].S4)
 			g.SQXTN(V[16+p].H8, V[29+2*p].S4)
