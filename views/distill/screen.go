@@ -256,7 +256,7 @@ func (s *screen) showSide() {
 		case c.Running:
 		case c.Err != nil:
 			rows.Add(kit.Cols(8, u.Pill(u.T("stopped"), "warning")))
-			rows.Add(u.Para(s.say.Say(c.Err.Error())))
+			rows.Add(u.Para(u.Fault(c.Err)))
 		case c.Kept:
 			rows.Add(kit.Cols(8, u.Pill(u.T("kept"), "success")))
 		default:

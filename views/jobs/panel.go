@@ -176,7 +176,7 @@ func (v *jobView) show(u *kit.UI, r row) {
 	v.title.SetText(title)
 	switch {
 	case r.Failed != "":
-		v.state.Set(r.Failed, u.Theme.Danger)
+		v.state.Set(u.Fault(r.Err), u.Theme.Danger)
 	default:
 		v.state.Set(u.Say(r.What), u.Theme.Text3)
 	}
@@ -213,7 +213,7 @@ func (p *Panel) logLine(i int, row *fyne.Container) {
 	line(0).SetText(l.At.Format("15:04:05"))
 	line(1).SetText(p.u.T(l.Text))
 	if l.Err != nil {
-		line(2).Set(l.Err.Error(), p.u.Theme.Danger)
+		line(2).Set(p.u.Fault(l.Err), p.u.Theme.Danger)
 	} else {
 		line(2).Set(l.Args, p.u.Theme.Text2)
 	}

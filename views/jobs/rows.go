@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"fettle/app"
+	"fettle/internal/fail"
 	"fettle/views/kit"
 )
 
@@ -19,6 +20,7 @@ type row struct {
 	Progress float64 // 0 to 1; below zero: not known
 	Running  bool
 	Failed   string
+	Err      *fail.Error
 }
 
 // rowsOf lists jobs, newest first, running ones on top.
@@ -44,7 +46,7 @@ func rowsOf(jobs []*app.Job, now time.Time) []row {
 		case j.Err != nil && j.Err.Kind == "cancelled":
 			r.Icon, r.Token, r.What = "stop", "text3", "stopped"
 		case j.Err != nil:
-			r.Icon, r.Token, r.Failed = "error", "danger", j.Err.Error()
+			r.Icon, r.Token, r.Failed, r.Err = "error", "danger", j.Err.Error(), j.Err
 		default:
 			r.Icon, r.Token, r.What = "check", "success", ""
 		}

@@ -25,7 +25,7 @@ func (u *UI) Empty(icon, sentence, line, action string, do func()) fyne.CanvasOb
 
 // ErrorPanel says what failed, why, and what to do about it; it can be copied. actions stand left of Copy.
 func (u *UI) ErrorPanel(e *fail.Error, actions ...fyne.CanvasObject) fyne.CanvasObject {
-	what := e.What
+	what := u.Say(e.What)
 	if what == "" {
 		what = u.T("Something failed")
 	}
@@ -38,12 +38,12 @@ func (u *UI) ErrorPanel(e *fail.Error, actions ...fyne.CanvasObject) fyne.Canvas
 		rows = append(rows, container.NewBorder(nil, nil, label, nil, newParagraph(text, theme.Dense, u.Theme.Text1)))
 	}
 	where := e.Where.String()
-	why := e.Why
+	why := u.Say(e.Why)
 	if where != "" {
 		why = where + ": " + why
 	}
 	add("Why", why)
-	add("Do", e.Fix)
+	add("Do", u.Say(e.Fix))
 	foot := append([]fyne.CanvasObject{}, actions...)
 	foot = append(foot, Gap(), u.NewButton(Link, "copy", u.T("Copy"), func() {
 		fyne.CurrentApp().Clipboard().SetContent(Details(e))
@@ -51,6 +51,21 @@ func (u *UI) ErrorPanel(e *fail.Error, actions ...fyne.CanvasObject) fyne.Canvas
 	rows = append(rows, Cols(8, foot...))
 	bar := Fixed(4, 0, Plate(u.Theme.Danger, u.Theme.Danger, 2))
 	return container.NewStack(Plate(u.Theme.Bg2, u.Theme.Danger, 8), container.NewBorder(nil, nil, bar, nil, Pad(10, 12, 8, 10, Rows(2, rows...))))
+}
+
+// Fault is an error in one line, in the language of the window.
+func (u *UI) Fault(e *fail.Error) string {
+	var parts []string
+	for _, x := range []string{u.Say(e.What), e.Where.String(), u.Say(e.Why)} {
+		if x != "" {
+			parts = append(parts, x)
+		}
+	}
+	text := strings.Join(parts, ": ")
+	if e.Fix != "" {
+		text += "; " + u.Say(e.Fix)
+	}
+	return text
 }
 
 // Details is an error as text to paste: its kind, the sentence, and the cause.
