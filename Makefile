@@ -63,8 +63,8 @@ bench-commits: ## time this tree against another commit, interleaved, and list t
 bench-stats: ## the gates of the statistics: 12 simulated worlds, 20,000 trials each (about 20 minutes on two idle cores; TRIALS=400 for a look)
 	GOGC=400 FETTLE_TRIALS=$(or $(TRIALS),20000) CGO_ENABLED=0 go test -run 'TestStatistics|TestThrottledIsTainted' -count=1 -timeout 6h -v ./profiler
 
-bench-predict: ## times of the built-in networks, which no table holds, predicted and measured on this computer: median errors (about 5 minutes, on an idle computer; FOR=60s for a look)
-	scripts/bench-predict.sh $(or $(FOR),150s)
+bench-predict: ## times of the built-in networks, which no table holds, predicted and measured on this computer: median errors (about 8 minutes, on an idle computer; FOR=60s for a look)
+	scripts/bench-predict.sh $(or $(FOR),240s)
 
 bench-arm: ## instructions of one inference on a Cortex-A72, counted in an emulator; prints a table
 	scripts/bench-arm.sh

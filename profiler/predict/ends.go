@@ -88,6 +88,7 @@ func (d *draft) ends(s Style) (*model.Model, error) {
 		d.conv(64, 3, 3, 1, "relu")
 		d.average(3, 1)
 	case SmallEnds:
+		d.c = 1
 		begin(32)
 		d.conv(8, 3, 1, 1, "relu")
 		d.pool(3, 2)
@@ -100,7 +101,7 @@ func (d *draft) ends(s Style) (*model.Model, error) {
 			d.arithmetic()
 		}
 		d.side()
-		d.x, d.c, d.h, d.w = "input", 3, 32, 32
+		d.x, d.c, d.h, d.w = "input", 1, 32, 32
 		d.conv(16, 3, 1, 1, "relu")
 		for range 4 {
 			c := d.c

@@ -2,6 +2,8 @@ package predict
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -257,6 +259,38 @@ func (t *Table) Rules() map[string]Rule {
 		out[name] = best
 	}
 	return out
+}
+
+// Fused are the rules by which pairs sometimes or always become one step, the most seen first.
+func (t *Table) Fused() []Rule {
+	rules := t.Rules()
+	one := map[string]bool{}
+	for _, j := range t.Joins {
+		one[j.Pair] = one[j.Pair] || j.One
+	}
+	var out []Rule
+	for _, pair := range slices.Sorted(maps.Keys(one)) {
+		if one[pair] {
+			out = append(out, rules[pair])
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Rule) int { return cmp.Compare(b.Seen, a.Seen) })
+	return out
+}
+
+// String says the rule.
+func (r Rule) String() string {
+	hint := [hints]string{"bytes between them", "bytes of weights", "bytes between them for each byte of weights"}[r.Hint]
+	when := "always"
+	switch {
+	case r.To <= 0 || r.From == math.MaxFloat64:
+		when = "never"
+	case r.From > 0:
+		when = fmt.Sprintf("from %.3g %s on", r.From, hint)
+	case r.To < math.MaxFloat64:
+		when = fmt.Sprintf("up to %.3g %s", r.To, hint)
+	}
+	return fmt.Sprintf("%s are one step %s (seen %d times, %d otherwise)", r.Pair, when, r.Seen, r.Wrong)
 }
 
 // cut finds the bound of one hint that tells most pairs right: below it one step and above it two, or the other way round. wide is how many times
