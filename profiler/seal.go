@@ -29,11 +29,12 @@ func judge(t *trace.Trace, warm [][]float64) []LaunchResult {
 			best = min(best, m)
 		}
 	}
-	clean := 0
+	clean, cool := 0, 0
+	hot := func(i int) bool { return throttled(t.Launches[i].Before) || throttled(t.Launches[i].After) }
 	for i := range out {
 		r, l := &out[i], &t.Launches[i]
 		switch within := drift(floats(l.CanaryNs)); {
-		case throttled(l.Before) || throttled(l.After):
+		case hot(i):
 			r.Taint, r.Why = true, "throttled"
 		case within > canaryMove:
 			r.Taint, r.Why = true, fmt.Sprintf("the canary moved %.1f %% within the launch", 100*within)
@@ -43,9 +44,19 @@ func judge(t *trace.Trace, warm [][]float64) []LaunchResult {
 		if !r.Taint && r.N > 0 {
 			clean++
 		}
+		if !hot(i) && r.N > 0 {
+			cool++
+		}
 	}
 	for i := range out {
-		out[i].Used = out[i].N > 0 && (clean == 0 || !out[i].Taint)
+		switch {
+		case clean > 0:
+			out[i].Used = out[i].N > 0 && !out[i].Taint
+		case cool > 0: // a canary that moved spoils less than a clock that was taken down
+			out[i].Used = out[i].N > 0 && !hot(i)
+		default:
+			out[i].Used = out[i].N > 0
+		}
 	}
 	return out
 }

@@ -156,6 +156,20 @@ func TestSeal(t *testing.T) {
 				tr.Launches[i].CanaryNs = []int64{1e6, 1e6, 1.2e6, 1.2e6}
 			}
 		}, Red, "in every launch", 3},
+		{"canary moved in all, and one was throttled", func(tr *trace.Trace) {
+			for i := range tr.Launches {
+				tr.Launches[i].CanaryNs = []int64{1e6, 1e6, 1.2e6, 1.2e6}
+			}
+			tr.Launches[1].After.Throttled = &yes
+		}, Red, "in every launch", 2},
+		{"and all of it again", func(tr *trace.Trace) {
+			tr.Launches = append(tr.Launches, tr.Launches...)
+			for i := range tr.Launches {
+				tr.Launches[i].CanaryNs = []int64{1e6, 1e6, 1.2e6, 1.2e6}
+			}
+			tr.Again = 3
+		}, Red, "3 that were run again (the canary moved 20.0 % within the launch): inconclusive", 6},
+		{"throttled at first, and made up for", func(tr *trace.Trace) { tr.Launches[0].After.Throttled, tr.Again = &yes, 1 }, Green, "", 2},
 		{"one slow canary of three moves nothing", func(tr *trace.Trace) { tr.Launches[1].CanaryNs[4] = 2e6 }, Green, "", 3},
 		{"no canary", func(tr *trace.Trace) { tr.Launches[1].CanaryNs = nil }, Amber, "no canary", 3},
 		{"governor", func(tr *trace.Trace) {
