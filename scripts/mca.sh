@@ -3,7 +3,7 @@
 #   scripts/mca.sh [SYMBOL...]       symbols of fettle-bench, e.g. fettle/kernels/conv.c7x12one
 #   ARCH=armv7 scripts/mca.sh ...    32-bit Arm
 # Of each symbol the largest loop that holds no other is taken. The bound is what its instructions keep the busiest pipe (or pair of pipes) of the
-# processor busy for, by the same tables; cycles beyond it are waiting. On a Cortex-A72 (LLVM gives it the tables of the A57) a float instruction of 128
+# processor busy for, by the same tables, or how long their operations take to be issued to the pipes, three a cycle; cycles beyond it are waiting. On a Cortex-A72 (LLVM gives it the tables of the A57) a float instruction of 128
 # bits takes both vector pipes, FMAX, FMIN and FADD like FMLA. The Cortex-A76 is reckoned with the tables of the Neoverse N1, the same core for servers,
 # which LLVM has from version 16 on (to the A76 itself it gives those of the A57). A loop with instructions that a processor lacks has no figure for it.
 # In 32 bits LLVM has tables of the A9 and the A57 (A72), none of the A7 and A53, which are in order. Left out: caches, branch misses, the front end.
@@ -53,7 +53,7 @@ loop() { # the largest innermost loop of a symbol, as a file for llvm-mca
 
 cycles() { # PROCESSOR ATTRIBUTES: cycles of an iteration of the loop in in.s and its bound, "- -" where this LLVM knows no such processor or it lacks an instruction
 	"$mca" -mtriple=$triple -mcpu="$1" -mattr="$2" -iterations=300 "$work/in.s" 2>"$work/err" >"$work/out" || { echo "- -"; return; }
-	awk '/^Iterations:/ { it = $2 } /^Total Cycles:/ { c = $3 / it } /^Resource pressure per iteration:/ { at = NR + 2 }
+	awk '/^Iterations:/ { it = $2 } /^Total Cycles:/ { c = $3 / it } /^Total uOps:/ { u = $3 / it } /^Dispatch Width:/ { b = u / $3 } /^Resource pressure per iteration:/ { at = NR + 2 }
 		NR == at { for (i = 1; i <= NF; i++) if ($i + 0 > b) b = $i + 0 } END { if (c) printf "%.1f %.1f\n", c, b; else print "- -" }' "$work/out"
 }
 head="| loop | instructions | multiplies |" rule="|---|---|---|"
