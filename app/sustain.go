@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -28,11 +29,16 @@ type Sustained struct {
 	SteadyNs float64        `json:"steady_ns"` // median over the launches of the last third
 	Slower   float64        `json:"slower"`    // steady over warm, less 1
 	Points   []SustainPoint `json:"points"`
-	Why      string         `json:"why"` // what the board showed where it became slower
+	Why      string         `json:"why"`           // what the board showed where it became slower
+	Cut      string         `json:"cut,omitempty"` // why it ended early; "": it is whole
 }
 
+// sustainTries is how often in a row a launch may fail because the target cannot be reached.
+const sustainTries = 3
+
 // Sustain measures launch after launch for as long as span says, with the clock and the temperature of each. The board is this desk's all the while. With
-// q.Every a launch is started each so long, and the target rests in between: a product that looks once in a while does not heat its board as one that never stops.
+// q.Every a launch is started each so long, and the target rests in between: a product that looks once in a while does not heat its board as one that never stops. A curve that is cut, also by the user, is given as far
+// as it came, and says so.
 func (a *App) Sustain(ctx context.Context, q ProfileRequest, span time.Duration) (*Sustained, error) {
 	if span <= 0 || q.Every < 0 || q.Every > span || span > 24*time.Hour || q.Runs < 1 || q.Runs > maxRuns {
 		return nil, fail.New(fail.Usage, "a curve over %v with %d runs a launch, one each %v", span, q.Runs, q.Every).Doing("measure over time").Try("give up to a day, for example 30m")
@@ -48,12 +54,18 @@ func (a *App) Sustain(ctx context.Context, q ProfileRequest, span time.Duration)
 	opt.Launches = 1
 	s := &Sustained{Target: q.Target}
 	begin := time.Now()
+	failed := 0
 	err = a.measuring(ctx, q, func(c *deploy.Conn) error {
 		for len(s.Points) < 2 || time.Since(begin) < span {
 			t, err := c.Profile(ctx, deploy.FromBundle(b), opt, nil)
+			if fail.Is(err, fail.Unreachable) && failed < sustainTries && ctx.Err() == nil {
+				failed++ // a computer that was busy for a moment, or a cable: the next launch may go through
+				continue
+			}
 			if err != nil {
 				return err
 			}
+			failed = 0
 			l := &t.Launches[0]
 			if len(s.Points) == 0 {
 				s.ColdNs = float64(l.FirstNs)
@@ -66,8 +78,11 @@ func (a *App) Sustain(ctx context.Context, q ProfileRequest, span time.Duration)
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && len(s.Points) < 2 {
 		return nil, err
+	}
+	if err != nil { // half an hour is not thrown away for its last launch
+		s.Cut = fmt.Sprintf("it ended after %v of %v: %v", time.Since(begin).Round(time.Second), span, err)
 	}
 	s.judge()
 	return s, nil

@@ -100,6 +100,9 @@ func (c profileCmd) sustain(e *env, q app.ProfileRequest) error {
 	}
 	return e.print(c.JSON, s, func(w io.Writer) {
 		fmt.Fprintf(w, "cold %s, warm %s, steady %s (%+.1f %%): %s\n", ms(s.ColdNs), ms(s.WarmNs), ms(s.SteadyNs), 100*s.Slower, s.Why)
+		if s.Cut != "" {
+			fmt.Fprintf(w, "  %s\n", s.Cut)
+		}
 		step := max(1, len(s.Points)/20)
 		for i := 0; i < len(s.Points); i += step {
 			p := s.Points[i]
