@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"math"
 	"path/filepath"
 	"strings"
@@ -82,5 +83,44 @@ func TestFeasible(t *testing.T) {
 	}
 	if _, err := a.Feasible(t.Context(), file, "pi4", "drop<=1", 0, 0, Asks{}); !fail.Is(err, fail.Usage) {
 		t.Errorf("a goal without a limit: %v", err)
+	}
+}
+
+// TestEveryBoard: each board that is built in answers from facts alone, with floors in order and every word of the verdicts where it belongs.
+func TestEveryBoard(t *testing.T) {
+	a := open(t)
+	m, err := a.Sample("resnet20")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "r20.onnx")
+	if err := a.Save(file, m); err != nil {
+		t.Fatal(err)
+	}
+	boards := BuiltInBoards()
+	if len(boards) < 6 {
+		t.Fatalf("%d boards are built in", len(boards))
+	}
+	for _, k := range boards {
+		v, err := a.Feasible(t.Context(), file, k.Name, "ms<=1", 0, 0, Asks{})
+		if err != nil {
+			t.Errorf("%s: %v", k.Name, err)
+			continue
+		}
+		f := v.Floors
+		if !(f.Int8 > 0 && f.Int8 <= f.Direct && f.Winograd > 0 && f.Winograd < f.Direct) || f.Why == "" {
+			t.Errorf("%s: floors %+v", k.Name, f)
+		}
+		least := min(f.Int8, f.Winograd, f.Direct) / 1e6
+		for _, c := range []struct {
+			ms       float64
+			measured float64
+			want     string
+		}{{0.9 * least, 0, predict.Impossible}, {1.05 * least, 0, predict.Unlikely}, {20 * least, 0, predict.Likely}, {20 * least, 19e6 * least, predict.Met}} {
+			v, err := a.Feasible(t.Context(), file, k.Name, fmt.Sprintf("ms<=%.9f", c.ms), c.measured, 0, Asks{})
+			if err != nil || v.Verdict != c.want || len(v.Answers) != 1 || v.Answers[0].Why == "" {
+				t.Errorf("%s, %.3g ms of a floor of %.3g: %+v, %v; want %s", k.Name, c.ms, least, v, err, c.want)
+			}
+		}
 	}
 }

@@ -2,47 +2,54 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"fettle/internal/fail"
 	"fettle/internal/task"
 	"fettle/model"
 	"fettle/optimizer"
-	"fettle/profiler"
 )
 
-// layerTimes is what each layer of a model takes on a target, in floats and on 8-bit integers, measured with all layers in the one and in
-// the other form. From it the time of any mixture is reckoned.
+// layerTimes is what each layer of a model takes on a target, in floats and on 8-bit integers, with all layers in the one and in
+// the other form: by the target's table of kernels where it knows all of them, else measured. From it the time of any mixture is reckoned.
 type layerTimes struct {
+	how         string                   // where the times come from
 	float, int8 map[model.NodeID]float64 // ns, of layers with products, by id
 	restFloat   float64                  // of everything else
 	restInt8    float64
 	origins     map[model.NodeID][]model.NodeID
 }
 
-// timesOf distributes the measured steps over the layers of m: a step that covers several of them is shared in equal parts.
-func timesOf(m *model.Model, layers map[model.NodeID]bool, p *profiler.Profile) (each map[model.NodeID]float64, rest float64) {
-	by := map[string][]model.NodeID{}
+// stepTime is the time of what ran as one, and the imported nodes that it stands for.
+type stepTime struct {
+	origin []model.NodeID
+	ns     float64
+}
+
+// timesOf distributes the times of steps over the layers of m: a step that covers several of them is shared in equal parts.
+func timesOf(m *model.Model, layers map[model.NodeID]bool, steps []stepTime) (each map[model.NodeID]float64, rest float64) {
+	by := map[model.NodeID][]model.NodeID{}
 	for _, n := range m.Graph.Nodes {
 		if layers[n.ID] {
 			for _, o := range n.Origin {
-				by[string(o)] = append(by[string(o)], n.ID)
+				by[o] = append(by[o], n.ID)
 			}
 		}
 	}
 	each = map[model.NodeID]float64{}
-	for _, l := range p.Layers {
+	for _, l := range steps {
 		covered := map[model.NodeID]bool{}
-		for _, o := range l.Origin {
+		for _, o := range l.origin {
 			for _, id := range by[o] {
 				covered[id] = true
 			}
 		}
 		if len(covered) == 0 {
-			rest += l.P50Ns
+			rest += l.ns
 		}
 		for id := range covered {
-			each[id] += l.P50Ns / float64(len(covered))
+			each[id] += l.ns / float64(len(covered))
 		}
 	}
 	return each, rest
@@ -57,8 +64,8 @@ type timesQuery struct {
 	progress    task.Progress
 }
 
-// measureLayers profiles both forms of a model on a target.
-func (a *App) measureLayers(ctx context.Context, q timesQuery) (*layerTimes, error) {
+// layerTimes are the times of both forms of a model on a target.
+func (a *App) layerTimes(ctx context.Context, q timesQuery) (*layerTimes, error) {
 	info, err := Describe(q.float)
 	if err != nil {
 		return nil, err
@@ -73,20 +80,65 @@ func (a *App) measureLayers(ctx context.Context, q timesQuery) (*layerTimes, err
 	for _, n := range q.float.Graph.Nodes {
 		t.origins[n.ID] = n.Origin
 	}
-	run := func(m *model.Model) (*profiler.Profile, error) {
-		return a.Profile(ctx, ProfileRequest{Model: m, Name: "layers", Target: q.target, Threads: q.threads, Runs: defaultRuns(info.MACs) / 2, Launches: 1,
-			Asks: q.asks, Manner: Wait, Progress: q.progress})
+	float, err := a.foretoldSteps(ctx, q.float, q)
+	var int8 []stepTime
+	if err == nil {
+		int8, err = a.foretoldSteps(ctx, q.int8, q)
 	}
-	p, err := run(q.float)
+	t.how = fmt.Sprintf("predicted for %s by its table of kernels", targetName(q.target))
 	if err != nil {
-		return nil, fail.In(err, "measure the layers in floats", fail.Where{})
+		if fail.Is(err, fail.Cancelled) {
+			return nil, err
+		}
+		t.how = "measured on " + targetName(q.target)
+		if !fail.Is(err, fail.NotFound) { // there is a table, and it does not reach
+			t.how += ": " + fail.From(err).Why
+		}
+		if float, err = a.measuredSteps(ctx, q.float, q, info.MACs); err != nil {
+			return nil, fail.In(err, "measure the layers in floats", fail.Where{})
+		}
+		if int8, err = a.measuredSteps(ctx, q.int8, q, info.MACs); err != nil {
+			return nil, fail.In(err, "measure the layers on 8-bit integers", fail.Where{})
+		}
 	}
-	t.float, t.restFloat = timesOf(q.float, layers, p)
-	if p, err = run(q.int8); err != nil {
-		return nil, fail.In(err, "measure the layers on 8-bit integers", fail.Where{})
-	}
-	t.int8, t.restInt8 = timesOf(q.float, layers, p)
+	t.float, t.restFloat = timesOf(q.float, layers, float)
+	t.int8, t.restInt8 = timesOf(q.float, layers, int8)
 	return t, nil
+}
+
+// foretoldSteps are the steps of m by the target's table of kernels. NotFound without one, Unsupported where it does not reach.
+func (a *App) foretoldSteps(ctx context.Context, m *model.Model, q timesQuery) ([]stepTime, error) {
+	p, err := a.Predict(ctx, m, q.target, q.threads, nil)
+	if err != nil {
+		return nil, err
+	}
+	var out []stepTime
+	for _, l := range p.Layers {
+		s := stepTime{ns: l.Ns}
+		for _, id := range l.Nodes {
+			s.origin = append(s.origin, m.Graph.Node(id).Origin...)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// measuredSteps are those of a run on the target.
+func (a *App) measuredSteps(ctx context.Context, m *model.Model, q timesQuery, macs int64) ([]stepTime, error) {
+	p, err := a.Profile(ctx, ProfileRequest{Model: m, Name: "layers", Target: q.target, Threads: q.threads, Runs: defaultRuns(macs) / 2, Launches: 1,
+		Asks: q.asks, Manner: Wait, Progress: q.progress})
+	if err != nil {
+		return nil, err
+	}
+	var out []stepTime
+	for _, l := range p.Layers {
+		s := stepTime{ns: l.P50Ns}
+		for _, o := range l.Origin {
+			s.origin = append(s.origin, model.NodeID(o))
+		}
+		out = append(out, s)
+	}
+	return out, nil
 }
 
 // predict reckons the time of m, in which layers compute on integers where weights and values stand behind DequantizeLinear. What
@@ -127,7 +179,7 @@ func (t *layerTimes) predict(m *model.Model) float64 {
 	return sum + t.restFloat + (t.restInt8-t.restFloat)*part/all
 }
 
-// targetCost predicts for a target. It measures on first use: the first model that it is asked for is the one in floats.
+// targetCost predicts for a target. It asks the table of kernels, or measures, on first use: the first model that it is asked for is the one in floats.
 type targetCost struct {
 	a     *App
 	ctx   context.Context // of the recipe: the interface of passes carries none
@@ -143,7 +195,7 @@ func (c *targetCost) PredictNs(m *model.Model) (float64, error) {
 	c.once.Do(func() {
 		c.q.float = m
 		if c.q.int8, c.err = c.a.plainInt8(c.ctx, m, c.data); c.err == nil {
-			c.times, c.err = c.a.measureLayers(c.ctx, c.q)
+			c.times, c.err = c.a.layerTimes(c.ctx, c.q)
 		}
 	})
 	if c.err != nil {

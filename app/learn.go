@@ -25,6 +25,9 @@ type LatencyTable = predict.Table
 // KindInfo is one kind of kernels of a table.
 type KindInfo = predict.KindInfo
 
+// FuseRule says when two nodes become one step.
+type FuseRule = predict.Rule
+
 // LearnRequest says how a target's kernels are measured. Target, Threads, ISA, Asks, Manner, Waiting and Progress of the embedded request are
 // used.
 type LearnRequest struct {
@@ -47,6 +50,7 @@ type Learned struct {
 	Rows  int           `json:"rows"`
 	Error float64       `json:"median_error"` // of kinds that cost time, with each row left out
 	Kinds []KindInfo    `json:"kinds"`
+	Rules []FuseRule    `json:"rules"` // when two nodes become one step, the most seen first
 }
 
 const (
@@ -149,6 +153,7 @@ func (a *App) Learn(ctx context.Context, q LearnRequest) (*Learned, error) {
 // learned says what a table knows.
 func (a *App) learned(target string, t *LatencyTable, now int) *Learned {
 	l := &Learned{Table: t, File: a.tablePath(target, t.Threads), CPU: t.CPU, Nets: t.Probes, Here: now, Rows: len(t.Points), Kinds: predict.NewPredictor(t).Kinds()}
+	l.Rules = t.Fused()
 	sum, n := 0.0, 0
 	for _, k := range l.Kinds {
 		if k.Points > 0 && k.Low != nil {

@@ -26,7 +26,7 @@ type Finding = optimizer.Finding
 type QuantLayer struct {
 	quantize.LayerDamage
 	MACs    int64    `json:"macs"`
-	FloatNs *float64 `json:"float_ns,omitempty"` // measured on the target, nil: not measured
+	FloatNs *float64 `json:"float_ns,omitempty"` // on the target, nil: not known
 	Int8Ns  *float64 `json:"int8_ns,omitempty"`  // the same with all layers on 8-bit integers
 	Int8    *predict.Gain
 }
@@ -58,7 +58,8 @@ type QuantRequest struct {
 type QuantLayers struct {
 	Layers []QuantLayer `json:"layers"`
 	Advice *Int8Advice  `json:"advice,omitempty"`
-	TimesE string       `json:"times_missing,omitempty"` // why there are no times
+	Times  string       `json:"times,omitempty"`         // where they come from
+	TimesE string       `json:"times_missing,omitempty"` // why there are none
 }
 
 // QuantizeLayers measures, for each layer alone, what fewer bits cost the outputs, and on a target how long layers take in floats and
@@ -113,6 +114,7 @@ func (a *App) QuantizeLayers(ctx context.Context, q QuantRequest) (*QuantLayers,
 		out.TimesE = err.Error()
 		return out, nil
 	}
+	out.Times = t.how
 	for i := range out.Layers {
 		l := &out.Layers[i]
 		if f, ok := t.float[l.ID]; ok {
@@ -136,7 +138,7 @@ func (a *App) timesOn(ctx context.Context, q QuantRequest, data optimizer.Data, 
 	if err != nil {
 		return nil, err
 	}
-	return a.measureLayers(ctx, timesQuery{float: q.Model, int8: int8, target: q.Target, threads: q.Threads, asks: q.Asks, progress: q.Progress})
+	return a.layerTimes(ctx, timesQuery{float: q.Model, int8: int8, target: q.Target, threads: q.Threads, asks: q.Asks, progress: q.Progress})
 }
 
 // advise reckons the gain of 8-bit integers over all layers, weighing each by its least time.

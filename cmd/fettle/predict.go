@@ -11,15 +11,33 @@ import (
 
 type predictCmd struct {
 	Model    []string `arg:"" help:"ONNX or TensorFlow Lite files."`
-	Target   string   `default:"local" help:"Whose time."`
-	Threads  int      `default:"1" help:"Workers that share each layer."`
 	Optimize bool     `help:"Apply the recipe standard first."`
 	Check    bool     `help:"Measure as well, and say how far the prediction is from it, layer by layer."`
 	Rounds   int      `default:"3" help:"With --check: how often each model is measured, in turns."`
-	Shape    []string `help:"Shape of an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
-	JSON     bool     `name:"json" help:"Print JSON."`
+	timed
+}
+
+// timed are the flags of every command that asks for the time of a model on a target.
+type timed struct {
+	Target  string   `default:"local" help:"Whose time."`
+	Threads int      `default:"1" help:"Workers that share each layer."`
+	Shape   []string `help:"Shape of an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
+	JSON    bool     `name:"json" help:"Print JSON."`
 	turn
 	login
+}
+
+// request asks for the time of a model in a file.
+func (c timed) request(e *env, file string) (q app.ProfileRequest, err error) {
+	q = app.ProfileRequest{Name: app.BaseName(file), Target: c.Target, Threads: c.Threads, Progress: e.progress, Asks: c.asks(e, ""), Waiting: waiting(e)}
+	if q.Shapes, err = parseShapes(c.Shape); err != nil {
+		return q, err
+	}
+	if q.Manner, err = c.manner(); err != nil {
+		return q, err
+	}
+	q.Model, err = e.app.Load(e.ctx, file)
+	return q, err
 }
 
 // Help gives an example that works.
@@ -30,36 +48,27 @@ func (predictCmd) Help() string {
 
 // Run predicts.
 func (c predictCmd) Run(e *env) error {
-	shapes, err := parseShapes(c.Shape)
-	if err != nil {
-		return err
-	}
-	manner, err := c.manner()
-	if err != nil {
-		return err
-	}
 	var all []*app.Prediction
 	var checks []app.ProfileRequest
 	for _, file := range c.Model {
-		m, err := e.app.Load(e.ctx, file)
+		q, err := c.request(e, file)
 		if err != nil {
 			return err
 		}
-		q := app.ProfileRequest{Model: m, Name: app.BaseName(file), Target: c.Target, Threads: c.Threads, Runs: 20, Launches: 1, Fresh: true, Shapes: shapes, Asks: c.asks(e, ""), Manner: manner, Waiting: waiting(e)}
+		q.Runs, q.Launches, q.Fresh = 20, 1, true
 		if c.Optimize {
 			r := e.app.StandardRecipe()
-			o, err := e.app.Optimize(e.ctx, m, &r, app.OptimizeOptions{Unproven: true})
+			o, err := e.app.Optimize(e.ctx, q.Model, &r, app.OptimizeOptions{Unproven: true})
 			if err != nil {
 				return err
 			}
 			q.Model = o.Model
 		}
 		if c.Check {
-			q.Progress = e.progress
 			checks = append(checks, q)
 			continue
 		}
-		p, err := e.app.Predict(e.ctx, q.Model, c.Target, c.Threads, shapes)
+		p, err := e.app.Predict(e.ctx, q.Model, c.Target, c.Threads, q.Shapes)
 		if err != nil {
 			return err
 		}

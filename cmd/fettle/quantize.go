@@ -17,7 +17,9 @@ type quantizeCmd struct {
 	Out        string  `short:"o" help:"File to write, with --auto."`
 	Recipe     string  `help:"Recipe to write, with --auto; without it the name of the model with .toml."`
 	MaxDrop    float64 `default:"1" help:"Percent of held-out answers that may differ before --auto keeps layers in floats; 0: no bound."`
-	Board      string  `help:"With --list: the target to measure layers on; local for this computer."`
+	Budget     float64 `help:"Keep as many layers in floats as these milliseconds on --board allow, and write the model and its recipe." placeholder:"MS"`
+	Board      string  `help:"With --list and --budget: whose times; local for this computer. They come from its table of kernels (fettle target learn) where that reaches, else they are measured."`
+	Threads    int     `default:"1" help:"With --budget: workers that share each layer."`
 	Samples    int     `default:"64" help:"With --list: calibration items."`
 	JSON       bool    `name:"json" help:"Print JSON."`
 	login
@@ -30,8 +32,14 @@ func (quantizeCmd) Help() string {
 
 // Run tries or lists.
 func (c quantizeCmd) Run(e *env) error {
-	if c.Auto == c.List {
-		return fail.New(fail.Usage, "either --auto or --list is needed").Doing("quantize").Try("use fettle optimize with a recipe for single steps")
+	ways := 0
+	for _, on := range []bool{c.Auto, c.List, c.Budget != 0} {
+		if on {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return fail.New(fail.Usage, "one of --auto, --list and --budget is needed").Doing("quantize").Try("use fettle optimize with a recipe for single steps")
 	}
 	m, err := e.app.Load(e.ctx, c.Model)
 	if err != nil {
@@ -46,7 +54,11 @@ func (c quantizeCmd) Run(e *env) error {
 		return e.print(c.JSON, l, func(w io.Writer) { c.layers(w, l) })
 	}
 	if c.Out == "" {
-		return fail.New(fail.Usage, "--auto writes a model").Doing("quantize").Try("name a file with -o")
+		return fail.New(fail.Usage, "--auto and --budget write a model").Doing("quantize").Try("name a file with -o")
+	}
+	if c.Budget != 0 {
+		return c.within(e, app.WithinRequest{Model: m, Data: c.Data, Preprocess: c.Preprocess, Target: c.Board, Threads: c.Threads, Ms: c.Budget,
+			Asks: c.asks(e, ""), Progress: e.progress})
 	}
 	plan, err := e.app.AutoQuantize(e.ctx, app.AutoRequest{Model: m, Data: c.Data, Preprocess: c.Preprocess, MaxDrop: c.MaxDrop, Progress: e.progress})
 	if err != nil {
@@ -85,6 +97,30 @@ func (c quantizeCmd) Run(e *env) error {
 	})
 }
 
+// within writes the model that holds a time.
+func (c quantizeCmd) within(e *env, q app.WithinRequest) error {
+	r, err := e.app.QuantizeWithin(e.ctx, q)
+	if err != nil {
+		return err
+	}
+	if err := e.app.Save(c.Out, r.Model); err != nil {
+		return err
+	}
+	if c.Recipe == "" {
+		c.Recipe = c.Out + ".toml"
+	}
+	if err := e.app.WriteRecipe(c.Recipe, r.Recipe); err != nil {
+		return err
+	}
+	err = e.print(c.JSON, r, func(w io.Writer) {
+		fmt.Fprintf(w, "%.3g ms in floats, %.3g ms now, %.3g ms allowed; times %s\n%s\nwrote %s and %s\n", r.Float, r.Ms, r.Limit, r.Times, r.Why, c.Out, c.Recipe)
+	})
+	if err == nil && !r.Holds {
+		err = errNo
+	}
+	return err
+}
+
 func (c quantizeCmd) layers(w io.Writer, l *app.QuantLayers) {
 	fmt.Fprintf(w, "%-36s %10s", "layer", "weights")
 	if len(l.Layers) > 0 {
@@ -119,6 +155,9 @@ func (c quantizeCmd) layers(w io.Writer, l *app.QuantLayers) {
 			a.Target, a.Most, a.Against, a.Slower, a.Layers, a.Why)
 	} else if a != nil {
 		fmt.Fprintf(w, "%s: %s\n", a.Target, a.Why)
+	}
+	if l.Times != "" {
+		fmt.Fprintf(w, "times %s\n", l.Times)
 	}
 	if l.TimesE != "" {
 		fmt.Fprintf(w, "no times: %s\n", l.TimesE)

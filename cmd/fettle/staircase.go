@@ -9,15 +9,10 @@ import (
 )
 
 type staircaseCmd struct {
-	Model   string   `arg:"" help:"ONNX file."`
-	Layer   string   `help:"Name of a convolution; without one, all."`
-	Target  string   `default:"local" help:"Whose time."`
-	Threads int      `default:"1" help:"Workers that share each layer."`
-	Measure bool     `help:"Measure each number of channels on the target, too."`
-	Shape   []string `help:"Shape of an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
-	JSON    bool     `name:"json" help:"Print JSON."`
-	turn
-	login
+	Model   string `arg:"" help:"ONNX file."`
+	Layer   string `help:"Name of a convolution; without one, all."`
+	Measure bool   `help:"Measure each number of channels on the target, too."`
+	timed
 }
 
 // Help gives an example that works.
@@ -28,20 +23,12 @@ func (staircaseCmd) Help() string {
 
 // Run draws staircases.
 func (c staircaseCmd) Run(e *env) error {
-	shapes, err := parseShapes(c.Shape)
+	q, err := c.request(e, c.Model)
 	if err != nil {
 		return err
 	}
-	manner, err := c.manner()
-	if err != nil {
-		return err
-	}
-	m, err := e.app.Load(e.ctx, c.Model)
-	if err != nil {
-		return err
-	}
-	all, err := e.app.Staircases(e.ctx, app.ProfileRequest{Model: m, Name: app.BaseName(c.Model), Target: c.Target, Threads: c.Threads, Shapes: shapes, Runs: 10, Progress: e.progress,
-		Asks: c.asks(e, ""), Manner: manner, Waiting: waiting(e)}, c.Layer, c.Measure)
+	q.Runs = 10
+	all, err := e.app.Staircases(e.ctx, q, c.Layer, c.Measure)
 	if err != nil {
 		return err
 	}
@@ -77,16 +64,11 @@ func (c staircaseCmd) Run(e *env) error {
 }
 
 type rooflineCmd struct {
-	Model    string   `arg:"" help:"ONNX file."`
-	Target   string   `default:"local" help:"Where to measure."`
-	Threads  int      `default:"1" help:"Workers that share each layer."`
-	Optimize bool     `help:"Apply the recipe standard first."`
-	Runs     int      `default:"20" help:"Inferences a launch, clean and instrumented each."`
-	Launches int      `default:"3" help:"Starts of the program."`
-	Shape    []string `help:"Shape of an input: NAME=1,3,224,224." placeholder:"NAME=DIMS" sep:"none"`
-	JSON     bool     `name:"json" help:"Print JSON."`
-	turn
-	login
+	Model    string `arg:"" help:"ONNX file."`
+	Optimize bool   `help:"Apply the recipe standard first."`
+	Runs     int    `default:"20" help:"Inferences a launch, clean and instrumented each."`
+	Launches int    `default:"3" help:"Starts of the program."`
+	timed
 }
 
 // Help gives an example that works.
@@ -97,20 +79,12 @@ func (rooflineCmd) Help() string {
 
 // Run measures and places the layers.
 func (c rooflineCmd) Run(e *env) error {
-	shapes, err := parseShapes(c.Shape)
+	q, err := c.request(e, c.Model)
 	if err != nil {
 		return err
 	}
-	manner, err := c.manner()
-	if err != nil {
-		return err
-	}
-	m, err := e.app.Load(e.ctx, c.Model)
-	if err != nil {
-		return err
-	}
-	p, err := e.app.Profile(e.ctx, app.ProfileRequest{Model: m, Name: app.BaseName(c.Model), Target: c.Target, Threads: c.Threads, Optimize: c.Optimize, Runs: c.Runs, Launches: c.Launches,
-		Shapes: shapes, Progress: e.progress, Asks: c.asks(e, ""), Manner: manner, Waiting: waiting(e)})
+	q.Optimize, q.Runs, q.Launches = c.Optimize, c.Runs, c.Launches
+	p, err := e.app.Profile(e.ctx, q)
 	if err != nil {
 		return err
 	}

@@ -485,6 +485,7 @@ type targetLearnCmd struct {
 	Threads int           `default:"1" help:"Workers that share each layer."`
 	For     time.Duration `default:"2m" help:"How long to measure; a table that is there is continued."`
 	Anew    bool          `help:"Forget what was measured before."`
+	Floats  bool          `help:"Nothing on 8-bit integers."`
 	JSON    bool          `name:"json" help:"Print JSON."`
 	turn
 	login
@@ -502,7 +503,7 @@ func (c targetLearnCmd) Run(e *env) error {
 		return err
 	}
 	q := app.LearnRequest{ProfileRequest: app.ProfileRequest{Target: c.Name, Threads: c.Threads, Progress: e.progress, Asks: c.asks(e, ""), Manner: manner, Waiting: waiting(e)},
-		Budget: c.For, Anew: c.Anew}
+		Budget: c.For, Anew: c.Anew, Floats: c.Floats}
 	for _, file := range c.Also {
 		m, err := e.app.Load(e.ctx, file)
 		if err != nil {
@@ -526,6 +527,13 @@ func (c targetLearnCmd) Run(e *env) error {
 			default:
 				fmt.Fprintf(w, "  %-56s %4d rows\n", k.Kind, k.Points)
 			}
+		}
+		for i, r := range l.Rules {
+			if i == 12 {
+				fmt.Fprintf(w, "  … %d rules more\n", len(l.Rules)-i)
+				break
+			}
+			fmt.Fprintf(w, "  %s\n", r)
 		}
 	})
 }
