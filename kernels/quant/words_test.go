@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"fettle/kernels/cpu"
 )
@@ -56,5 +57,13 @@ func TestWords(t *testing.T) {
 				t.Fatalf("%v, %d pixels: wrote behind the end", k.isa, pixels)
 			}
 		}
+	}
+}
+
+// TestWordOffsets compares the argument with what the generator was told.
+func TestWordOffsets(t *testing.T) {
+	var a wargs
+	if unsafe.Sizeof(a.words) == 8 && (unsafe.Offsetof(a.n) != 24 || unsafe.Offsetof(a.stride) != 32 || unsafe.Offsetof(a.scale) != 40) {
+		t.Error("wargs is not what the generator writes")
 	}
 }
