@@ -225,9 +225,9 @@ func (s *screen) showHeld() {
 	}
 	line := plot.Series{Colour: u.Theme.Success, Dots: true}
 	for _, h := range c.Held {
-		line.Points = append(line.Points, plot.CurvePoint{X: 100 * h.At, Y: h.KL, Tip: []string{h.Text}})
+		line.Points = append(line.Points, plot.CurvePoint{X: 100 * h.At, Y: h.KL, Tip: []string{u.Say(h.Text)}})
 	}
-	s.helds.SetText(c.Held[len(c.Held)-1].Text)
+	s.helds.SetText(u.Say(c.Held[len(c.Held)-1].Text))
 	s.held.Set(&plot.Curve{Series: []plot.Series{line}, XTitle: u.T("share of the course, %"), YTitle: u.T("distance to the original"), XTick: plot.Tick, YTick: plot.Tick, FromZero: true})
 }
 

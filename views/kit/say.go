@@ -21,6 +21,9 @@ type phrase struct {
 
 var verb = regexp.MustCompile(`%(?:\[(\d+)\])?[-+# 0]*[\d.]*[sdqvgfeEGxX]`)
 
+// numeral is what a verb of a number printed: a sentence that goes on behind it is another one.
+const numeral = `([-+−]?\d[\d.,]*(?:e[-+]?\d+)?|NaN|[-+]Inf)`
+
 // NewPhrases reads the translations of the window, once for all screens.
 func (u *UI) NewPhrases() *Phrases {
 	if u.phrases == nil {
@@ -51,7 +54,11 @@ func newPhrases(words map[string]string) *Phrases {
 		at := 0
 		for _, m := range verb.FindAllStringIndex(k, -1) {
 			b.WriteString(regexp.QuoteMeta(strings.ReplaceAll(k[at:m[0]], "%%", "%")))
-			b.WriteString("(.+?)")
+			if strings.ContainsRune("dfgeEG", rune(k[m[1]-1])) {
+				b.WriteString(numeral)
+			} else {
+				b.WriteString("(.+?)")
+			}
 			at = m[1]
 		}
 		b.WriteString(regexp.QuoteMeta(strings.ReplaceAll(k[at:], "%%", "%")))

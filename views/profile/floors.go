@@ -182,9 +182,6 @@ func (f *floors) answer(a *app.GoalAnswer) fyne.CanvasObject {
 
 // sentences translates a text that has several of them.
 func sentences(say *kit.Phrases, text string) string {
-	if all := say.Say(text); all != text {
-		return all
-	}
 	parts := strings.Split(text, ". ")
 	for i := range parts {
 		parts[i] = say.Say(parts[i])
