@@ -63,5 +63,14 @@ func TestBudgetWork(t *testing.T) {
 			}
 			runQ(t, q[0], make([]uint8, s.C*s.H*s.W), w8, Quant{InScale: 1, OutScale: 100, WScale: []float32{1}}, nil, 0, 1, r)
 		}
+		l, err := Plan16(s, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w16 := make([]int8, s.WeightLen())
+		for i := range w16 {
+			w16[i] = int8(r.IntN(255) - 127)
+		}
+		run16(t, l[0], make([]int16, s.C*s.H*s.W), w16, Quant16{InScale: 1, OutScale: 100, WScale: []float32{1}}, nil, 0, 1, r)
 	}
 }
