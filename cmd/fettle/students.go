@@ -36,8 +36,12 @@ func (c studentsCmd) Run(e *env) error {
 	}
 	return e.print(c.JSON, r, func(w io.Writer) {
 		for _, x := range r.Rows {
+			before := ""
+			if x.Kept {
+				before = "  (kept of a run before)"
+			}
 			if x.Problem != "" {
-				fmt.Fprintf(w, "  %-14s %-9s %s\n", x.Name, x.Kind, x.Problem)
+				fmt.Fprintf(w, "  %-14s %-9s %s%s\n", x.Name, x.Kind, x.Problem, before)
 				continue
 			}
 			mark, how := " ", "measured"
@@ -46,10 +50,6 @@ func (c studentsCmd) Run(e *env) error {
 			}
 			if x.Guess {
 				how = "predicted"
-			}
-			before := ""
-			if x.Kept {
-				before = "  (kept of a run before)"
 			}
 			fmt.Fprintf(w, "%s %-14s %-9s %9s %s %9s %8.1fM MACs  score %.4f%s\n", mark, x.Name, x.Kind, ms(x.Ms*1e6), how, size(x.Bytes), float64(x.MACs)/1e6, x.Score, before)
 		}
