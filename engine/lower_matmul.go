@@ -24,7 +24,8 @@ type product struct {
 	cAt    []int // nil: one after the other
 	addDim []int
 
-	unpack func() []float32 // the numbers of a constant b, where its bytes are others
+	unpack func() []float32               // the numbers of a constant b, where its bytes are others
+	fill   func(dst []float32, panel int) // writes a panel of such numbers in each run, so that they are never in memory all at once
 
 	lda, ldb, ldc int         // 0: tight
 	to            *model.Node // a Transpose that the store does, or nil
@@ -130,7 +131,7 @@ const packLimit = 4 << 20
 // product adds the step of p.
 func (l *lowering) product(n *model.Node, p *product) error {
 	sh := p.shape
-	sh.ConstB = p.b.data != nil && len(p.bAt) == 1
+	sh.ConstB = p.b.data != nil && len(p.bAt) == 1 && p.fill == nil
 	sh.Bias, sh.Accumulate, sh.Fast, sh.Half = p.bias != nil, p.add != nil, l.opt.Fast, l.opt.Half
 	post := p.act
 	if p.act.Kind <= cpu.Clamp {
@@ -175,7 +176,7 @@ func (l *lowering) product(n *model.Node, p *product) error {
 		if err != nil {
 			return err
 		}
-	} else {
+	} else if p.fill == nil {
 		if p.b.data != nil && p.alpha != 1 {
 			l.use(p.b.data)
 			t := model.Float32s(scaled(model.Data[float32](p.b.data), p.alpha), p.b.dims...)
@@ -219,6 +220,7 @@ func (l *lowering) product(n *model.Node, p *product) error {
 					at = p.cAt[i]
 				}
 				buf := gemm.Buffers{A: ses.floats(a)[p.aAt[i]:], C: c[at:], Bias: bias, Packed: packed, LDA: p.lda, LDB: p.ldb, LDC: p.ldc}
+				buf.Fill = p.fill
 				if b != nil {
 					buf.B = ses.floats(b)[p.bAt[i]:]
 				}

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -75,20 +76,25 @@ func TestPackedWeights(t *testing.T) {
 		{"float zero points", "reference", "<uint8[33, 3, 16] w = random(3, 0, 255), float[99] s = random(4, 0.001, 0.02), float[99] z = random(5, 7, 9)>\n{\n  y = com.microsoft.MatMulNBits <K = 70, N = 33, bits = 4, block_size = 32> (x, w, s, z)\n}"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := parse(t, header+"g (float[2, 3, 70] x) => (float[2, 3, 33] y)\n"+c.graph)
-			in := inputs(t, m, 5)
-			want, err := ops.Evaluate(context.Background(), m, in)
-			if err != nil {
-				t.Fatalf("reference: %v", err)
-			}
-			got, p := run(t, m, engine.Options{Threads: 2, Verify: true}, in)
-			for i := range want[0].Len() {
-				if d := want[0].Float64At(i) - got[0].Float64At(i); d > 1e-4 || d < -1e-4 {
-					t.Fatalf("element %d: %v, not %v\n%s", i, got[0].Float64At(i), want[0].Float64At(i), steps(p))
+			for _, rows := range []int{3, 130} { // few find floats, many unpack in each run
+				m := parse(t, header+fmt.Sprintf("g (float[2, %d, 70] x) => (float[2, %d, 33] y)\n", rows, rows)+c.graph)
+				in := inputs(t, m, 5)
+				want, err := ops.Evaluate(context.Background(), m, in)
+				if err != nil {
+					t.Fatalf("reference: %v", err)
 				}
-			}
-			if !strings.HasPrefix(p.Steps[0].Kernel, c.kernel) {
-				t.Errorf("no kernel %q in\n%s", c.kernel, steps(p))
+				got, p := run(t, m, engine.Options{Threads: 2, Verify: true}, in)
+				for i := range want[0].Len() {
+					if d := want[0].Float64At(i) - got[0].Float64At(i); d > 1e-4 || d < -1e-4 {
+						t.Fatalf("element %d: %v, not %v\n%s", i, got[0].Float64At(i), want[0].Float64At(i), steps(p))
+					}
+				}
+				if !strings.HasPrefix(p.Steps[0].Kernel, c.kernel) {
+					t.Errorf("no kernel %q in\n%s", c.kernel, steps(p))
+				}
+				if c.kernel == "f32_gemm" && (p.PackBytes == 0) != (rows == 130) {
+					t.Errorf("%d rows: %d bytes of packed weights", rows, p.PackBytes)
+				}
 			}
 		})
 	}

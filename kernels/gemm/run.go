@@ -16,6 +16,8 @@ type Buffers struct {
 	Packed        []float32 // B as Pack wrote it, if Shape.ConstB
 	Scratch       []float32
 	LDA, LDB, LDC int
+	// Fill, where set, stands for B that is not constant: it writes a panel of K lines of as many columns as fit in dst, those beyond N zero.
+	Fill func(dst []float32, panel int)
 	// Post, where set, gets each piece of a float32 C as soon as its sums are complete, while it is in the cache.
 	Post func(c []float32, rows, cols, ld int)
 }
@@ -124,7 +126,7 @@ func (r *Run) Set(b Buffers) error {
 		}
 		r.pack = b.Packed
 	} else {
-		if err := k.checkLen("B", len(b.B), k.bRows(), k.bCols(), b.LDB); err != nil {
+		if err := k.checkLen("B", len(b.B), k.bRows(), k.bCols(), b.LDB); b.Fill == nil && err != nil {
 			return err
 		}
 		if len(b.Scratch) < k.Scratch() {
@@ -192,6 +194,10 @@ func (r *Run) Piece(stage, i, worker int) {
 		}
 		if k.r.narrow != nil {
 			r.narrow(i, worker)
+			return
+		}
+		if b.Fill != nil {
+			b.Fill(r.pack[i*s.K*nr:][:s.K*nr], i)
 			return
 		}
 		if n := s.N - i*nr; n < nr { // columns beyond the matrix must be zero: scratch holds anything
