@@ -38,7 +38,7 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/root"/{bin,proc,sys,dev,tmp,t} "$work/iso"
-packages="cpu pack quant eltwise pool team gemm conv"
+packages="cpu pack quant eltwise pool team gemm grad conv"
 for p in $packages; do
 	CGO_ENABLED=0 GOARCH=amd64 go test -c -trimpath -ldflags '-s -w' -o "$work/root/t/$p" "./kernels/$p"
 done
@@ -119,7 +119,7 @@ for m in "${models[@]}"; do
 	skip='Network|/(3x3_large|1x1_wide|first_layer_7x7)'
 	[[ $m == sapphire ]] || skip+='|TestFast|TestStripes/(expand|stride|depthwise,|two)|/(1x1,_500|3x3_stride|dilation|batch|5x5|7x7|depthwise_[57])'
 	commands="r cpu -test.run 'Detect|Limit' -test.v
-		for p in pack quant eltwise pool team gemm; do r \$p -test.skip '$skip'; done
+		for p in pack quant eltwise pool team gemm grad; do r \$p -test.skip '$skip'; done
 		r conv -test.skip '$skip'"
 	if [[ -z $short ]]; then
 		some='TestRows|IntegerRows|Fast$|Unusual|Shapes'
@@ -135,7 +135,7 @@ for m in "${models[@]}"; do
 		echo "FAIL: the best instruction set is not ${level[$m]}:" "$(grep -m1 'cpu_test.go.*amd64' "$work/text" || echo 'the system did not start')"
 		failed=1
 	fi
-	for p in cpu pack quant eltwise pool team gemm conv $([[ $commands == *"r engine"* ]] && echo engine); do
+	for p in cpu pack quant eltwise pool team gemm grad conv $([[ $commands == *"r engine"* ]] && echo engine); do
 		code=$(awk -v p="$p" '$1 == "EXIT" && $2 == p { print $3 }' "$work/text")
 		if [[ $code == 0 ]]; then
 			echo "ok    $p"
