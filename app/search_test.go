@@ -14,7 +14,7 @@ func TestLimits(t *testing.T) {
 		want string
 	}{
 		{"all held", Experiment{Ms: 2, P99: 3, Bytes: 1e6, MACs: 50, Drop: 1}, ""},
-		{"slow now and then", Experiment{Ms: 1, P99: 3.5, MACs: 50}, "3.5 ms at the 99th percentile of 3"},
+		{"slow now and then", Experiment{Ms: 1, P99: 3.5, MACs: 50}, "3.5 ms at the 99th percentile where 3 are allowed"},
 		{"slow and large", Experiment{Ms: 2.5, P99: 2.6, Bytes: 2e6, MACs: 50}, "2.5 ms where 2 are allowed; 2 MB where 1 are allowed"},
 		{"too much work", Experiment{MACs: 60}, "0.60 of the multiply-adds where 0.50 are allowed"},
 	} {

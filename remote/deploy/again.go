@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"fettle/internal/fail"
@@ -9,24 +10,29 @@ import (
 	"fettle/profiler/trace"
 )
 
-// cooling is how long a measurement waits for a board that throttles before it measures again, and how often it looks.
+// cooling is how long a measurement waits for a board that throttles before it measures again, how often it looks, and after how long without a
+// lower temperature it takes the board for one that does not cool.
 const (
-	cooling     = time.Minute
-	coolingLook = 2 * time.Second
+	cooling      = time.Minute
+	coolingLook  = 2 * time.Second
+	coolingStall = 10 * time.Second
 )
 
 // rounds measures launches again in which the machine changed: it throttled, or its canary moved. missing counts them, run measures so many
 // more and gives what all launches are now. They are chosen by conditions only, never by what the model took, so the result is not drawn to one side. What
-// was disturbed stays in the trace with its samples.
+// was disturbed stays in the trace with its samples. A round that brings no better launch ends it, and so does a board that stays hot: more of the same
+// would cost time and say nothing.
 func (c *Conn) rounds(ctx context.Context, o ProfileOptions, missing func() (n int, hot bool), run func(n int) error) error {
+	before := -1
 	for range o.Again {
 		n, hot := missing()
-		if n == 0 {
+		if n == 0 || n == before {
 			return nil
 		}
+		before = n
 		if hot {
-			if err := c.rest(ctx, o); err != nil {
-				return err
+			if cool, err := c.rest(ctx, o); err != nil || !cool {
+				return err // the seal says so where it stayed hot
 			}
 		}
 		if err := run(n); err != nil {
@@ -36,26 +42,38 @@ func (c *Conn) rounds(ctx context.Context, o ProfileOptions, missing func() (n i
 	return nil
 }
 
-// rest waits while the board says that it throttles, but not for ever: a launch that is started at once would be as hot.
-func (c *Conn) rest(ctx context.Context, o ProfileOptions) error {
+// rest waits while the board says that it throttles, as long as it becomes cooler, and says whether it is cool.
+func (c *Conn) rest(ctx context.Context, o ProfileOptions) (cool bool, err error) {
 	patience := o.Cooling
 	if patience == 0 {
 		patience = cooling
 	}
-	for begin := time.Now(); ; {
+	begin := time.Now()
+	coolest, since := math.Inf(1), begin
+	for {
 		f, err := c.Facts(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if f.Throttled == nil || !*f.Throttled || time.Since(begin) >= patience {
-			return nil // the seal says so where it stayed hot
+		if f.Throttled == nil || !*f.Throttled {
+			return true, nil
+		}
+		now := time.Now()
+		if t := f.TemperatureC; t == nil || *t < coolest-0.5 { // where it is not known the whole patience is waited
+			since = now
+			if t != nil {
+				coolest = *t
+			}
+		}
+		if now.Sub(begin) >= patience || now.Sub(since) >= coolingStall {
+			return false, nil
 		}
 		if o.Waiting != nil {
 			o.Waiting("the board throttles: wait until it is cool")
 		}
 		select {
 		case <-ctx.Done():
-			return fail.From(ctx.Err())
+			return false, fail.From(ctx.Err())
 		case <-time.After(min(coolingLook, patience)):
 		}
 	}

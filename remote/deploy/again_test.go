@@ -98,13 +98,16 @@ func TestAgain(t *testing.T) {
 	}
 }
 
-// TestAgainControl does not measure again, and measures again a board that stays hot: both are red.
+// TestAgainControl does not measure again, and waits for a board that stays hot, which ends it: both are red.
 func TestAgainControl(t *testing.T) {
-	for again, launches := range map[int]int{0: 2, 1: 4} {
+	for _, again := range []int{0, 3} {
+		const launches = 2
 		c, _ := flags(t)
 		o := NewProfileOptions()
 		o.Launches, o.Runs, o.Again = 2, 4, again
-		o.Cooling = time.Nanosecond
+		o.Cooling = 10 * time.Millisecond
+		waited := 0
+		o.Waiting = func(string) { waited++ }
 		tr, err := c.Profile(t.Context(), FromBundle(net(t, "a", 0)), o, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -115,6 +118,30 @@ func TestAgainControl(t *testing.T) {
 		}
 		if len(tr.Launches) != launches || hot(tr) != launches || p.Conditions.Seal != profiler.Red {
 			t.Errorf("again %d: %d launches, %d hot, seal %s", again, len(tr.Launches), hot(tr), p.Conditions.Seal)
+		}
+		if (waited > 0) != (again > 0) {
+			t.Errorf("again %d: it waited %d times", again, waited)
+		}
+	}
+}
+
+// TestRounds: rounds go on while they bring launches that nothing disturbed, and end with the first that brings none.
+func TestRounds(t *testing.T) {
+	for _, x := range []struct {
+		missing []int // before each round
+		rounds  int
+	}{{[]int{0}, 0}, {[]int{5, 2, 1, 1}, 3}, {[]int{5, 2, 0}, 2}, {[]int{5, 5, 3}, 1}} {
+		done := 0
+		c := &Conn{}
+		err := c.rounds(t.Context(), ProfileOptions{Again: 3}, func() (int, bool) { return x.missing[done], false }, func(n int) error {
+			if n != x.missing[done] {
+				t.Errorf("%v: %d launches in round %d", x.missing, n, done)
+			}
+			done++
+			return nil
+		})
+		if err != nil || done != x.rounds {
+			t.Errorf("%v: %d rounds, %v", x.missing, done, err)
 		}
 	}
 }
