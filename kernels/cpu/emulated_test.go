@@ -22,7 +22,7 @@ func TestEmulated(t *testing.T) {
 		t.Skip("-short was asked for: arm64 kernels are not run")
 	}
 	dir := t.TempDir()
-	built := map[string]string{}
+	built, arm64 := map[string]string{}, []string{"GOARCH=arm64"}
 	for _, c := range []struct{ pkg, core, run string }{
 		{"conv", "cortex-a72", "^(TestInt8Rows|TestInt8Table|TestGuardPages|TestPlanPicksNEON|TestMeeting|TestTwos|TestOffsetsNEON|TestInt16Rows|TestInt16GuardPages)$"},
 		{"conv", "max", "^(TestInt8Table|TestGuardPages|TestPlanPicksNEON|TestInt8Extremes)$"},
@@ -39,10 +39,10 @@ func TestEmulated(t *testing.T) {
 	} {
 		if built[c.pkg] == "" {
 			built[c.pkg] = filepath.Join(dir, filepath.Base(c.pkg)+".test")
-			command(t, "go", "test", "-c", "-o", built[c.pkg], "../"+c.pkg)
+			command(t, arm64, "go", "test", "-c", "-o", built[c.pkg], "../"+c.pkg)
 		}
 		t.Run(c.pkg+" on "+c.core, func(t *testing.T) {
-			command(t, qemu, "-cpu", c.core, built[c.pkg], "-test.short", "-test.run="+c.run)
+			command(t, arm64, qemu, "-cpu", c.core, built[c.pkg], "-test.short", "-test.run="+c.run)
 		})
 	}
 	for _, c := range []struct {
