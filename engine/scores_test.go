@@ -155,7 +155,7 @@ func TestMeasureScores(t *testing.T) {
 		some     bool
 	}{
 		{"time enough", time.Microsecond, time.Second, nil, true},
-		{"slow", 10 * time.Millisecond, time.Second, nil, true},
+		{"slow", 30 * time.Millisecond, time.Second, nil, true},
 		{"no time", time.Second, time.Millisecond, nil, false},
 		{"two clusters", time.Microsecond, time.Second, []cpu.Cluster{{CPUs: []int{0}, Core: "Cortex-A76"}, {CPUs: []int{0}}}, true},
 	} {

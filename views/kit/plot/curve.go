@@ -152,7 +152,8 @@ func (f *Curve) series(p *Pen, s Series, x, y scale) {
 		if c := f.Cursor; c != nil && math.Abs(float64(x.at(at.X)-x.at(*c))) < 60 {
 			at = s.Points[3*n/4] // off the note beside the cursor
 		}
-		p.text(x.at(at.X)+10, y.at(at.Y)-4, s.Name, font{size: p.Caption, c: p.Text2})
+		left := min(x.at(at.X)+10, p.W-4-p.Width(s.Name, p.Caption, false)) // nothing is cut at the right
+		p.text(left, y.at(at.Y)-4, s.Name, font{size: p.Caption, c: p.Text2})
 	}
 }
 
