@@ -19,6 +19,7 @@ var update = flag.Bool("update", false, "write testdata/budgets_*.txt anew")
 // counted is a processor whose kernels are counted in an emulator.
 type counted struct {
 	name, qemu, core string
+	suffix           string // of assembly's symbols: Go code calls it through a wrapper without
 	env              []string
 }
 
@@ -27,8 +28,8 @@ type counted struct {
 // budget that no longer binds (go test ./kernels/cpu -run Budgets -update).
 func TestBudgets(t *testing.T) {
 	for _, c := range []counted{
-		{"arm64", "qemu-aarch64", "max", []string{"GOARCH=arm64"}},
-		{"armv7", "qemu-arm", "cortex-a7", []string{"GOARCH=arm", "GOARM=7"}},
+		{"arm64", "qemu-aarch64", "max", ".abi0", []string{"GOARCH=arm64"}},
+		{"armv7", "qemu-arm", "cortex-a7", "", []string{"GOARCH=arm", "GOARM=7"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, tool := range []string{c.qemu, "gcc"} { // Debian's static qemu has no plugins
@@ -96,7 +97,7 @@ func (c counted) count(t *testing.T) map[string]float64 {
 	for _, pkg := range []string{"conv", "gemm", "quant", "eltwise", "pool", "pack"} {
 		program := filepath.Join(dir, pkg+".test")
 		command(t, c.env, "go", "test", "-c", "-o", program, "../"+pkg)
-		ranges := kernelRanges(t, program, pkg)
+		ranges := c.ranges(t, program, pkg)
 		list, out := program+".ranges", program+".counts"
 		if err := os.WriteFile(list, []byte(ranges), 0o644); err != nil {
 			t.Fatal(err)
@@ -126,9 +127,10 @@ func command(t *testing.T, env []string, name string, arg ...string) {
 	}
 }
 
-// kernelRanges lists "low high name" of a package's assembly; a symbol ends where the next begins.
-func kernelRanges(t *testing.T, program, pkg string) string {
+// ranges lists "low high name" of a package's assembly; a symbol ends where the next begins.
+func (c counted) ranges(t *testing.T, program, pkg string) string {
 	t.Helper()
+	ours := c.assembly(t, pkg)
 	f, err := elf.Open(program)
 	if err != nil {
 		t.Fatal(err)
@@ -149,11 +151,11 @@ func kernelRanges(t *testing.T, program, pkg string) string {
 	})
 	var s strings.Builder
 	for i, sym := range l[:len(l)-1] {
-		name, ok := strings.CutSuffix(sym.Name, ".abi0") // Go code calls it through a wrapper without that suffix
-		name, ours := strings.CutPrefix(name, "fettle/kernels/"+pkg+".")
-		if !ok || !ours {
+		name, ok := strings.CutPrefix(sym.Name, "fettle/kernels/"+pkg+".")
+		if !ok || !ours[name] {
 			continue
 		}
+		name = strings.TrimSuffix(name, c.suffix)
 		end := i + 1
 		for end < len(l)-1 && l[end].Value == sym.Value {
 			end++
@@ -164,6 +166,29 @@ func kernelRanges(t *testing.T, program, pkg string) string {
 		t.Fatalf("%s: no assembly among %d symbols", program, len(l))
 	}
 	return s.String()
+}
+
+// assembly is the symbols of a package's assembly, from its source: those of 32-bit Arm are called as Go code is and named so.
+func (c counted) assembly(t *testing.T, pkg string) map[string]bool {
+	t.Helper()
+	files, err := filepath.Glob("../" + pkg + "/*_" + strings.TrimPrefix(c.env[0], "GOARCH=") + ".s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for l := range strings.Lines(string(b)) {
+			if name, ok := strings.CutPrefix(l, "TEXT ·"); ok {
+				name, _, _ = strings.Cut(name, "(")
+				names[name+c.suffix] = true
+			}
+		}
+	}
+	return names
 }
 
 func writeBudgets(t *testing.T, file, arch string, have map[string]float64) {
