@@ -24,7 +24,8 @@ func TestPlanPicksNEON(t *testing.T) {
 	}{
 		{"1x1", "f32_conv_7x12__neon", sq(64, 14, 14, 64, 1, 1, 0)},
 		{"3x3 stride 2", "f32_conv_7x12__neon", sq(64, 14, 14, 64, 3, 2, 1)},
-		{"3x3", "f32_wino4_7x12__neon", sq(64, 28, 28, 64, 3, 1, 1)},
+		{"3x3, 64 outputs without padding", "f32_wino4_7x8__neon", sq(64, 28, 28, 64, 3, 1, 1)},
+		{"3x3, 72 outputs", "f32_wino4_7x12__neon", sq(64, 28, 28, 72, 3, 1, 1)},
 		{"first layer", "f32_conv_first_7x12__neon", sq(3, 32, 32, 24, 3, 2, 1)},
 		{"depthwise", "f32_dwconv_k3s1_2x7__neon", dw},
 	} {
