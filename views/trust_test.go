@@ -143,8 +143,12 @@ func TestTrustInTheWindow(t *testing.T) {
 	settled(t, w)
 	click(t, w, "Measure in turns")
 	st = settled(t, w)
-	if st.Compared == nil || st.Compared.Result.Method != "paired launches" || st.Compared.A.Label != app.Original || st.Compared.B.Label == app.Original || st.Compared.A.Profile.Clean.Launches < 2 {
-		t.Fatalf("not compared in pairs: %+v %v", st.Compared, notices(st))
+	if st.Compared == nil || st.Compared.A.Label != app.Original || st.Compared.B.Label == app.Original {
+		t.Fatalf("not compared: %+v %v", st.Compared, notices(st))
+	}
+	// how many pairs are left undisturbed is the computer's affair; that they ran in turns is not
+	if a, b := st.Compared.A.Profile, st.Compared.B.Profile; a.Schedule == "" || a.Schedule != b.Schedule || len(a.Launches) < 8 || len(a.Launches) != len(b.Launches) {
+		t.Errorf("not in pairs: %q and %q, %d and %d launches", a.Schedule, b.Schedule, len(a.Launches), len(b.Launches))
 	}
 	if !says(w, "measured in turns") {
 		t.Error("nothing says that the comparison is paired")

@@ -60,7 +60,7 @@ func (h *header) show(c *app.Comparison) {
 	ink := verdictInk(u.Theme, v.verdict)
 	h.what.Set(v.what, u.Theme.Text1)
 	against := u.F("%s against %s", h.s.say.Say(c.B.Label), h.s.say.Say(c.A.Label))
-	if c.Result.Method == "paired launches" {
+	if x := c.A.Profile.Schedule; x != "" && x == c.B.Profile.Schedule { // also where too few pairs were left undisturbed
 		against += " · " + u.T("measured in turns")
 	}
 	h.against.SetText(against)
