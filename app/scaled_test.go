@@ -104,7 +104,7 @@ func scaleChannels(m *model.Model, seed uint64) (pairs int) {
 // comes back behind equalize. FETTLE_SCALED=FILE keeps the scaled network.
 func TestScaledNetworkComesBack(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a trained network is quantized four times")
+		t.Skip("-short was asked for: no trained network is quantized")
 	}
 	ctx := context.Background()
 	train, test := someOf(t, "train-20000.tar.gz", 400), someOf(t, "test-5000.tar.gz", 50)

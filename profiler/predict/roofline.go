@@ -93,7 +93,7 @@ func NewRoofline(p *profiler.Profile) *Roofline {
 		r.Points = append(r.Points, x)
 	}
 	if r.Roof.PeakMACs == 0 && r.Roof.BestMACs > 0 {
-		missing = append(missing, fmt.Sprintf("the roof is the fastest layer of this run, %s MAC a second", count(r.Roof.BestMACs)))
+		missing = append(missing, fmt.Sprintf("the roof is the fastest layer of this run without Winograd, %s MAC a second", count(r.Roof.BestMACs)))
 	}
 	r.Roof.Why = strings.Join(missing, "; ")
 	return r

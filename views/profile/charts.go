@@ -93,7 +93,7 @@ func (s *screen) roof(p *profiler.Profile) plot.Figure {
 	}
 	note := u.F("%d layers under the roof of this target", len(r.Points))
 	if f.Peak == 0 {
-		f.Roofs = append(f.Roofs, plot.Guide{At: r.Roof.BestMACs / 1e9, Text: u.F("fastest layer of this run: %s GMAC/s", kit.Sig(r.Roof.BestMACs/1e9)), Colour: u.Theme.Text2})
+		f.Roofs = append(f.Roofs, plot.Guide{At: r.Roof.BestMACs / 1e9, Text: u.F("fastest without Winograd: %s GMAC/s", kit.Sig(r.Roof.BestMACs/1e9)), Colour: u.Theme.Text2})
 	}
 	if r.Roof.Why != "" {
 		note = s.say.Say(buttonFor(r.Roof.Why))
