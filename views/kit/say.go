@@ -40,20 +40,20 @@ func newPhrases(words map[string]string) *Phrases {
 	keys := make([]string, 0, len(words))
 	for k := range words {
 		// A key that is little more than its verbs would match everything.
-		if rest := verb.ReplaceAllString(k, ""); verb.MatchString(k) && len(strings.TrimSpace(rest)) >= 6 {
+		if rest := verb.ReplaceAllString(hidden(k), ""); verb.MatchString(hidden(k)) && len(strings.TrimSpace(rest)) >= 6 {
 			keys = append(keys, k)
 		}
 	}
 	// The most specific first: much text, then few verbs.
 	sort.Slice(keys, func(a, b int) bool {
-		x, y := len(verb.ReplaceAllString(keys[a], "")), len(verb.ReplaceAllString(keys[b], ""))
+		x, y := len(verb.ReplaceAllString(hidden(keys[a]), "")), len(verb.ReplaceAllString(hidden(keys[b]), ""))
 		return x > y || x == y && keys[a] < keys[b]
 	})
-	for _, k := range keys {
+	for _, key := range keys {
 		var b strings.Builder
-		at := 0
+		at, k := 0, hidden(key)
 		for _, m := range verb.FindAllStringIndex(k, -1) {
-			b.WriteString(regexp.QuoteMeta(strings.ReplaceAll(k[at:m[0]], "%%", "%")))
+			b.WriteString(regexp.QuoteMeta(shown(k[at:m[0]])))
 			if strings.ContainsRune("dfgeEG", rune(k[m[1]-1])) {
 				b.WriteString(numeral)
 			} else {
@@ -61,11 +61,15 @@ func newPhrases(words map[string]string) *Phrases {
 			}
 			at = m[1]
 		}
-		b.WriteString(regexp.QuoteMeta(strings.ReplaceAll(k[at:], "%%", "%")))
-		p.patterns = append(p.patterns, phrase{regexp.MustCompile("^" + b.String() + "$"), words[k]})
+		b.WriteString(regexp.QuoteMeta(shown(k[at:])))
+		p.patterns = append(p.patterns, phrase{regexp.MustCompile("^" + b.String() + "$"), hidden(words[key])})
 	}
 	return p
 }
+
+// hidden takes the percent signs out of a key's way: "%% for" would read as the verb "% f". shown prints them.
+func hidden(k string) string { return strings.ReplaceAll(k, "%%", "\x00") }
+func shown(k string) string  { return strings.ReplaceAll(k, "\x00", "%") }
 
 // Say translates a sentence, or the parts of it between semicolons and commas; what has no translation stays as it is.
 func (p *Phrases) Say(text string) string {
@@ -111,7 +115,7 @@ func (p *Phrases) one(text string) (string, bool) {
 			}
 			return v
 		})
-		return strings.ReplaceAll(out, "%%", "%"), true
+		return shown(out), true
 	}
 	return text, false
 }

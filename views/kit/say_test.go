@@ -11,12 +11,14 @@ func TestSay(t *testing.T) {
 		"%s on %s":                  "%s，在 %s 上",
 		"%s":                        "坏",
 		"drift of %s %%":            "漂移 %s %%",
+		"%.0f %% for %d launches":   "%.0f %%，共 %d 次启动",
 	})
 	for _, c := range []struct{ name, in, want string }{
 		{"pattern", "the load is 0.12 a core", "每核负载 0.12"},
 		{"parts", "the load is 0.12 a core; stop other programs", "每核负载 0.12；关闭其他程序"},
 		{"order and a known word", "1 of 3 launches were tainted", "3 次启动中 1 次被污染"},
 		{"percent", "drift of 2.5 %", "漂移 2.5 %"},
+		{"percent before a letter", "3 % for 8 launches", "3 %，共 8 次启动"},
 		{"a key that is only verbs matches nothing", "kernel on core", "kernel on core"},
 		{"unknown stays", "int8, something new", "int8, something new"},
 		{"empty", "", ""},
