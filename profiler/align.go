@@ -167,7 +167,7 @@ func (g group) why(a, b *Profile) string {
 	}
 	device := func(l *Layer) string { return l.Device }
 	if x, y := words(a, g.a, device), words(b, g.b, device); x != y && y != "" {
-		out = append(out, "on "+y)
+		out = append(out, "on device "+y)
 	}
 	macs := func(p *Profile, layers []int) (n int64) {
 		for _, i := range layers {

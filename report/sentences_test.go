@@ -93,7 +93,7 @@ func TestEverySentenceIsChinese(t *testing.T) {
 	if len(seen) < 20 {
 		t.Errorf("only %d sentences were provoked", len(seen))
 	}
-	if got := toChinese("3 of 5 launches were left out (throttled); run again with nothing else on the target"); got != "5 次启动中有 3 次未采用（被降频）；请在目标空闲时重新运行" {
+	if got := toChinese("3 of 5 launches were left out (throttled); run again with nothing else on the target"); got != "5 次启动中有 3 次未采用（已降频）；请在目标空闲时重新运行" {
 		t.Error(got)
 	}
 	if got := toChinese("conv1 of $1"); got != "conv1 of $1" {

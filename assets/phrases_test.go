@@ -1,9 +1,9 @@
-package kit
+package assets
 
 import "testing"
 
 func TestSay(t *testing.T) {
-	p := newPhrases(map[string]string{
+	p := NewPhrases(map[string]string{
 		"the load is %s a core":     "每核负载 %s",
 		"stop other programs":       "关闭其他程序",
 		"%d of %d launches were %s": "%[2]d 次启动中 %[1]d 次%[3]s",
@@ -27,14 +27,14 @@ func TestSay(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
-	if got := newPhrases(nil).Say("in English; nothing changes"); got != "in English; nothing changes" {
+	if got := NewPhrases(nil).Say("in English; nothing changes"); got != "in English; nothing changes" {
 		t.Errorf("without translations: %q", got)
 	}
 }
 
 // A number at the end of a pattern does not swallow the sentences behind it.
 func TestSayStopsAtNumbers(t *testing.T) {
-	p := newPhrases(map[string]string{"%s before, %s after step %d": "之前 %s，第 %[3]d 步后 %[2]s", "%d items seen, %.0f a second": "共 %d 项，每秒 %.0f 项"})
+	p := NewPhrases(map[string]string{"%s before, %s after step %d": "之前 %s，第 %[3]d 步后 %[2]s", "%d items seen, %.0f a second": "共 %d 项，每秒 %.0f 项"})
 	if got, want := p.Say("KL 1.9 before, KL 0.4 after step 24; 1384 items seen, 103 a second"), "之前 KL 1.9，第 24 步后 KL 0.4；共 1384 项，每秒 103 项"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
