@@ -66,7 +66,7 @@ func (h *hunt) rollouts(ctx context.Context) error {
 			return nil
 		}
 		point, x := h.next(s, p, starts)
-		x.Name = fmt.Sprintf("%s-%d-%03d", h.q.Optimizer, h.q.Seed, i+1)
+		x.Name = h.q.rolloutName(i)
 		h.q.Progress.Report(int64(i), int64(h.q.Rollouts), "roll-out "+x.Name)
 		x, err = h.try(ctx, x, h.recipeOf(p, x.Point), func(x *Experiment, m *model.Model) error {
 			f, err := judge.Of(ctx, m)
@@ -89,14 +89,16 @@ func (h *hunt) rollouts(ctx context.Context) error {
 		h.r.Rollouts = append(h.r.Rollouts, now)
 		s.Tell(point, now.Reward)
 		h.r.judge(h.all, h.limits, h.impossible)
-		if h.q.Live != nil {
-			h.q.Live(*h.r)
-		}
+		h.tell()
 		if err := h.save(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (q SearchRequest) rolloutName(i int) string {
+	return fmt.Sprintf("%s-%d-%03d", q.Optimizer, q.Seed, i+1)
 }
 
 // next is one of the starts that was not tried, then a point that the sampler asks for and whose recipe was not tried. Where the budget made a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -216,6 +217,52 @@ func (a *App) SearchModel(ctx context.Context, base *model.Model, q SearchReques
 	return h.r, h.save()
 }
 
+// FoundBefore is what an earlier search with the same request left in its folder, nil: nothing. Nothing is tried.
+func (a *App) FoundBefore(base *model.Model, q SearchRequest) *SearchResult {
+	l, err := parseGoal(q.Goal)
+	if err != nil {
+		return nil
+	}
+	h := &hunt{a: a, q: q, base: base, limits: l, r: &SearchResult{LastSeed: q.Seed}}
+	take := func(name string) (Experiment, bool) {
+		x, ok := q.read(name)
+		return x, ok && x.Of == q.of(base, x.Point)
+	}
+	var ok bool
+	if h.r.Base, ok = take("original"); !ok {
+		return nil
+	}
+	if q.Optimizer == "" || q.Optimizer == "exact" {
+		plans := q.plans()
+		for _, p := range plans {
+			if x, ok := take(planName(p)); ok {
+				h.all = append(h.all, x)
+			}
+		}
+		h.r.Untried = len(plans) - len(h.all)
+	} else {
+		best, last := math.Inf(-1), 0
+		for i := range q.Rollouts {
+			x, ok := take(q.rolloutName(i))
+			if !ok { // a recipe that does not fit leaves nothing
+				continue
+			}
+			h.all = append(h.all, x)
+			last = i + 1
+			now := Rollout{N: i + 1, Name: x.Name, Point: x.Point, Damage: x.Damage, Reward: h.reward(x)}
+			best = max(best, now.Reward)
+			now.Best = best
+			h.r.Rollouts = append(h.r.Rollouts, now)
+		}
+		h.r.Untried = q.Rollouts - last
+	}
+	h.r.judge(h.all, l, "")
+	if q.Target != "" {
+		h.r.Times = "those of " + targetName(q.Target)
+	}
+	return h.r
+}
+
 // hunt is a search under way.
 type hunt struct {
 	a          *App
@@ -275,12 +322,21 @@ func (h *hunt) try(ctx context.Context, x Experiment, p optimizer.Recipe, more f
 		got.Problem = h.impossible
 	}
 	h.all = append(h.all, got)
-	if h.q.Live != nil {
-		now := *h.r
-		now.judge(h.all, h.limits, h.impossible)
-		h.q.Live(now)
-	}
+	h.tell()
 	return got, nil
+}
+
+// tell shows the result so far to whoever looks on.
+func (h *hunt) tell() {
+	if h.q.Live == nil {
+		return
+	}
+	now := *h.r
+	now.judge(h.all, h.limits, h.impossible)
+	if h.board != nil {
+		now.Times = h.board.how()
+	}
+	h.q.Live(now)
 }
 
 // save writes the result.
@@ -329,16 +385,28 @@ func (q SearchRequest) keep(x Experiment) error {
 	return exportFile(filepath.Join(q.Out, x.Name+".json"), append(b, '\n'))
 }
 
+// of names what the numbers of an experiment belong to.
+func (q SearchRequest) of(base *model.Model, point []int) string {
+	return fmt.Sprint("4 ", base.Hash(), " ", q.Data, " ", q.Score, " ", q.Seed, " ", q.Distil, " ", point, " ", q.Target, " ", q.Threads)
+}
+
+// read gives an experiment of the folder whose model is there too.
+func (q SearchRequest) read(name string) (x Experiment, ok bool) {
+	b, err := os.ReadFile(filepath.Join(q.Out, name+".json"))
+	if err != nil || json.Unmarshal(b, &x) != nil {
+		return Experiment{}, false
+	}
+	_, err = os.Stat(filepath.Join(q.Out, name+".onnx"))
+	return x, err == nil
+}
+
 // known gives the numbers of an experiment: from the folder, where it was made before, else made now and measured from its file.
 func (a *App) known(ctx context.Context, h *hunt, x Experiment, build func(x *Experiment) (*model.Model, float64, error)) (Experiment, error) {
 	q := h.q
 	x.Recipe, x.Model = x.Name+".toml", x.Name+".onnx"
-	x.Of = fmt.Sprint("4 ", h.base.Hash(), " ", q.Data, " ", q.Score, " ", q.Seed, " ", q.Distil, " ", x.Point, " ", q.Target, " ", q.Threads)
-	if b, err := os.ReadFile(filepath.Join(q.Out, x.Name+".json")); err == nil {
-		var old Experiment
-		if _, gone := os.Stat(filepath.Join(q.Out, x.Model)); json.Unmarshal(b, &old) == nil && old.Of == x.Of && gone == nil {
-			return old, nil
-		}
+	x.Of = q.of(h.base, x.Point)
+	if old, ok := q.read(x.Name); ok && old.Of == x.Of {
+		return old, nil
 	}
 	m, score, err := build(&x)
 	if err != nil {

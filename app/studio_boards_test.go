@@ -69,10 +69,13 @@ func (f *fakeBoards) Deployments(context.Context, string, Asks) ([]Deployment, e
 	return []Deployment{d}, nil
 }
 
+// patience is for a computer on which much else runs: what never ends is found all the same.
+const patience = 10 * time.Minute
+
 // until waits for a state.
 func until(t *testing.T, s *Studio, what string, is func(*State) bool) *State {
 	t.Helper()
-	for range 30_000 {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		if st := s.State(); is(st) {
 			return st
 		}

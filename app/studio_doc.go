@@ -82,6 +82,10 @@ func (s *Studio) show(ctx context.Context, d *Doc) error {
 		return err
 	}
 	d.BaseInfo, d.Info, d.Model, d.Saved = info, info, d.Base, d.Base.Hash()
+	var fitted string
+	if d.Hunt, fitted = s.app.huntBefore(d.Base, d.Data, s.State().Settings.Threads); d.Data == "" {
+		d.Data = fitted
+	}
 	d.Scores = map[string]*score.Result{}
 	first := &Revision{Label: "Opened", Data: d.Data, Result: &Derived{Model: d.Base, Info: info, SHA256: d.SHA256}}
 	d.Revisions = []*Revision{first}

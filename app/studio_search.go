@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"fettle/internal/fail"
 	"fettle/internal/task"
+	"fettle/model"
 	"fettle/optimizer/search"
 )
 
@@ -25,6 +27,7 @@ type HuntForm struct {
 	Distil           float64 // minutes for each recipe
 	Seed             int64
 	Score            string // held-out data; "": the sample's own
+	Target           string // whose times count; "": this computer
 }
 
 // NewHuntForm has no limits and a budget that somebody may wait for.
@@ -41,6 +44,7 @@ type Hunt struct {
 	Dir     string
 	Began   time.Time
 	Running bool
+	Ended   bool              // it went to its end; else it goes on where it was when it is asked for again
 	Result  *SearchResult     // nil: nothing was tried yet
 	Recipes map[string]string // text of the recipe of each experiment
 	Err     *fail.Error
@@ -87,9 +91,13 @@ func (s *Studio) Hunt(f HuntForm) {
 		s.fail(fail.New(fail.Usage, "%s", why).Doing("search").Try("give at least one limit, a folder of typical inputs, and one of held-out inputs"))
 		return
 	}
-	h := Hunt{Form: f, Dir: filepath.Join(s.app.home, "searches", d.Base.Hash()[:16]), Began: time.Now(), Running: true, Recipes: map[string]string{}}
-	s.job("Search for recipes", f.Goal(), func(ctx context.Context, p task.Progress) error {
-		if err := s.app.ensureHome(); err != nil {
+	if f.Target == LocalTarget {
+		f.Target = ""
+	}
+	h := Hunt{Form: f, Dir: s.app.huntDir(d.Base.Hash(), f.Target), Began: time.Now(), Running: true, Recipes: map[string]string{}}
+	q := f.request(d.Data, h.Dir, s.State().Settings.Threads)
+	s.boardJob("Search for recipes", targetName(f.Target), f.Goal(), func(ctx context.Context, p task.Progress, a Asks) error {
+		if err := s.app.keepHunt(d.Base.Hash(), keptHunt{f, d.Data, false}); err != nil {
 			return err
 		}
 		show := func() {
@@ -100,27 +108,91 @@ func (s *Studio) Hunt(f HuntForm) {
 		show()
 		take := func(r SearchResult) {
 			h.Result = &r
-			for _, l := range [][]Experiment{r.Front, r.Beaten} {
-				for _, x := range l {
-					if h.Recipes[x.Name] == "" {
-						b, _ := readSmall(filepath.Join(h.Dir, x.Recipe), 1<<20) // the original has none
-						h.Recipes[x.Name] = string(b)
-					}
-				}
-			}
+			h.readRecipes()
 			show()
 		}
-		r, err := s.app.SearchModel(ctx, d.Base, SearchRequest{Goal: f.Goal(), Data: d.Data, Score: f.Score, Out: h.Dir, Distil: f.Distil, Optimizer: f.Optimizer,
-			Rollouts: f.Rollouts, Seed: f.Seed, Budget: time.Duration(f.Minutes * float64(time.Minute)), Progress: p, Live: take})
+		q.Progress, q.Live, q.Asks = p, take, a
+		r, err := s.app.SearchModel(ctx, d.Base, q)
 		h.Running = false
 		if err != nil {
 			h.Err = fail.From(err)
 			show()
 			return err
 		}
+		h.Ended = r.Untried == 0
 		take(*r)
-		return nil
+		return s.app.keepHunt(d.Base.Hash(), keptHunt{f, d.Data, h.Ended})
 	})
+}
+
+// request is the form as a search takes it.
+func (f HuntForm) request(data, dir string, threads int) SearchRequest {
+	q := SearchRequest{Goal: f.Goal(), Data: data, Score: f.Score, Out: dir, Distil: f.Distil, Optimizer: f.Optimizer, Rollouts: f.Rollouts, Seed: f.Seed,
+		Target: f.Target, Budget: time.Duration(f.Minutes * float64(time.Minute))}
+	if f.Target != "" { // runs in this program take one
+		q.Threads = max(threads, 1)
+	}
+	return q
+}
+
+// readRecipes takes the texts of recipes that are not known yet.
+func (h *Hunt) readRecipes() {
+	for _, l := range [][]Experiment{h.Result.Front, h.Result.Beaten} {
+		for _, x := range l {
+			if h.Recipes[x.Name] == "" {
+				b, _ := readSmall(filepath.Join(h.Dir, x.Recipe), 1<<20) // the original has none
+				h.Recipes[x.Name] = string(b)
+			}
+		}
+	}
+}
+
+// keptHunt is what a search was asked for, so that it goes on after the studio was closed.
+type keptHunt struct {
+	Form  HuntForm `json:"form"`
+	Data  string   `json:"data"`
+	Ended bool     `json:"ended"`
+}
+
+// huntDir has what was tried of a model; times of another target are others' numbers.
+func (a *App) huntDir(hash, target string) string {
+	dir := filepath.Join(a.home, "searches", hash[:min(len(hash), 16)])
+	if target != "" {
+		dir = filepath.Join(dir, "on-"+target)
+	}
+	return dir
+}
+
+func (a *App) keepHunt(hash string, k keptHunt) error {
+	if err := a.ensureHome(); err != nil {
+		return err
+	}
+	dir := a.huntDir(hash, "")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fail.New(fail.Denied, "%v", err).Doing("search")
+	}
+	b, err := json.MarshalIndent(k, "", " ")
+	if err != nil {
+		return fail.New(fail.Internal, "%v", err).Doing("search")
+	}
+	return atomicWrite(filepath.Join(dir, "asked.json"), b)
+}
+
+// huntBefore is the last search of a model with what it had found, nil: none. Data that a document has goes before those that the search had.
+func (a *App) huntBefore(m *model.Model, data string, threads int) (h *Hunt, fitted string) {
+	b, err := readSmall(filepath.Join(a.huntDir(m.Hash(), ""), "asked.json"), 1<<20)
+	var k keptHunt
+	if err != nil || json.Unmarshal(b, &k) != nil || k.Form.Goal() == "" || (data != "" && data != k.Data) {
+		return nil, ""
+	}
+	if _, err := os.Stat(k.Data); err != nil && k.Data != SampleCalibrate {
+		return nil, ""
+	}
+	h = &Hunt{Form: k.Form, Dir: a.huntDir(m.Hash(), k.Form.Target), Ended: k.Ended, Recipes: map[string]string{}}
+	if h.Result = a.FoundBefore(m, k.Form.request(k.Data, h.Dir, threads)); h.Result != nil {
+		h.readRecipes()
+	}
+	return h, k.Data
 }
 
 // TryExperiment puts the recipe of an experiment into the ledger; undo brings the old one back.

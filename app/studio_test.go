@@ -38,7 +38,7 @@ func studio(t *testing.T) *Studio {
 // idle waits until everything that was asked for is done.
 func idle(t *testing.T, s *Studio) *State {
 	t.Helper()
-	for range 6000 {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		done := make(chan bool, 1)
 		s.edit(func(st *State) { done <- len(st.Active()) == 0 }) // behind every command so far
 		if <-done {

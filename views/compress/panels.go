@@ -105,13 +105,13 @@ func (s *screen) showAdvice(d *app.Doc) {
 		case a == nil:
 			text = s.say.Say(q.NoTime)
 		case a.Most == 0:
-			text = u.F("%s: nothing is known of its speed with integers (%s).", s.boardName(a.Target), s.say.Say(a.Why))
+			text = u.F("%s: nothing is known of its speed with integers (%s).", u.BoardName(a.Target), s.say.Say(a.Why))
 		case a.Slower > 0:
 			icon, token = "warning", "warning"
 			text = u.F("%s: 8-bit integers compute these layers at most %s times faster than floats directly, %s times against the best float algorithm; in %d of %d layers floats may stay faster.",
-				s.boardName(a.Target), kit.Sig(a.Most), kit.Sig(a.Against), a.Slower, a.Layers)
+				u.BoardName(a.Target), kit.Sig(a.Most), kit.Sig(a.Against), a.Slower, a.Layers)
 		default:
-			text = u.F("%s: 8-bit integers compute these layers at most %s times faster than floats (%s).", s.boardName(a.Target), kit.Sig(a.Most), s.say.Say(a.Why))
+			text = u.F("%s: 8-bit integers compute these layers at most %s times faster than floats (%s).", u.BoardName(a.Target), kit.Sig(a.Most), s.say.Say(a.Why))
 		}
 		if text != "" {
 			line := container.NewBorder(nil, nil, kit.Pad(1, 8, 0, 0, kit.Icon(icon, token, 16)), nil, u.Para(text))
@@ -119,13 +119,6 @@ func (s *screen) showAdvice(d *app.Doc) {
 		}
 	}
 	s.advice.Refresh()
-}
-
-func (s *screen) boardName(target string) string {
-	if target == app.LocalTarget {
-		return s.u.T("This computer")
-	}
-	return target
 }
 
 // showTried lists the methods of the last search.

@@ -40,7 +40,6 @@ type screen struct {
 	say *kit.Phrases
 
 	doc    *app.Doc
-	boards []string // as the select lists them
 	job    int64
 	chosen string // id of the layer that is looked at
 	picked []string
@@ -54,7 +53,7 @@ type screen struct {
 	full    fyne.CanvasObject
 	none    *fyne.Container
 	tools   *fyne.Container
-	board   *widget.Select
+	board   *kit.BoardPick
 	measure *kit.Button
 	try     *kit.Button
 	check   *kit.Button
@@ -112,26 +111,19 @@ func (s *screen) Primary() {
 
 func (s *screen) toolbar() {
 	u := s.u
-	s.board = widget.NewSelect(nil, nil)
-	s.measure = u.NewButton(kit.Outline, "profile", u.T("Measure the layers"), func() { s.do.MeasureLayers(s.target()) })
+	s.board = u.NewBoardPick(170, nil)
+	s.measure = u.NewButton(kit.Outline, "profile", u.T("Measure the layers"), func() { s.do.MeasureLayers(s.board.Board()) })
 	s.check = u.NewButton(kit.Outline, "accuracy", u.T("Compare the answers"), s.do.CheckQuantized)
 	s.try = u.NewButton(kit.Filled, "check", u.T("Try all, apply the best"), s.do.Recommend)
 	s.stop = u.NewButton(kit.Outline, "stop", u.T("Stop"), func() { s.do.CancelJob(s.job) })
 	s.note = u.Soft("")
 	s.tools = kit.Cols(10, u.Soft(u.T("Board")).Whole(),
-		kit.Fixed(170, 28, container.NewStack(s.board, kit.Plate(color.Transparent, u.Theme.Line3, 5))), s.measure, kit.Flex(s.note), s.stop, s.check, s.try)
+		s.board.Box, s.measure, kit.Flex(s.note), s.stop, s.check, s.try)
 }
 
 // panel is a card without padding: tables reach its rims.
 func (s *screen) panel(o fyne.CanvasObject) *fyne.Container {
 	return container.NewStack(kit.Plate(s.u.Theme.Bg2, s.u.Theme.Line1, 8), kit.Pad(1, 1, 1, 1, o))
-}
-
-func (s *screen) target() string {
-	if i := s.board.SelectedIndex(); i >= 0 && i < len(s.boards) {
-		return s.boards[i]
-	}
-	return app.LocalTarget
 }
 
 // Show is part of kit.Screen.
@@ -189,22 +181,7 @@ func (s *screen) at() *layer {
 
 func (s *screen) showTools(st *app.State) {
 	u := s.u
-	var names, labels []string
-	for _, b := range st.Boards {
-		names = append(names, b.Name)
-		label := b.Name
-		if b.Local {
-			label = u.T("This computer")
-		}
-		labels = append(labels, label)
-	}
-	if !slices.Equal(names, s.boards) {
-		s.boards = names
-		s.board.SetOptions(labels)
-		if len(labels) > 0 && s.board.SelectedIndex() < 0 {
-			s.board.SetSelectedIndex(0)
-		}
-	}
+	s.board.Show(st.Boards)
 	job := working(st)
 	s.stop.Hidden = job == nil
 	why := ""

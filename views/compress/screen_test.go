@@ -161,7 +161,7 @@ func TestButtons(t *testing.T) {
 	if do.measured != app.LocalTarget || do.checked != 1 || do.tried != 1 {
 		t.Errorf("%+v", do)
 	}
-	s.board.SetSelectedIndex(1)
+	s.board.Choose("lab-pi4")
 	test.Tap(s.measure)
 	if do.measured != "lab-pi4" {
 		t.Errorf("measured on %s", do.measured)

@@ -145,7 +145,7 @@ func (s *screen) showCurves() {
 	} else {
 		note = append(note, kit.MACs(int64(g.Cuts[pick].MACs)))
 	}
-	s.titles[0].SetText(u.F("%s: the whole model, this group alone, timed on %s", c.Groups[s.chosen].Name, s.boardName(c.Target)))
+	s.titles[0].SetText(u.F("%s: the whole model, this group alone, timed on %s", c.Groups[s.chosen].Name, u.BoardName(c.Target)))
 	s.titles[1].SetText(u.F("%s, this group alone, on %d items, after the fit", s.say.Say(c.Study.Unit), c.Study.Items))
 	s.stairs.Set(&plot.Curve{Series: []plot.Series{time}, XTitle: u.T("channels kept"), YTitle: yTitle, XTick: plot.Tick, YTick: plot.Tick, Cursor: &at, Note: note})
 	series := []plot.Series{damage}
@@ -153,13 +153,6 @@ func (s *screen) showCurves() {
 		series = append(series, local)
 	}
 	s.curve.Set(&plot.Curve{Series: series, XTitle: u.T("channels kept"), YTitle: u.T("damage"), XTick: plot.Tick, YTick: plot.Tick, FromZero: true, Cursor: &at, Note: []string{Sci(g.Cuts[pick].Damage)}})
-}
-
-func (s *screen) boardName(target string) string {
-	if target == app.LocalTarget || target == "" {
-		return s.u.T("This computer")
-	}
-	return target
 }
 
 // showMap draws all moves by what they save and cost.

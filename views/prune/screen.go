@@ -50,7 +50,6 @@ type screen struct {
 
 	doc    *app.Doc
 	asked  string // hash of the model whose groups were asked for
-	boards []string
 	job    int64
 	chosen int // group that is looked at, -1: none
 	picked []string
@@ -62,7 +61,7 @@ type screen struct {
 	full      fyne.CanvasObject
 	none      *fyne.Container
 	tools     *fyne.Container
-	board     *widget.Select
+	board     *kit.BoardPick
 	criterion *widget.Select
 	study     *kit.Button
 	measure   *kit.Button
@@ -124,7 +123,7 @@ func (s *screen) Primary() {
 	case !s.apply.Off():
 		s.do.ApplyCuts(s.by())
 	case !s.study.Off():
-		s.do.StudyChannels(s.target())
+		s.do.StudyChannels(s.board.Board())
 	}
 }
 
@@ -139,10 +138,10 @@ func (s *screen) Actions() []kit.Action {
 
 func (s *screen) toolbar() {
 	u := s.u
-	s.board = widget.NewSelect(nil, nil)
+	s.board = u.NewBoardPick(140, nil)
 	s.criterion = widget.NewSelect(app.CutCriteria(), nil)
 	s.criterion.SetSelectedIndex(0)
-	s.study = u.NewButton(kit.Outline, "profile", u.T("Study the channels"), func() { s.do.StudyChannels(s.target()) })
+	s.study = u.NewButton(kit.Outline, "profile", u.T("Study the channels"), func() { s.do.StudyChannels(s.board.Board()) })
 	s.measure = u.NewButton(kit.Outline, "play", u.T("Measure now"), func() { s.do.MeasureCuts(s.by()) })
 	s.apply = u.NewButton(kit.Filled, "check", u.T("Apply the cuts"), func() { s.do.ApplyCuts(s.by()) })
 	s.stop = u.NewButton(kit.Outline, "stop", u.T("Stop"), func() { s.do.CancelJob(s.job) })
@@ -150,17 +149,10 @@ func (s *screen) toolbar() {
 	pick := func(w float32, o fyne.CanvasObject) fyne.CanvasObject {
 		return kit.Fixed(w, 28, container.NewStack(o, kit.Plate(color.Transparent, u.Theme.Line3, 5)))
 	}
-	s.tools = kit.Cols(10, u.Soft(u.T("Board")).Whole(), pick(140, s.board), s.study, u.Soft(u.T("Rank by")).Whole(), pick(130, s.criterion), kit.Flex(s.note), s.stop, s.measure, s.apply)
+	s.tools = kit.Cols(10, u.Soft(u.T("Board")).Whole(), s.board.Box, s.study, u.Soft(u.T("Rank by")).Whole(), pick(130, s.criterion), kit.Flex(s.note), s.stop, s.measure, s.apply)
 }
 
 func (s *screen) by() string { return s.criterion.Selected }
-
-func (s *screen) target() string {
-	if i := s.board.SelectedIndex(); i >= 0 && i < len(s.boards) {
-		return s.boards[i]
-	}
-	return app.LocalTarget
-}
 
 // Show is part of kit.Screen.
 func (s *screen) Show(st *app.State) {
@@ -214,22 +206,7 @@ func (s *screen) choose(at int) {
 
 func (s *screen) showTools(st *app.State) {
 	u := s.u
-	var names, labels []string
-	for _, b := range st.Boards {
-		names = append(names, b.Name)
-		label := b.Name
-		if b.Local {
-			label = u.T("This computer")
-		}
-		labels = append(labels, label)
-	}
-	if !slices.Equal(names, s.boards) {
-		s.boards = names
-		s.board.SetOptions(labels)
-		if len(labels) > 0 && s.board.SelectedIndex() < 0 {
-			s.board.SetSelectedIndex(0)
-		}
-	}
+	s.board.Show(st.Boards)
 	job := working(st)
 	s.stop.Hidden = job == nil
 	why := ""

@@ -144,7 +144,7 @@ func TestButtons(t *testing.T) {
 	if do.found != 1 || !s.apply.Off() || s.study.Off() {
 		t.Errorf("groups were asked for %d times", do.found)
 	}
-	s.board.SetSelectedIndex(1)
+	s.board.Choose("lab-pi4")
 	s.Primary()
 	if do.studied != "lab-pi4" {
 		t.Errorf("studied on %q", do.studied)

@@ -30,6 +30,9 @@ func (s *screen) showVerdict() {
 	u, h := s.u, s.doc.Hunt
 	s.verdict.Objects = nil
 	if h == nil || h.Result == nil || h.Result.Verdict == "" {
+		if h != nil && !h.Running && !h.Ended { // it was stopped before the first recipe
+			s.sayVerdict("info", "text2", u.Theme.Bg3, kit.Rows(3, u.Strong(u.T("A search was begun")+"  ·  "+goalWords(u, h.Form)), u.Para(u.T("Search goes on where it was."))), "")
+		}
 		s.verdict.Refresh()
 		return
 	}
@@ -40,16 +43,27 @@ func (s *screen) showVerdict() {
 	if r.Verdict != "met" {
 		words.Add(u.Caption(u.F("Floor of what was tried: %s, %s at p99, %s, %s", kit.Ms(r.Floor.Ms*1e6), kit.Ms(r.Floor.P99*1e6), kit.Bytes(r.Floor.Bytes), kit.MACs(r.Floor.MACs))))
 	}
+	if r.Times != "" {
+		words.Add(u.Caption(u.T("Times") + ": " + s.say.Say(r.Times)))
+	}
 	note := u.F("%d tried", r.Tried)
 	if r.Untried > 0 {
 		note += ", " + u.F("%d left for another time", r.Untried)
 	}
-	if h.Running {
+	switch {
+	case h.Running:
 		note += " …"
+	case !h.Ended:
+		words.Add(u.Caption(u.T("Search goes on where it was.")))
 	}
-	line := container.NewBorder(nil, nil, kit.Pad(1, 10, 0, 0, kit.Icon(look.icon, look.token, 18)), u.Caption(note).Whole(), words)
-	s.verdict.Objects = []fyne.CanvasObject{kit.Pad(0, 0, gap, 0, container.NewStack(kit.Plate(fill, color.Transparent, 6), kit.Pad(8, 14, 8, 14, line)))}
+	s.sayVerdict(look.icon, look.token, fill, words, note)
 	s.verdict.Refresh()
+}
+
+// sayVerdict fills the line over everything.
+func (s *screen) sayVerdict(icon, ink string, fill color.Color, words fyne.CanvasObject, note string) {
+	line := container.NewBorder(nil, nil, kit.Pad(1, 10, 0, 0, kit.Icon(icon, ink, 18)), s.u.Caption(note).Whole(), words)
+	s.verdict.Objects = []fyne.CanvasObject{kit.Pad(0, 0, gap, 0, container.NewStack(kit.Plate(fill, color.Transparent, 6), kit.Pad(8, 14, 8, 14, line)))}
 }
 
 // showFront draws all experiments; those that nobody beats are joined.
@@ -63,7 +77,7 @@ func (s *screen) showFront() {
 	}
 	a := axes()[s.over]
 	s.fronts.SetText(u.F("%d experiments, numbers of their files", len(list)))
-	f := &plot.Cloud{XTitle: u.T(a.title), YTitle: u.T("score, %"), XTick: plot.Tick, YTick: plot.Tick, StairsColour: u.Theme.Primary, Stairs: stairs(list, a.of),
+	f := &plot.Cloud{XTitle: a.name(u, h.Form.Target), YTitle: u.T("score, %"), XTick: plot.Tick, YTick: plot.Tick, StairsColour: u.Theme.Primary, Stairs: stairs(list, a.of),
 		Selected: func(keys []string) bool { return keys[0] == s.look }}
 	for _, p := range list {
 		c, r := u.Theme.Text3, float32(3.5)
@@ -95,6 +109,14 @@ func (s *screen) showFront() {
 	}
 	f.Legend = []plot.ShapeEntry{{Colour: u.Theme.Success, Text: u.T("holds all limits")}, {Colour: u.Theme.Primary, Text: u.T("nobody is faster, smaller and better")}, {Colour: u.Theme.Text3, Text: u.T("beaten")}}
 	s.front.Set(f)
+}
+
+// name is the axis' title; times are those of a board.
+func (a axis) name(u *kit.UI, target string) string {
+	if a.key == "p50" || a.key == "p99" {
+		return u.T(a.title) + " · " + u.BoardName(target)
+	}
+	return u.T(a.title)
 }
 
 func missText(u *kit.UI, x app.Experiment) string {

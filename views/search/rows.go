@@ -21,9 +21,9 @@ type axis struct {
 
 func axes() []axis {
 	return []axis{
-		{"p50", "median time on this computer, ms", func(x app.Experiment) float64 { return x.Ms }, func(x app.Experiment) string { return kit.Ms(x.Ms * 1e6) },
+		{"p50", "median time, ms", func(x app.Experiment) float64 { return x.Ms }, func(x app.Experiment) string { return kit.Ms(x.Ms * 1e6) },
 			func(f app.HuntForm) float64 { return f.P50Ms }, func(r *app.SearchResult) float64 { return r.Floor.Ms }},
-		{"p99", "time of 99 of 100 runs on this computer, ms", func(x app.Experiment) float64 { return x.P99 }, func(x app.Experiment) string { return kit.Ms(x.P99 * 1e6) },
+		{"p99", "time of 99 of 100 runs, ms", func(x app.Experiment) float64 { return x.P99 }, func(x app.Experiment) string { return kit.Ms(x.P99 * 1e6) },
 			func(f app.HuntForm) float64 { return f.P99Ms }, func(r *app.SearchResult) float64 { return r.Floor.P99 }},
 		{"size", "file, MB", func(x app.Experiment) float64 { return float64(x.Bytes) / 1e6 }, func(x app.Experiment) string { return kit.Bytes(x.Bytes) },
 			func(f app.HuntForm) float64 { return f.MB }, func(r *app.SearchResult) float64 { return float64(r.Floor.Bytes) / 1e6 }},

@@ -46,6 +46,7 @@ type screen struct {
 
 	entries map[string]*widget.Entry
 	method  *widget.Select
+	board   *kit.BoardPick
 
 	content fyne.CanvasObject
 	full    fyne.CanvasObject
@@ -65,7 +66,9 @@ type screen struct {
 	side    *fyne.Container
 	scored  string // folder of held-out data
 	limits  *fyne.Container
-	filled  *app.Hunt // whose limits the entries have
+	timing  *fyne.Container // says where times come from
+	timed   string          // board that it speaks of
+	filled  *app.Hunt       // whose limits the entries have
 }
 
 // New makes the screen.
@@ -117,7 +120,8 @@ func (s *screen) Primary() {
 
 func (s *screen) toolbar() {
 	u := s.u
-	row := []fyne.CanvasObject{u.Soft(u.T("Method")).Whole()}
+	s.board = u.NewBoardPick(140, func() { s.showTools() })
+	row := []fyne.CanvasObject{u.Soft(u.T("Board")).Whole(), s.board.Box, u.Soft(u.T("Method")).Whole()}
 	limits := kit.Rows(5)
 	for _, l := range limitKeys {
 		e := widget.NewEntry()
@@ -126,7 +130,8 @@ func (s *screen) toolbar() {
 		s.entries[l.key] = e
 		limits.Add(kit.Cols(8, kit.Flex(u.Soft(u.T(l.label)+" ≤")), kit.Fixed(96, 30, e), kit.Fixed(26, 0, u.Caption(l.unit))))
 	}
-	s.limits = kit.Rows(8, u.Section(u.T("Limits"), u.T("empty: none")), limits, u.HRule())
+	s.timing = container.NewStack()
+	s.limits = kit.Rows(8, u.Section(u.T("Limits"), u.T("empty: none")), limits, s.timing, u.HRule())
 	s.method = widget.NewSelect(app.Optimizers(), func(string) { s.showTools() })
 	s.method.SetSelectedIndex(0)
 	tries := widget.NewEntry()
@@ -151,7 +156,10 @@ func (s *screen) formNow() (app.HuntForm, bool) {
 		return v
 	}
 	f.P50Ms, f.P99Ms, f.MB, f.MACs, f.Drop = read("p50", 0), read("p99", 0), read("size", 0), read("macs", 0)/100, read("drop", -1)
-	f.Rollouts, f.Optimizer, f.Score = int(read("tries", 24)), s.method.Selected, s.scored
+	f.Rollouts, f.Optimizer, f.Score, f.Target = int(read("tries", 24)), s.method.Selected, s.scored, s.board.Board()
+	if f.Target != app.LocalTarget { // it is measured on this computer alone
+		f.P99Ms = 0
+	}
 	return f, all && f.Rollouts > 0
 }
 
@@ -207,6 +215,7 @@ func (s *screen) fill(f app.HuntForm) {
 	if s.method.Selected != f.Optimizer {
 		s.method.SetSelected(f.Optimizer)
 	}
+	s.board.Set(f.Target)
 }
 
 // redraw shows everything of the state anew.
@@ -227,6 +236,8 @@ func (s *screen) showTools() {
 	if st == nil {
 		return
 	}
+	s.board.Show(st.Boards)
+	s.showTiming()
 	job := working(st)
 	s.stop.Hidden = job == nil
 	f, ok := s.formNow()
@@ -254,6 +265,24 @@ func (s *screen) showTools() {
 	}
 	s.note.SetText(text)
 	s.tools.Refresh()
+}
+
+// showTiming says what the limits of time are about.
+func (s *screen) showTiming() {
+	u, board := s.u, s.board.Board()
+	if s.timed == board {
+		return
+	}
+	s.timed = board
+	text := u.T("Times are measured on this computer, each file by a hundred runs.")
+	if board == app.LocalTarget {
+		s.entries["p99"].Enable()
+	} else {
+		s.entries["p99"].Disable()
+		text = u.F("Times are those of %s: by what was learned of its kernels, else each file is run there. The 99th percentile is measured on this computer alone.", board)
+	}
+	s.timing.Objects = []fyne.CanvasObject{u.Note(text)}
+	s.timing.Refresh()
 }
 
 func (s *screen) keepNow() {
