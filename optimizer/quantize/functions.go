@@ -1,6 +1,7 @@
 package quantize
 
 import (
+	"fmt"
 	"math"
 
 	"fettle/model"
@@ -9,14 +10,16 @@ import (
 // Activation functions other than Relu and Clip are functions of one integer: they read a quantized value and give out another, which a
 // table of 256 bytes does exactly. So values before and behind them are quantized, and those within are not.
 
-// unfuse takes activation functions that no integer store has out of the fused layers: what is before them needs a range of its own.
-func unfuse(m *model.Model) *model.Model {
+// unfuse takes activation functions that no integer store has out of the fused layers: what is before them needs a range of its own. With
+// split_sums it takes sums out of convolutions, too: the convolution alone then ends in integers, as other engines need it.
+func unfuse(m *model.Model, o Options) *model.Model {
 	used := names(m)
-	p := unfuser{used: used}
+	p := unfuser{used: used, sums: o.SplitSums}
 	found := false
 	for _, n := range m.Graph.Nodes {
 		act := n.Str("activation", "none")
-		if n.Domain != fettle || act == "none" || act == "relu" || act == "clip" || !p.known(act) {
+		stored := act == "none" || act == "relu" || act == "clip" // by integer kernels
+		if n.Domain != fettle || (stored || !p.known(act)) && !(p.sum(n) && (stored || p.known(act))) {
 			p.nodes = append(p.nodes, n)
 			continue
 		}
@@ -33,10 +36,14 @@ func unfuse(m *model.Model) *model.Model {
 
 type unfuser struct {
 	used  map[string]bool
+	sums  bool // sums leave their convolutions
 	nodes []*model.Node
 	inits []*model.Init
 	made  map[string]string // constants
 }
+
+// sum reports whether n is a convolution with a sum that is to leave it.
+func (p *unfuser) sum(n *model.Node) bool { return p.sums && n.Op == "Conv" && input(n, 3) != "" }
 
 func (p *unfuser) known(act string) bool {
 	switch act {
@@ -51,12 +58,15 @@ func (p *unfuser) split(n *model.Node, act string) {
 	z := fresh(p.used, y+"_linear")
 	c := *n
 	c.Raw, c.Outputs, c.Attrs = nil, []string{z}, nil
+	if p.sum(n) {
+		c.Inputs = n.Inputs[:3:3]
+	}
 	for _, a := range n.Attrs {
 		if a.Name != "activation" && a.Name != "min" && a.Name != "max" && (a.Name != "alpha" || n.Op == "Gemm") {
 			c.Attrs = append(c.Attrs, a)
 		}
 	}
-	if (n.Op == "Conv" || n.Op == "Gemm") && input(n, 3) == "" || n.Op == "Add" || n.Op == "MatMul" && input(n, 2) == "" {
+	if (n.Op == "Conv" || n.Op == "Gemm") && input(&c, 3) == "" || n.Op == "Add" || n.Op == "MatMul" && input(n, 2) == "" {
 		c.Domain = "" // nothing of ours is left
 	}
 	p.nodes = append(p.nodes, &c)
@@ -67,7 +77,19 @@ func (p *unfuser) split(n *model.Node, act string) {
 		p.nodes = append(p.nodes, &model.Node{ID: model.Derive("unfuse "+op+" "+out, n.ID), Name: fresh(p.used, n.Name+"_"+op), Op: op, Inputs: in, Outputs: []string{out}, Attrs: attrs, Origin: n.Origin})
 		return out
 	}
+	if p.sum(n) {
+		to := ""
+		if act == "none" {
+			to = y
+		}
+		z = add("Add", to, []string{z, n.Inputs[3]})
+	}
 	switch act {
+	case "relu":
+		add("Relu", y, []string{z})
+	case "clip":
+		lo, hi := n.Float("min", -math.MaxFloat32), n.Float("max", math.MaxFloat32)
+		add("Clip", y, []string{z, p.number(fmt.Sprintf("at_least_%g", lo), lo), p.number(fmt.Sprintf("at_most_%g", hi), hi)})
 	case "leakyrelu":
 		add("LeakyRelu", y, []string{z}, model.FloatAttr("alpha", n.Float("alpha", 0.01)))
 	case "sigmoid":

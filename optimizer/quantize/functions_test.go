@@ -11,8 +11,8 @@ import (
 	"fettle/optimizer"
 )
 
-// TestUnfuse holds that taking activation functions out of fused layers changes nothing, bit for bit up to rounding, and that no function
-// other than those of an integer store stays inside.
+// TestUnfuse holds that taking activation functions and sums out of fused layers changes nothing, bit for bit up to rounding, that no function
+// other than those of an integer store stays inside, and where sums are split no sum.
 func TestUnfuse(t *testing.T) {
 	m, err := text.Parse(`<ir_version: 10, opset_import: ["" : 17, "fettle" : 1]>
 g (float[1, 4, 5, 5] x, float[3, 6] v) => (float[1, 4, 5, 5] y, float[3, 4] w)
@@ -22,20 +22,14 @@ g (float[1, 4, 5, 5] x, float[3, 6] v) => (float[1, 4, 5, 5] y, float[3, 4] w)
   c = fettle.Conv <pads = [1, 1, 1, 1], activation = "hardswish"> (a, k, b, x)
   d = fettle.Conv <pads = [1, 1, 1, 1], activation = "leakyrelu", alpha = 0.2> (c, k, b)
   e = fettle.Add <activation = "sigmoid"> (d, x)
-  y = fettle.Conv <pads = [1, 1, 1, 1], activation = "relu"> (e, k, b)
+  f = fettle.Conv <pads = [1, 1, 1, 1], activation = "relu"> (e, k, b, x)
+  h = fettle.Conv <pads = [1, 1, 1, 1], activation = "clip", min = -0.5, max = 0.25> (f, k, b, x)
+  i = fettle.Conv <pads = [1, 1, 1, 1]> (h, k, "", x)
+  y = fettle.Conv <pads = [1, 1, 1, 1], activation = "relu"> (i, k, b)
   w = fettle.MatMul <activation = "gelu"> (v, p, b)
 }`)
 	if err != nil {
 		t.Fatal(err)
-	}
-	u := unfuse(m)
-	for _, n := range u.Graph.Nodes {
-		if act := n.Str("activation", "none"); n.Domain == fettle && act != "none" && act != "relu" {
-			t.Errorf("%s keeps %s", n.Op, act)
-		}
-	}
-	if again := unfuse(u); again != u {
-		t.Error("a model without such layers is another one")
 	}
 	in := map[string]*model.Tensor{"x": model.NewTensor(model.Float32, 1, 4, 5, 5), "v": model.NewTensor(model.Float32, 3, 6)}
 	for _, x := range in {
@@ -47,16 +41,40 @@ g (float[1, 4, 5, 5] x, float[3, 6] v) => (float[1, 4, 5, 5] y, float[3, 4] w)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := ops.Evaluate(context.Background(), u, in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for o := range want {
-		for i := range want[o].Len() {
-			if a, b := want[o].Float64At(i), got[o].Float64At(i); math.Abs(a-b) > 1e-5*(1+math.Abs(a)) {
-				t.Fatalf("output %d, element %d: %g, want %g", o, i, b, a)
+	for _, c := range []struct {
+		name  string
+		o     Options
+		inner int // convolutions with a sum
+	}{{"joined", Options{}, 4}, {"split", Options{SplitSums: true}, 0}} {
+		t.Run(c.name, func(t *testing.T) {
+			u := unfuse(m, c.o)
+			inner := 0
+			for _, n := range u.Graph.Nodes {
+				if act := n.Str("activation", "none"); n.Domain == fettle && act != "none" && act != "relu" && act != "clip" {
+					t.Errorf("%s keeps %s", n.Op, act)
+				}
+				if n.Op == "Conv" && input(n, 3) != "" {
+					inner++
+				}
 			}
-		}
+			if inner != c.inner {
+				t.Errorf("%d convolutions keep their sum, want %d", inner, c.inner)
+			}
+			if again := unfuse(u, c.o); again != u {
+				t.Error("a model without such layers is another one")
+			}
+			got, err := ops.Evaluate(context.Background(), u, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for o := range want {
+				for i := range want[o].Len() {
+					if a, b := want[o].Float64At(i), got[o].Float64At(i); math.Abs(a-b) > 1e-5*(1+math.Abs(a)) {
+						t.Fatalf("output %d, element %d: %g, want %g", o, i, b, a)
+					}
+				}
+			}
+		})
 	}
 }
 

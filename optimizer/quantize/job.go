@@ -37,7 +37,7 @@ func newJob(ctx context.Context, env *optimizer.Env, o Options, m *model.Model) 
 		return nil, err
 	}
 	if o.static() {
-		up = unfuse(up)
+		up = unfuse(up, o)
 	}
 	j := &job{env: env, o: o, float: up}
 	if j.sel, err = selectNodes(env, up, o, plan{}); err != nil || len(j.sel.layers) == 0 {

@@ -42,6 +42,7 @@ type Options struct {
 	Calibration string   `opt:"calibration" enum:"minmax percentile mse entropy" help:"how the range of a value is chosen from calibration data" paper:"Nagel et al. 2021, arXiv:2106.08295, section 3.1"`
 	Percentile  float64  `opt:"percentile" min:"90" max:"100" unit:"%" help:"share of a value's elements that its range holds" when:"calibration=percentile"`
 	Export      string   `opt:"export" enum:"qdq qoperator matmulnbits" help:"how the file spells integer operators; matmulnbits: matrix products by packed weights of 8 and fewer bits, as ONNX Runtime has them"`
+	SplitSums   bool     `opt:"split_sums" help:"sums that a convolution computes before it rounds become steps of their own: one rounding and one pass more in this engine; ONNX Runtime then computes these convolutions in integers, too, and both engines give the same bits"`
 	PerChannel  bool     `opt:"per_channel" help:"one scale for each output channel instead of one for the whole weight"`
 	Block       int      `opt:"block" min:"0" max:"256" help:"weights along the sums that share a scale, a power of two from 16 on; 0: one scale for each output channel" when:"activations=none"`
 	ReduceRange string   `opt:"reduce_range" enum:"auto on off" help:"8-bit weights that kernels which add two byte products in 16 bits cannot saturate, as ONNX Runtime on x86 with AVX2 and no VNNI; auto: wider steps in channels with such pairs; on: weights of 7 bits; off: the full range"`
