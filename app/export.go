@@ -3,7 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
-
+	"encoding/json"
 	"strings"
 
 	"fettle/internal/fail"
@@ -12,7 +12,7 @@ import (
 
 // ExportRequest says which run or comparison to write as what.
 type ExportRequest struct {
-	Run    string // file or id of a profile; two joined by a comma for a comparison
+	Run    string // file or id of a profile, or the file of a curve over time; two profiles joined by a comma for a comparison
 	Format string // one of ExportFormats, or "samples": every sample, and of two runs the verdict that follows from them
 	Out    string
 	Lang   string // of pages and pictures
@@ -24,6 +24,9 @@ func ExportFormats() []string { return report.Formats() }
 // Export writes a profile or a comparison.
 func (a *App) Export(ctx context.Context, q ExportRequest) error {
 	x, y, two := strings.Cut(q.Run, ",")
+	if c := readCurve(x); c != nil && !two {
+		return a.ExportCurve(c, q.Format, q.Lang, q.Out)
+	}
 	p, err := a.ReadProfile(ctx, x)
 	if err != nil {
 		return err
@@ -64,4 +67,26 @@ func (a *App) ExportComparison(c *ProfileComparison, format, lang, path string) 
 		return fail.In(err, "export the comparison", fail.Where{File: path})
 	}
 	return exportFile(path, b.Bytes())
+}
+
+// ExportCurve writes a model's speed over time to a file in one step.
+func (a *App) ExportCurve(c *Sustained, format, lang, path string) error {
+	var b bytes.Buffer
+	if err := report.Curve(&b, c, format, report.Options{Lang: lang}); err != nil {
+		return fail.In(err, "export the curve", fail.Where{File: path})
+	}
+	return exportFile(path, b.Bytes())
+}
+
+// readCurve is nil where a file holds no curve: it may be a profile.
+func readCurve(path string) *Sustained {
+	b, err := readSmall(path, maxProfile)
+	if err != nil {
+		return nil
+	}
+	var c Sustained
+	if json.Unmarshal(b, &c) != nil || len(c.Points) == 0 {
+		return nil
+	}
+	return &c
 }

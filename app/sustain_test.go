@@ -8,39 +8,6 @@ import (
 	"fettle/internal/fail"
 )
 
-// TestSustainJudge reads curves: a board that throttles, one whose clock goes down, one that keeps its speed.
-func TestSustainJudge(t *testing.T) {
-	yes, no := true, false
-	fast, slow, cool, hot := int64(1_800_000_000), int64(1_200_000_000), 48.0, 84.0
-	curve := func(end SustainPoint) *Sustained {
-		s := &Sustained{}
-		for range 6 {
-			s.Points = append(s.Points, SustainPoint{P50Ns: 10e6, Hz: &fast, TemperatureC: &cool, Throttled: &no})
-		}
-		for range 6 {
-			s.Points = append(s.Points, end)
-		}
-		s.judge()
-		return s
-	}
-	for _, c := range []struct {
-		name   string
-		end    SustainPoint
-		slower float64
-		why    string
-	}{
-		{"keeps its speed", SustainPoint{P50Ns: 10.1e6, Hz: &fast, TemperatureC: &hot, Throttled: &no}, 0.01, "it keeps its speed"},
-		{"throttles", SustainPoint{P50Ns: 15e6, Hz: &slow, TemperatureC: &hot, Throttled: &yes}, 0.5, "the board throttled: cool it, or count with the steady number"},
-		{"clock goes down", SustainPoint{P50Ns: 15e6, Hz: &slow, TemperatureC: &cool, Throttled: &no}, 0.5, "its clock went down: see the governor and the power supply"},
-		{"other work", SustainPoint{P50Ns: 15e6, Hz: &fast, TemperatureC: &cool, Throttled: &no}, 0.5, "it became slower while clock and throttling stayed: look for other work on the target"},
-	} {
-		s := curve(c.end)
-		if d := s.Slower - c.slower; d > 1e-9 || d < -1e-9 || s.Why != c.why || s.WarmNs != 10e6 || s.SteadyNs != c.end.P50Ns {
-			t.Errorf("%s: %+v", c.name, s)
-		}
-	}
-}
-
 // TestSustain measures the sample for a second and a half: several launches, in order, with the three numbers.
 func TestSustain(t *testing.T) {
 	a := open(t)

@@ -38,7 +38,8 @@ type Chart struct {
 	CutNote  string   // the sentence that is added where the axis of a waterfall begins above zero
 	X, Y     Axis
 	Series   []Series
-	Width    float64 // DIP
+	Below    []*Chart // of Lines: panels on the same X, each with its own Y
+	Width    float64  // DIP
 }
 
 // Axis is a scale with its unit.

@@ -23,6 +23,7 @@ const (
 	colW     = 54.0
 	colGap   = 18.0
 	plotH    = 260.0
+	panelH   = 90.0
 	leastW   = 560.0
 	leastPx  = 2.0 // a whisker shorter than this is left out
 	capHalf  = 3.0
@@ -54,7 +55,8 @@ func Layout(c *Chart, m Measure) *Scene {
 	default:
 		f.W = math.Max(f.W, leastW)
 		f.head()
-		f.xy()
+		f.xy(plotH)
+		f.panels()
 	}
 	f.foot()
 	f.Draws = append([]Draw{{Op: OpRect, At: Rect{0, 0, f.W, f.H}, Fill: "bg2"}}, f.Draws...)

@@ -3,10 +3,10 @@ package chart
 import "math"
 
 // xy lays out lines with bands, histograms and scatters.
-func (f *frame) xy() {
+func (f *frame) xy(h float64) {
 	xr, yr := f.spans()
 	x0, top := float64(pad+56), f.top+22
-	w, h := f.W-x0-pad, plotH
+	w := f.W - x0 - pad
 	place := func(v float64, a Axis, r [2]float64) float64 {
 		if a.Log {
 			return (math.Log(v) - math.Log(r[0])) / (math.Log(r[1]) - math.Log(r[0]))
@@ -38,6 +38,16 @@ func (f *frame) xy() {
 		}
 	}
 	f.H = top + h + 36
+}
+
+// panels lays out what lies under a chart of lines. Their marks are not hit: a click belongs to the chart itself.
+func (f *frame) panels() {
+	whole, marks := f.c, len(f.Marks)
+	for _, c := range whole.Below {
+		f.c, f.top = sane(c), f.H
+		f.xy(panelH)
+	}
+	f.c, f.Marks = whole, f.Marks[:marks]
 }
 
 // spans are the ranges of both axes over all points with their intervals.

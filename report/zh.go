@@ -23,6 +23,12 @@ func chinese() chart.Words {
 		"layer": "层", "layers": "层", "operator": "算子", "kernel": "内核", "type": "类型", "time": "时间", "share": "占比", "MAC": "乘加", "floor": "下限", "total": "合计",
 		"launch": "启动", "used": "采用", "n": "n", "median": "中位数", "canary": "基准核", "yes": "是", "no": "否", "why": "原因", "verdict": "结论", "A": "A", "B": "B", "difference": "差",
 		"noise floor": "噪声下限", "method": "方法", "could have seen": "可看出的最小差异", "paired launches": "成对启动", "launches": "各次启动", "blocks of one launch": "单次启动的分块",
+		"%s over time": "%s 随时间的变化", "cold %s, warm %s, steady %s": "冷态 %s，热态 %s，稳态 %s", "since the start": "开始以来", "clock": "时钟", "temperature": "温度", "power": "功率",
+		"n = %d launches": "n = %d 次启动", "n = %d launches, %d of them throttled": "n = %d 次启动，其中 %d 次被降频", "absent: %s": "缺失：%s", "it keeps its speed": "速度保持不变",
+		"the board throttled: cool it, or count with the steady number":                         "板子被降频：请散热，或按稳态值计算",
+		"its clock went down: see the governor and the power supply":                            "时钟下降：请检查调频策略和电源",
+		"it became slower, and the target says neither clock nor temperature":                   "变慢了，而目标既不报告时钟也不报告温度",
+		"it became slower while clock and throttling stayed: look for other work on the target": "变慢了，而时钟和降频状态未变：请查看目标上是否有其他负载",
 		"verdict faster": "更快", "verdict slower": "更慢", "verdict none": "未显示差异",
 	}
 }

@@ -109,7 +109,7 @@ func printComparison(w io.Writer, r *app.ProfileComparison) {
 }
 
 type exportCmd struct {
-	Source string `arg:"" name:"run" help:"Profile: a JSON file, or the id of a run; two joined by a comma for a comparison."`
+	Source string `arg:"" name:"run" help:"Profile: a JSON file, or the id of a run; two joined by a comma for a comparison. Or the JSON file of a curve over time: csv, json, svg, png, pdf."`
 	Format string `required:"" enum:"html,csv,json,samples,svg,png,pdf,perfetto,pprof" help:"html, csv, json, samples (every sample, with the verdict of two runs), svg, png, pdf, perfetto or pprof."`
 	Out    string `short:"o" required:"" help:"File to write."`
 	Lang   string `default:"en" enum:"en,zh" help:"Language of a report."`

@@ -30,7 +30,7 @@ type profileCmd struct {
 	Again     int           `default:"3" help:"How often launches are measured again during which the machine changed: throttled, or its canary moved."`
 	Counters  bool          `help:"Also count cycles, instructions, misses and energy, where the target has the means."`
 	NoCache   bool          `help:"Neither use nor keep a prepared plan: each launch packs the weights."`
-	Out       string        `short:"o" help:"Write the profile as JSON."`
+	Out       string        `short:"o" help:"Write the profile, or with --sustain the curve, as JSON; fettle export makes pictures and tables of both."`
 	JSON      bool          `name:"json" help:"Print JSON."`
 	turn
 	login
@@ -98,6 +98,11 @@ func (c profileCmd) sustain(e *env, q app.ProfileRequest) error {
 	if err != nil {
 		return err
 	}
+	if c.Out != "" {
+		if err := e.app.ExportCurve(s, "json", "", c.Out); err != nil {
+			return err
+		}
+	}
 	return e.print(c.JSON, s, func(w io.Writer) {
 		fmt.Fprintf(w, "cold %s, warm %s, steady %s (%+.1f %%): %s\n", ms(s.ColdNs), ms(s.WarmNs), ms(s.SteadyNs), 100*s.Slower, s.Why)
 		if s.Cut != "" {
@@ -117,6 +122,9 @@ func (c profileCmd) sustain(e *env, q app.ProfileRequest) error {
 				fmt.Fprint(w, "  throttled")
 			}
 			fmt.Fprintln(w)
+		}
+		for _, why := range s.Absent {
+			fmt.Fprintf(w, "  absent: %s\n", why)
 		}
 	})
 }
