@@ -18,14 +18,21 @@ type Refined struct {
 	Single float64 `json:"single"` // damage of the exact choice from single damages, run as a whole
 	Even   float64 `json:"even"`   // of the mildest equal share of every group within the limit
 	Best   float64 `json:"best"`   // of the choice that was taken
-	Runs   int     `json:"runs"`
-	Items  int     `json:"items"` // that judged; nothing was fitted to them
+
+	// Standard errors: other items would have judged otherwise by as much.
+	SingleErr float64 `json:"single_error"`
+	EvenErr   float64 `json:"even_error"`
+	BestErr   float64 `json:"best_error"`
+
+	Runs  int `json:"runs"`
+	Items int `json:"items"` // that judged; nothing was fitted to them
 }
 
 // trial runs whole choices.
 type trial interface {
 	Damage(ctx context.Context, cut map[string]int) (float64, error)
-	Runs() int // different ones so far
+	Spread(ctx context.Context, cut map[string]int) (float64, error) // standard error of the damage
+	Runs() int                                                       // different ones so far
 }
 
 // refiner moves a choice to where whole choices, fitted as the recipe will be, do least damage.
@@ -61,7 +68,9 @@ func (a *App) Refine(ctx context.Context, m *model.Model, q SensitivityRequest, 
 	if err != nil {
 		return nil, nil, err
 	}
-	return t.choice(at, f.Best), f, nil
+	c := t.choice(at, f.Best)
+	c.Low, c.High = max(f.Best-f.BestErr, 0), f.Best+f.BestErr
+	return c, f, nil
 }
 
 // improve goes from the better of two starts to where no step does less damage, or the runs are used up.
@@ -71,6 +80,12 @@ func (r *refiner) improve(ctx context.Context, at []int, f *Refined, p task.Prog
 	}
 	even := r.t.even(r.limit)
 	if f.Even, err = r.damage(ctx, even); err != nil {
+		return nil, err
+	}
+	if f.SingleErr, err = r.try.Spread(ctx, r.cut(at)); err != nil {
+		return nil, err
+	}
+	if f.EvenErr, err = r.try.Spread(ctx, r.cut(even)); err != nil {
 		return nil, err
 	}
 	f.Best = f.Single
@@ -90,16 +105,21 @@ func (r *refiner) improve(ctx context.Context, at []int, f *Refined, p task.Prog
 		at, f.Best = next, d
 	}
 	f.Runs = r.try.Runs()
-	return at, nil
+	f.BestErr, err = r.try.Spread(ctx, r.cut(at))
+	return at, err
 }
 
 // damage runs the choice of a cut of each group as a whole.
 func (r *refiner) damage(ctx context.Context, at []int) (float64, error) {
+	return r.try.Damage(ctx, r.cut(at))
+}
+
+func (r *refiner) cut(at []int) map[string]int {
 	cut := map[string]int{}
 	for k, g := range r.t.groups {
 		cut[g.Group.Makers[0]] = g.Cuts[at[k]].Gone
 	}
-	return r.try.Damage(ctx, cut)
+	return cut
 }
 
 // step gives a better choice near at, nil where none was found.

@@ -32,6 +32,11 @@ func (p *pretend) Damage(_ context.Context, cut map[string]int) (float64, error)
 	return sum, nil
 }
 
+func (p *pretend) Spread(ctx context.Context, cut map[string]int) (float64, error) {
+	d, err := p.Damage(ctx, cut)
+	return d / 10, err
+}
+
 func (p *pretend) Runs() int { return len(p.known) }
 
 // TestRefine: runs of whole choices find a better one than single damages and than the same share of every group, within the limit and the runs;
@@ -66,6 +71,11 @@ func TestRefine(t *testing.T) {
 		}
 		if f.Best > f.Single || f.Best > f.Even {
 			t.Errorf("seed %d: single damages %.3g, even %.3g, improved %.3g", seed, f.Single, f.Even, f.Best)
+		}
+		for _, e := range [][2]float64{{f.Single, f.SingleErr}, {f.Even, f.EvenErr}, {f.Best, f.BestErr}} {
+			if e[1] != e[0]/10 {
+				t.Errorf("seed %d: the error of %g is %g", seed, e[0], e[1])
+			}
 		}
 		if f.Best < f.Single {
 			better++

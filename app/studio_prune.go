@@ -47,6 +47,7 @@ type Cuts struct {
 	Told   *fail.Error // why the slider could not be followed
 
 	Measured *MeasuredCuts // of the same picks, nil: not measured
+	Refined  *Refined      // how these picks came out when whole choices were run, nil: they were not
 	trade    *Tradeoff     // for Kind; learns from what is measured
 }
 
@@ -249,7 +250,7 @@ func (c *Cuts) weigh() {
 		t.Ns = c.Study.Ns + c.trade.saving*(t.Ns-c.Study.Ns)
 	}
 	t.Damage, t.Low, t.High = c.trade.law.Joint(sum)
-	c.Totals, c.Floor, c.Measured = t, c.trade.Floor()/c.trade.Whole(), nil
+	c.Totals, c.Floor, c.Measured, c.Refined = t, c.trade.Floor()/c.trade.Whole(), nil, nil
 }
 
 // SetCuts chooses cuts of groups by their place; with others set back to all channels, where only is true.
@@ -284,19 +285,69 @@ func (s *Studio) KeepShare(kind string, share float64) {
 			c.Told = fail.From(err)
 			return
 		}
-		clear(c.Picks)
-		k := 0
-		for i := range c.Study.Groups {
-			if len(c.Study.Groups[i].Cuts) < 2 {
-				continue
-			}
-			for j, cut := range c.Study.Groups[i].Cuts {
-				if cut.Gone == choice.Picks[k].Gone {
-					c.Picks[i] = j
-				}
-			}
-			k++
+		c.take(choice)
+	})
+}
+
+// take picks the cuts of a choice. Groups that cannot be cut are not in it.
+func (c *Cuts) take(choice *Choice) {
+	clear(c.Picks)
+	k := 0
+	for i := range c.Study.Groups {
+		if len(c.Study.Groups[i].Cuts) < 2 {
+			continue
 		}
+		for j, cut := range c.Study.Groups[i].Cuts {
+			if cut.Gone == choice.Picks[k].Gone {
+				c.Picks[i] = j
+			}
+		}
+		k++
+	}
+}
+
+// refineRuns is how many whole choices are run to improve one.
+const refineRuns = 60
+
+// RefineCuts improves the choice by runs of whole choices: it stays within what the slider leaves, or the picks by hand weigh.
+func (s *Studio) RefineCuts() {
+	const what = "refine the cuts"
+	d, ok := s.ready(what)
+	if !ok {
+		return
+	}
+	c := d.CutsNow()
+	if c == nil || c.Study == nil || c.Totals.Changed == 0 || d.Data == "" {
+		s.fail(fail.New(fail.Usage, "no channels were chosen").Doing(what).Try("study the channels, then move a slider"))
+		return
+	}
+	limit := c.Keep * c.trade.Whole()
+	if c.Keep == 0 {
+		limit = c.trade.of(c.Totals.MACs, c.Totals.Bytes, c.Totals.Ns)
+	}
+	base := d.CutBase()
+	s.job("Refine the cuts", "", func(ctx context.Context, p task.Progress) error {
+		q := NewSensitivityRequest(d.Data)
+		q.Samples, q.Progress = studySamples/2, p
+		choice, f, err := s.app.Refine(ctx, base, q, c.trade, limit, refineRuns)
+		if err != nil {
+			return err
+		}
+		s.edit(func(st *State) {
+			if st.Doc == nil || st.Doc.ID != d.ID || st.Doc.Cuts == nil || st.Doc.Cuts.Of != c.Of || st.Doc.Cuts.Study != c.Study {
+				return
+			}
+			d := *st.Doc
+			now := *d.Cuts
+			now.Picks = slices.Clone(now.Picks)
+			now.take(choice)
+			now.weigh()
+			now.Refined, now.Totals.Damage, now.Totals.Low, now.Totals.High = f, f.Best, choice.Low, choice.High
+			d.Cuts = &now
+			st.Doc = &d
+			s.countCuts(&d, &now)
+		})
+		return nil
 	})
 }
 

@@ -116,7 +116,8 @@ func (r sensitivityResult) text(w io.Writer, limit string) {
 		}
 	}
 	if f := r.Whole; f != nil {
-		fmt.Fprintf(w, "run as a whole on %d items that nothing was fitted to: exact choice from single damages %.3g, the same share of every group %.3g, improved in %d runs %.3g\n", f.Items, f.Single, f.Even, f.Runs, f.Best)
+		fmt.Fprintf(w, "run as a whole on %d items that nothing was fitted to: exact choice from single damages %.3g +- %.2g, the same share of every group %.3g +- %.2g, improved in %d runs %.3g +- %.2g (standard errors)\n",
+			f.Items, f.Single, f.SingleErr, f.Even, f.EvenErr, f.Runs, f.Best, f.BestErr)
 	}
 	if r.Choice != nil {
 		fmt.Fprintf(w, "solved for all limits in %.3g ms, a limit is answered in %.3g ms; floor %.4g %s\n", r.SolveMs, r.SlideMs, r.Floor, limit)

@@ -379,34 +379,68 @@ func (x *examiner) startOf(ctx context.Context, weights map[string]*model.Tensor
 
 // damage is how far the answers move with other weights.
 func (x *examiner) damage(ctx context.Context, st *start, weights map[string]*model.Tensor) (float64, error) {
-	m, err := rewrite(st.rest, weights, nil, nil)
+	got, err := x.answered(ctx, st, weights)
 	if err != nil {
 		return 0, err
 	}
+	return x.far(x.want, got), nil
+}
+
+// answered are the answers with other weights.
+func (x *examiner) answered(ctx context.Context, st *start, weights map[string]*model.Tensor) ([][]float32, error) {
+	m, err := rewrite(st.rest, weights, nil, nil)
+	if err != nil {
+		return nil, err
+	}
 	s, err := x.env.Open(ctx, m)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer s.Close()
 	got := make([][]float32, len(st.items))
 	for i, it := range st.items {
 		out, err := s.Run(ctx, it)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if out[0] == nil || out[0].DType != model.Float32 || out[0].Len() != len(x.want[i]) {
-			return 0, fail.New(fail.Unsupported, "the model gives no float32 numbers of one shape")
+			return nil, fail.New(fail.Unsupported, "the model gives no float32 numbers of one shape")
 		}
 		got[i] = append([]float32(nil), model.Data[float32](out[0])...)
 	}
+	return got, nil
+}
+
+// far is how far answers are from those that are wanted, over all items.
+func (x *examiner) far(want, got [][]float32) float64 {
 	if !x.kl {
-		return distance(x.want, got), nil
+		return distance(want, got)
 	}
 	sum := 0.0
 	for i := range got {
-		sum += divergence(x.want[i], got[i]) / float64(len(got))
+		sum += divergence(want[i], got[i]) / float64(len(got))
 	}
-	return sum, nil
+	return sum
+}
+
+// spread is the standard error of far by the jackknife: each item is left out in turn.
+func (x *examiner) spread(want, got [][]float32) float64 {
+	n := len(got)
+	if n < 2 {
+		return math.Inf(1)
+	}
+	without := make([]float64, n)
+	mean := 0.0
+	for i := range got {
+		w, g := slices.Concat(want[:i], want[i+1:]), slices.Concat(got[:i], got[i+1:])
+		without[i] = x.far(w, g)
+		mean += without[i] / float64(n)
+	}
+	sum := 0.0
+	for _, v := range without {
+		sum += (v - mean) * (v - mean)
+	}
+	return math.Sqrt(sum * float64(n-1) / float64(n))
 }
 
 // divergence is KL(softmax(a) || softmax(b)).

@@ -22,7 +22,7 @@ type Trial struct {
 	items   []map[string]*model.Tensor // to fit on, then those by which a fit is kept or not
 	groups  map[string]*path           // by the first layer that makes the channels
 	targets []*target
-	known   map[string]float64
+	known   map[string]judged
 	mu      sync.Mutex
 }
 
@@ -41,7 +41,7 @@ func NewTrial(ctx context.Context, env *optimizer.Env, m *model.Model, samples, 
 		return nil, err
 	}
 	judges = min(judges, len(all)/2)
-	t := &Trial{s: s, env: env, groups: map[string]*path{}, known: map[string]float64{}}
+	t := &Trial{s: s, env: env, groups: map[string]*path{}, known: map[string]judged{}}
 	t.x = &examiner{s: s, env: env}
 	for i, it := range all { // spread over all, folders come class by class
 		if i*judges/len(all) != (i+1)*judges/len(all) {
@@ -78,26 +78,42 @@ func NewTrial(ctx context.Context, env *optimizer.Env, m *model.Model, samples, 
 	return t, nil
 }
 
+// judged is how far answers moved, with the standard error that comes from the items that judge being a few of many.
+type judged struct{ damage, err float64 }
+
 // Damage cuts so many channels of each group, named by its first layer, fits the layers behind, and says how far the answers moved.
 func (t *Trial) Damage(ctx context.Context, cut map[string]int) (float64, error) {
+	j, err := t.judge(ctx, cut)
+	return j.damage, err
+}
+
+// Spread is the standard error of Damage over the items that judge.
+func (t *Trial) Spread(ctx context.Context, cut map[string]int) (float64, error) {
+	j, err := t.judge(ctx, cut)
+	return j.err, err
+}
+
+func (t *Trial) judge(ctx context.Context, cut map[string]int) (judged, error) {
 	key := fmt.Sprint(cut) // maps print in order
 	t.mu.Lock()
-	d, ok := t.known[key]
+	j, ok := t.known[key]
 	t.mu.Unlock()
 	if ok {
-		return d, nil
+		return j, nil
 	}
 	m, err := t.Model(ctx, cut)
 	if err != nil {
-		return 0, err
+		return j, err
 	}
-	if d, err = t.x.damage(ctx, &start{m, t.x.judge}, nil); err != nil {
-		return 0, err
+	got, err := t.x.answered(ctx, &start{m, t.x.judge}, nil)
+	if err != nil {
+		return j, err
 	}
+	j = judged{t.x.far(t.x.want, got), t.x.spread(t.x.want, got)}
 	t.mu.Lock()
-	t.known[key] = d
+	t.known[key] = j
 	t.mu.Unlock()
-	return d, nil
+	return j, nil
 }
 
 // Runs is how many different choices were run.

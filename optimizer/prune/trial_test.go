@@ -37,6 +37,13 @@ func TestTrial(t *testing.T) {
 	if small := damage(map[string]int{"a0": 4}); !(0 < small && small < whole) {
 		t.Errorf("one group: %g, two: %g", small, whole)
 	}
+	// The error that is told is that of a mean where the damage is one: here it is a share of squares, whose error the halves of the items show in size.
+	if e, err := tr.Spread(context.Background(), cut); err != nil || e <= 0 || e > whole/2 {
+		t.Errorf("damage %g, standard error %g, %v", whole, e, err)
+	}
+	if e, err := tr.Spread(context.Background(), nil); err != nil || e != 0 {
+		t.Errorf("nothing cut: standard error %g, %v", e, err)
+	}
 	out, err := tr.Model(context.Background(), cut)
 	if err != nil {
 		t.Fatal(err)

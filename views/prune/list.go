@@ -145,6 +145,9 @@ func (s *screen) totalRows() *fyne.Container {
 		if interval != "" {
 			note = u.T("two thirds of such choices lie between")
 		}
+		if c.Refined != nil {
+			note = u.F("run as a whole, on %d items; the interval is one standard error", c.Refined.Items)
+		}
 		if m := c.Measured; m != nil {
 			note = u.F("measured on %d items that it was not fitted to", m.Items)
 		}

@@ -7,7 +7,6 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 
-	"fettle/app"
 	"fettle/views/kit"
 	"fettle/views/kit/graph"
 	"fettle/views/kit/plot"

@@ -220,7 +220,7 @@ func strongest(list []move, in []int) map[int]int {
 func working(st *app.State) *app.Job {
 	for _, j := range st.Active() {
 		switch j.Title {
-		case "Study the channels", "Measure the cuts", "Apply rewrites":
+		case "Study the channels", "Measure the cuts", "Refine the cuts", "Apply rewrites":
 			return j
 		}
 	}

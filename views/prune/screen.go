@@ -26,6 +26,7 @@ type verbs interface {
 	KeepShare(kind string, share float64)
 	ApplyCuts(criterion string)
 	MeasureCuts(criterion string)
+	RefineCuts()
 	SetData(dir string)
 	Select(origins []string, from string)
 	CancelJob(id int64)
@@ -87,8 +88,11 @@ type screen struct {
 	share   *kit.Line
 	kinds   *kit.Segmented
 	told    *fyne.Container
-	looped  bool // the lasso was closed: the next drag begins another
-	setting bool // sliders are moved by the screen itself
+	refine  *kit.Button
+	tried   *plot.Chart     // how whole choices fared
+	whole   *fyne.Container // around it
+	looped  bool            // the lasso was closed: the next drag begins another
+	setting bool            // sliders are moved by the screen itself
 }
 
 // New makes the screen.
@@ -231,6 +235,7 @@ func (s *screen) showTools(st *app.State) {
 		why = u.T("no cut is chosen")
 	}
 	s.measure.SetOff(why != "", why)
+	s.refine.SetOff(why != "", why)
 	s.apply.SetOff(why != "", why)
 	label := u.T("Apply the cuts")
 	if n > 0 {

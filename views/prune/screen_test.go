@@ -22,15 +22,15 @@ import (
 
 // spy records what the screen asks for.
 type spy struct {
-	found, applied, measured int
-	studied                  string
-	picks                    map[int]int
-	only                     bool
-	kind                     string
-	share                    float64
-	by                       string
-	selected                 []string
-	shown                    string
+	found, applied, measured, refined int
+	studied                           string
+	picks                             map[int]int
+	only                              bool
+	kind                              string
+	share                             float64
+	by                                string
+	selected                          []string
+	shown                             string
 }
 
 func (s *spy) FindGroups()                      { s.found++ }
@@ -39,6 +39,7 @@ func (s *spy) SetCuts(p map[int]int, only bool) { s.picks, s.only = p, only }
 func (s *spy) KeepShare(kind string, v float64) { s.kind, s.share = kind, v }
 func (s *spy) ApplyCuts(by string)              { s.applied++; s.by = by }
 func (s *spy) MeasureCuts(by string)            { s.measured++; s.by = by }
+func (s *spy) RefineCuts()                      { s.refined++ }
 func (s *spy) SetData(string)                   {}
 func (s *spy) Select(o []string, _ string)      { s.selected = o }
 func (s *spy) CancelJob(int64)                  {}

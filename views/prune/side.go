@@ -10,6 +10,7 @@ import (
 
 	"fettle/app"
 	"fettle/views/kit"
+	"fettle/views/kit/plot"
 )
 
 // right makes the inspector: totals, the slider of the whole, and the group that is looked at.
@@ -30,7 +31,10 @@ func (s *screen) right() {
 		s.kind = i
 		s.do.KeepShare(limits[i], s.slider.Value)
 	})
-	keep := kit.Rows(4, kit.Cols(8, u.Strong(u.T("Keep of the whole")).Whole(), kit.Gap(), s.share), s.slider, kit.Cols(0, s.kinds), s.told)
+	s.refine = u.NewButton(kit.Outline, "tune", u.T("Refine"), func() { s.do.RefineCuts() }).Small()
+	s.tried = plot.NewChart(s.ink, 200, 3*22)
+	s.whole = container.NewStack()
+	keep := kit.Rows(6, kit.Cols(8, u.Strong(u.T("Keep of the whole")).Whole(), kit.Gap(), s.share), s.slider, kit.Cols(8, s.kinds, kit.Gap(), s.refine), s.told, s.whole)
 	s.side = kit.Pad(12, 14, 12, 14, kit.Rows(12, u.Strong(u.T("Running totals")), s.totals, u.HRule(), keep, u.HRule(), s.card))
 }
 
@@ -38,7 +42,7 @@ func (s *screen) showSide() {
 	u, c := s.u, s.doc.CutsNow()
 	studied := c != nil && c.Study != nil
 	s.totals.Objects = []fyne.CanvasObject{u.Note(u.T("Study the channels to see what a choice leaves of time, work and weights."))}
-	s.told.Objects = nil
+	s.told.Objects, s.whole.Objects = nil, nil
 	s.setting = true
 	if studied {
 		s.totals.Objects = []fyne.CanvasObject{s.totalRows()}
@@ -63,12 +67,30 @@ func (s *screen) showSide() {
 			words = kit.Cols(6, kit.Icon("warning", "warning", 16), kit.Flex(u.Note(u.F("impossible: at least %s stays, whatever goes", kit.Percent(c.Floor)))))
 		}
 		s.told.Objects = []fyne.CanvasObject{words}
+		if f := c.Refined; f != nil {
+			s.tried.Set(s.refined(f))
+			s.whole.Objects = []fyne.CanvasObject{kit.Rows(4, u.Caption(u.F("damage of whole choices, each run and fitted, on %d items; bars: standard error", f.Items)), s.tried)}
+		}
 	} else {
 		s.slider.Disable()
 	}
 	s.setting = false
 	s.card.Objects = []fyne.CanvasObject{s.groupCard()}
 	s.side.Refresh()
+}
+
+// refined draws how whole choices fared, with their standard errors.
+func (s *screen) refined(f *app.Refined) *plot.Bars {
+	u := s.u
+	bar := func(label string, v, e float64, best bool) plot.Bar {
+		ink := u.Theme.Text3
+		if best {
+			ink = u.Theme.Primary
+		}
+		return plot.Bar{Label: label, Value: v, Lo: max(v-e, 0), Hi: v + e, Text: Sci(v), Colour: ink, Tip: []string{label, Sci(v) + " ± " + Sci(e)}}
+	}
+	return &plot.Bars{Rows: []plot.Bar{bar(u.T("same share of all"), f.Even, f.EvenErr, false), bar(u.T("from single cuts"), f.Single, f.SingleErr, false),
+		bar(u.F("refined, %d runs", f.Runs), f.Best, f.BestErr, true)}}
 }
 
 // shareLeft is what the picks leave of what the slider is about.

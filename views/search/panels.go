@@ -41,7 +41,11 @@ func (s *screen) showVerdict() {
 	fill := map[string]color.Color{"success": u.Theme.SuccessTint, "warning": u.Theme.WarningTint, "danger": u.Theme.DangerTint}[look.token]
 	words := kit.Rows(3, u.Strong(u.T(look.words)+"  ·  "+goalWords(u, h.Form)), u.Para(s.say.Say(r.Why)))
 	if r.Verdict != "met" {
-		words.Add(u.Caption(u.F("Floor of what was tried: %s, %s at p99, %s, %s", kit.Ms(r.Floor.Ms*1e6), kit.Ms(r.Floor.P99*1e6), kit.Bytes(r.Floor.Bytes), kit.MACs(r.Floor.MACs))))
+		floor := u.F("Floor of what was tried: %s, %s at p99, %s, %s", kit.Ms(r.Floor.Ms*1e6), kit.Ms(r.Floor.P99*1e6), kit.Bytes(r.Floor.Bytes), kit.MACs(r.Floor.MACs))
+		if h.Form.Target != "" {
+			floor = u.F("Floor of what was tried: %s, %s, %s", kit.Ms(r.Floor.Ms*1e6), kit.Bytes(r.Floor.Bytes), kit.MACs(r.Floor.MACs))
+		}
+		words.Add(u.Caption(floor))
 	}
 	if r.Times != "" {
 		words.Add(u.Caption(u.T("Times") + ": " + s.say.Say(r.Times)))
@@ -74,6 +78,11 @@ func (s *screen) showFront() {
 		s.fronts.SetText(u.T("Give limits and search: every recipe that is tried becomes a point."))
 		s.front.Set(nil)
 		return
+	}
+	other := h.Form.Target != "" // whose 99th percentile is not known
+	if s.axis.SetOff(1, other); other && s.over == 1 {
+		s.over = 0
+		s.axis.Set(0)
 	}
 	a := axes()[s.over]
 	s.fronts.SetText(u.F("%d experiments, numbers of their files", len(list)))
@@ -272,7 +281,11 @@ func (s *screen) experiment() fyne.CanvasObject {
 		if p.Name != s.look {
 			continue
 		}
-		facts := []kit.Fact{{Key: "p50", Value: kit.Ms(p.Ms * 1e6)}, {Key: "p99", Value: kit.Ms(p.P99 * 1e6)}, {Key: u.T("file"), Value: kit.Bytes(p.Bytes)},
+		p99 := kit.Absent
+		if p.P99 > 0 {
+			p99 = kit.Ms(p.P99 * 1e6)
+		}
+		facts := []kit.Fact{{Key: "p50", Value: kit.Ms(p.Ms * 1e6)}, {Key: "p99", Value: p99}, {Key: u.T("file"), Value: kit.Bytes(p.Bytes)},
 			{Key: "MAC", Value: kit.MACs(p.MACs)}, {Key: u.T("score"), Value: kit.Percent(p.Score)}, {Key: u.T("points lost"), Value: kit.Sig(p.Drop)}}
 		rows := kit.Rows(6, u.Strong(p.Name), u.Facts(facts), u.Note(missText(u, p.Experiment)))
 		name := p.Name

@@ -58,6 +58,7 @@ type screen struct {
 	verdict *fyne.Container
 	front   *plot.Chart
 	fronts  *kit.Line
+	axis    *kit.Segmented // what the front is drawn over
 	reward  *plot.Chart
 	rewards *kit.Line
 	tree    *fyne.Container
@@ -89,14 +90,14 @@ func newScreen(u *kit.UI, do verbs) *screen {
 	panel := func(title string, note fyne.CanvasObject, c fyne.CanvasObject) fyne.CanvasObject {
 		return u.Card(container.NewBorder(kit.Pad(10, 14, 2, 14, kit.Cols(8, u.Strong(title).Whole(), kit.Flex(note))), nil, nil, nil, kit.Pad(0, 6, 4, 6, c)))
 	}
-	over := u.NewSegmented([]string{"p50", "p99", u.T("file"), "MAC"}, 0, func(i int) { s.over = i; s.redraw() })
+	s.axis = u.NewSegmented([]string{"p50", "p99", u.T("file"), "MAC"}, 0, func(i int) { s.over = i; s.redraw() })
 	s.tree = kit.Rows(0)
 	s.name = widget.NewEntry()
 	s.name.SetPlaceHolder(u.T("what is different"))
 	s.keep = u.NewButton(kit.Outline, "branch", u.T("Keep as an experiment"), s.keepNow).Small()
 	s.name.OnSubmitted = func(string) { s.keepNow() }
 	foot := kit.Pad(6, 14, 10, 14, kit.Cols(8, kit.Flex(container.NewStack(s.name)), s.keep))
-	left := kit.PanesDown(gap, []float32{.62, .38}, panel(u.T("Frontier"), kit.Cols(8, kit.Flex(s.fronts), over), s.front), panel(u.T("Roll-outs"), s.rewards, s.reward))
+	left := kit.PanesDown(gap, []float32{.62, .38}, panel(u.T("Frontier"), kit.Cols(8, kit.Flex(s.fronts), s.axis), s.front), panel(u.T("Roll-outs"), s.rewards, s.reward))
 	right := u.Card(container.NewBorder(kit.Pad(10, 14, 4, 14, u.Section(u.T("Experiment tree"), u.T("click a step to go back; A and B compare"))), foot, nil, nil, container.NewVScroll(s.tree)))
 	s.side = container.NewStack()
 	s.full = container.NewBorder(s.verdict, nil, nil, nil, kit.Panes(gap, []float32{.54, .46, 320}, left, right, u.Card(container.NewBorder(kit.Pad(12, 14, 0, 14, s.limits), nil, nil, nil, container.NewVScroll(s.side)))))
@@ -216,6 +217,7 @@ func (s *screen) fill(f app.HuntForm) {
 		s.method.SetSelected(f.Optimizer)
 	}
 	s.board.Set(f.Target)
+	s.showTiming()
 }
 
 // redraw shows everything of the state anew.
