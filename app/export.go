@@ -78,6 +78,24 @@ func (a *App) ExportCurve(c *Sustained, format, lang, path string) error {
 	return exportFile(path, b.Bytes())
 }
 
+// ExportStaircases writes layers' times by their channels on a target to a file in one step.
+func (a *App) ExportStaircases(list []Staircase, target, format, lang, path string) error {
+	var b bytes.Buffer
+	if err := report.Staircases(&b, list, targetName(target), format, report.Options{Lang: lang}); err != nil {
+		return fail.In(err, "export the staircase", fail.Where{File: path})
+	}
+	return exportFile(path, b.Bytes())
+}
+
+// ExportRoofline writes the layers of a run under the roof of its target to a file in one step.
+func (a *App) ExportRoofline(p *Profile, format, lang, path string) error {
+	var b bytes.Buffer
+	if err := report.Roofline(&b, NewRoofline(p), p.Model.Name, p.Target.Name, format, report.Options{Lang: lang}); err != nil {
+		return fail.In(err, "export the roofline", fail.Where{File: path})
+	}
+	return exportFile(path, b.Bytes())
+}
+
 // readCurve is nil where a file holds no curve: it may be a profile.
 func readCurve(path string) *Sustained {
 	b, err := readSmall(path, maxProfile)

@@ -251,6 +251,39 @@ func (s *Studio) ExportCompared(format, path string) {
 	})
 }
 
+// ExportRoofline writes the layers of a run under the roof of its target, in the language of the window.
+func (s *Studio) ExportRoofline(id, format, path string) {
+	st := s.State()
+	r := st.Run(id)
+	s.job("Export the roofline", filepath.Base(path), func(context.Context, task.Progress) error {
+		if r == nil || r.Profile == nil {
+			return fail.New(fail.NotFound, "the run is not there or not complete").Doing("export the roofline").Try("choose a complete run")
+		}
+		err := s.app.ExportRoofline(r.Profile, format, st.Settings.Language, path)
+		if err == nil {
+			s.say("Saved %s", filepath.Base(path))
+		}
+		return err
+	})
+}
+
+// ExportStairs writes the staircases that are shown: of one layer by its label, or "" for all.
+func (s *Studio) ExportStairs(layer, format, path string) {
+	st := s.State()
+	n := st.Doc.StairsNow()
+	s.job("Export the staircase", filepath.Base(path), func(context.Context, task.Progress) error {
+		if n == nil {
+			return fail.New(fail.NotFound, "no staircase is shown").Doing("export the staircase").Try("choose a board in Profile and look at its staircases first")
+		}
+		list := slices.DeleteFunc(slices.Clone(n.List), func(x Staircase) bool { return layer != "" && x.Label != layer })
+		err := s.app.ExportStaircases(list, n.Target, format, st.Settings.Language, path)
+		if err == nil {
+			s.say("Saved %s", filepath.Base(path))
+		}
+		return err
+	})
+}
+
 // keptRunsLimit is how many earlier runs of a model are shown with it.
 const keptRunsLimit = 30
 

@@ -57,8 +57,20 @@ type Series struct {
 	Name   string
 	Color  Token
 	Mark   Shape
+	Join   Join // of Lines
+	Plain  bool // of Lines: without marks
 	Points []Point
 }
+
+// Join says how a line leads from a point to the next.
+type Join int
+
+// The ways to join points.
+const (
+	Straight Join = iota
+	Stairs        // up or down at the point, then level: what the next one takes holds from here on
+	Loose         // not at all
+)
 
 // Point is one number with what is known about it.
 type Point struct {

@@ -157,6 +157,12 @@ func (f *frame) band(k int, x, y func(float64) float64) {
 			flush()
 			continue
 		}
+		switch {
+		case s.Join == Loose:
+			continue
+		case s.Join == Stairs && len(line) > 0:
+			line = append(line, Pt{line[len(line)-1].X, y(p.Y)})
+		}
 		line = append(line, Pt{x(p.X), y(p.Y)})
 		if p.Hi > p.Lo {
 			up, down = append(up, Pt{x(p.X), y(p.Hi)}), append(down, Pt{x(p.X), y(p.Lo)})
@@ -185,7 +191,7 @@ func (f *frame) dots(k int, x, y func(float64) float64) {
 				f.line(f.color(p, k), 1.2, nil, Pt{at.X - capHalf, b}, Pt{at.X + capHalf, b})
 			}
 		}
-		if f.c.Kind == Scatter || len(s.Points) <= 40 {
+		if f.c.Kind == Scatter || s.Join == Loose || len(s.Points) <= 40 && !s.Plain {
 			f.mark(s.Mark, at, r, f.color(p, k), p.State)
 			f.text(Pt{at.X + 7, at.Y - 5}, p.Label, caption, "text2", Left, false)
 		}

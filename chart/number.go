@@ -71,6 +71,13 @@ func timeUnit(ns float64) (string, float64) {
 	return "s", 1e9
 }
 
+// TimeAxis is an axis from zero for times up to a longest one.
+func TimeAxis(label string, longest float64) Axis {
+	a := Axis{Label: label, Zero: true}
+	a.Unit, a.Scale = timeUnit(longest)
+	return a
+}
+
 // Time writes nanoseconds: microseconds below 1 ms, milliseconds, seconds from 10 000 ms.
 func Time(ns float64) string {
 	ns = math.Round(ns) // no clock shows less

@@ -3,15 +3,32 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"fettle/app"
 )
 
+// charted are the options of a command whose result is also a picture.
+type charted struct {
+	Out  string `short:"o" help:"Write a picture or table instead: the name ends in .svg, .png, .pdf, .csv or .json."`
+	Lang string `default:"en" enum:"en,zh" help:"Language of the picture."`
+}
+
+// write exports in the format that the file's name ends in.
+func (c charted) write(e *env, asJSON bool, export func(format string) error) error {
+	format := strings.TrimPrefix(strings.ToLower(filepath.Ext(c.Out)), ".")
+	if err := export(format); err != nil {
+		return err
+	}
+	return e.print(asJSON, map[string]string{"file": c.Out, "format": format}, func(w io.Writer) { fmt.Fprintln(w, "wrote", c.Out) })
+}
+
 type staircaseCmd struct {
 	Model   string `arg:"" help:"ONNX file."`
 	Layer   string `help:"Name of a convolution; without one, all."`
 	Measure bool   `help:"Measure each number of channels on the target, too."`
+	charted
 	timed
 }
 
@@ -31,6 +48,9 @@ func (c staircaseCmd) Run(e *env) error {
 	all, err := e.app.Staircases(e.ctx, q, c.Layer, c.Measure)
 	if err != nil {
 		return err
+	}
+	if c.Out != "" {
+		return c.write(e, c.JSON, func(format string) error { return e.app.ExportStaircases(all, c.Target, format, c.Lang, c.Out) })
 	}
 	return e.print(c.JSON, all, func(w io.Writer) {
 		for _, s := range all {
@@ -68,6 +88,7 @@ type rooflineCmd struct {
 	Optimize bool   `help:"Apply the recipe standard first."`
 	Runs     int    `default:"20" help:"Inferences a launch, clean and instrumented each."`
 	Launches int    `default:"3" help:"Starts of the program."`
+	charted
 	timed
 }
 
@@ -87,6 +108,9 @@ func (c rooflineCmd) Run(e *env) error {
 	p, err := e.app.Profile(e.ctx, q)
 	if err != nil {
 		return err
+	}
+	if c.Out != "" {
+		return c.write(e, c.JSON, func(format string) error { return e.app.ExportRoofline(p, format, c.Lang, c.Out) })
 	}
 	r := app.NewRoofline(p)
 	return e.print(c.JSON, r, func(w io.Writer) {

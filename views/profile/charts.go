@@ -186,6 +186,9 @@ func (s *screen) arriving(r *app.Run) plot.Figure {
 // formats that a run can be written in.
 var formats = []string{"html", "png", "svg", "pdf", "csv", "json"}
 
+// chartFormats are those of a chart that is no run.
+var chartFormats = []string{"png", "svg", "pdf", "csv", "json"}
+
 func (s *screen) exportMenu(beside fyne.CanvasObject) {
 	if s.run == nil {
 		return
@@ -196,6 +199,23 @@ func (s *screen) exportMenu(beside fyne.CanvasObject) {
 		items = append(items, fyne.NewMenuItem(strings.ToUpper(f), func() {
 			u.AskSave(fmt.Sprintf("%s.%s", fileName(r.Label), f), func(path string) { s.do.ExportRun(r.ID, f, path) })
 		}))
+	}
+	more := func(title, name string, write func(format, path string)) {
+		var list []*fyne.MenuItem
+		for _, f := range chartFormats {
+			list = append(list, fyne.NewMenuItem(strings.ToUpper(f), func() {
+				u.AskSave(fmt.Sprintf("%s.%s", fileName(name), f), func(path string) { write(f, path) })
+			}))
+		}
+		item := fyne.NewMenuItem(title, nil)
+		item.ChildMenu = fyne.NewMenu("", list...)
+		items = append(items, item)
+	}
+	items = append(items, fyne.NewMenuItemSeparator())
+	more(u.T("Roofline"), r.Label+"-roofline", func(f, path string) { s.do.ExportRoofline(r.ID, f, path) })
+	if x := s.stairs.layer(); x != nil {
+		more(u.T("Staircase"), x.Label+"-staircase", func(f, path string) { s.do.ExportStairs(x.Label, f, path) })
+		more(u.T("Staircases of all layers"), r.Label+"-staircases", func(f, path string) { s.do.ExportStairs("", f, path) })
 	}
 	at := fyne.CurrentApp().Driver().AbsolutePositionForObject(beside)
 	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", items...), u.Window.Canvas(), at.AddXY(0, beside.Size().Height+4))

@@ -29,6 +29,8 @@ type verbs interface {
 	Select(origins []string, from string)
 	CompareRuns(a, b string)
 	ExportRun(id, format, path string)
+	ExportRoofline(id, format, path string)
+	ExportStairs(layer, format, path string)
 	CancelJob(id int64)
 	SetThreads(n int)
 	Show(screen string)

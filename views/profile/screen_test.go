@@ -30,6 +30,8 @@ type spy struct {
 	threads  int
 	shown    string
 	asked    []string
+
+	roof, steps string // what was exported of them
 }
 
 func (s *spy) FindFloors(b string)   { s.asked = append(s.asked, "floors "+b) }
@@ -40,9 +42,11 @@ func (s *spy) MeasureStairs(b string, n model.NodeID) {
 	s.asked = append(s.asked, "treads "+b+" "+string(n))
 }
 
-func (s *spy) Profile(f app.ProfileForm)   { s.profiled = append(s.profiled, f) }
-func (s *spy) Select(o []string, _ string) { s.selected = o }
-func (s *spy) CompareRuns(a, b string)     { s.a, s.b = a, b }
+func (s *spy) Profile(f app.ProfileForm)               { s.profiled = append(s.profiled, f) }
+func (s *spy) Select(o []string, _ string)             { s.selected = o }
+func (s *spy) CompareRuns(a, b string)                 { s.a, s.b = a, b }
+func (s *spy) ExportRoofline(id, format, path string)  { s.roof = format + " of " + id }
+func (s *spy) ExportStairs(layer, format, path string) { s.steps = format + " of " + layer }
 func (s *spy) ExportRun(id, format, path string) {
 	s.exported = append(s.exported, id+" "+format+" "+path)
 }
