@@ -282,6 +282,65 @@ func TestMachineThatChangedBetweenRuns(t *testing.T) {
 	}
 }
 
+// TestWanderingMachine: a computer whose speed wanders from pair to pair keeps its pairs, one whose speed changed within a pair loses that pair, and a program
+// that always slows the canary behind it loses none. What is kept is what counts as measured, too: nothing is asked for again.
+func TestWanderingMachine(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		factor func(pair, side int) float64
+		kept   int
+		want   string
+	}{
+		{"steady", func(int, int) float64 { return 1 }, 20, Slower},
+		{"another speed in each pair", func(pair, _ int) float64 { return 1 + 0.07*float64(pair*5%7) }, 20, Slower},
+		{"another speed in one launch of every fifth pair", func(pair, side int) float64 {
+			if pair%5 == 0 && side == pair/5%2 {
+				return 1.1
+			}
+			return 1
+		}, 16, Slower},
+		{"B slows the canary behind it", func(_, side int) float64 { return 1 + 0.1*float64(side) }, 20, Slower},
+		{"another speed in each launch", func(pair, side int) float64 { return 1 + 0.1*float64((2*pair+side)*(2*pair+side)%17) }, 0, NoDifference},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, b := worlds()[0].inTurns(11, 20, 20, 0, 0.05)
+			for side, tr := range []*trace.Trace{a, b} {
+				for i := range tr.Launches {
+					l, f := &tr.Launches[i], c.factor(i, side)
+					work := f
+					if c.name == "B slows the canary behind it" {
+						work = 1
+					}
+					slow(l.CanaryNs, f)
+					slow(l.Clean, work)
+					slow(l.Whole, work)
+					for _, row := range l.Instrumented {
+						slow(row, work)
+					}
+				}
+				tr.Close()
+			}
+			missing, _ := Disturbed(20, a, b)
+			got := mustCompare(t, mustSummarize(t, a), mustSummarize(t, b))
+			if c.kept == 0 { // chance leaves a few
+				if missing < 12 || got.Verdict != NoDifference {
+					t.Errorf("%d missing, %s", missing, got.Verdict)
+				}
+				return
+			}
+			if missing != 20-c.kept || got.Verdict != c.want || len(got.Inconclusive) > 0 {
+				t.Errorf("%d missing, %s, %q, %q", missing, got.Verdict, got.Inconclusive, got.Conditions)
+			}
+		})
+	}
+}
+
+func slow(ns []int64, f float64) {
+	for i := range ns {
+		ns[i] = int64(float64(ns[i]) * f)
+	}
+}
+
 // A profile may come from a file that anybody wrote: Compare refuses it or gives what JSON can hold.
 func TestCompareTakesAnyProfile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 5))

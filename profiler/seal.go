@@ -15,7 +15,8 @@ const (
 )
 
 // judge says of each launch what it gave and whether the machine held still for it: the canary within the launch, and
-// against the fastest launch of the run, because a board that throttles before the launch has a steady, slow canary.
+// against the fastest launch of the run, because a board that throttles before the launch has a steady, slow canary. Launches that took turns with
+// those of another model are set against their partners instead (see alike): what both had is no difference between them.
 func judge(t *trace.Trace, warm [][]float64) []LaunchResult {
 	out := make([]LaunchResult, len(t.Launches))
 	best := math.Inf(1)
@@ -38,7 +39,7 @@ func judge(t *trace.Trace, warm [][]float64) []LaunchResult {
 			r.Taint, r.Why = true, "throttled"
 		case within > canaryMove:
 			r.Taint, r.Why = true, fmt.Sprintf("the canary moved %.1f %% within the launch", 100*within)
-		case r.Canary > best*(1+canaryMove):
+		case t.Schedule == "" && r.Canary > best*(1+canaryMove):
 			r.Taint, r.Why = true, fmt.Sprintf("the canary was %.1f %% slower than in the fastest launch", 100*(r.Canary/best-1))
 		}
 		if !r.Taint && r.N > 0 {
@@ -61,16 +62,40 @@ func judge(t *trace.Trace, warm [][]float64) []LaunchResult {
 	return out
 }
 
+// alike reports of launches that took turns whether the machine was the same for both: their canaries differ by what those of the pairs mostly differ by. That
+// need not be nothing, because a program may slow the canary behind it, by heat or by wide vectors. A pair without canaries says nothing.
+func alike(a, b []LaunchResult) []bool {
+	out := make([]bool, min(len(a), len(b)))
+	var all []float64
+	apart := func(i int) float64 { return a[i].Canary / b[i].Canary }
+	for i := range out {
+		if a[i].Canary > 0 && b[i].Canary > 0 {
+			all = append(all, apart(i))
+		}
+	}
+	mostly, _ := median(all)
+	for i := range out {
+		out[i] = true
+		if a[i].Canary > 0 && b[i].Canary > 0 {
+			x := apart(i) / mostly
+			out[i] = max(x, 1/x) <= 1+canaryMove
+		}
+	}
+	return out
+}
+
 // Disturbed says how many of the launches that were asked for are still missing, and whether the target throttled in the last one. Of traces that were taken
-// in turns a launch counts where all of them were left alone.
+// in turns a launch counts where all of them were left alone and the machine was the same for all.
 func Disturbed(asked int, traces ...*trace.Trace) (missing int, hot bool) {
-	whole := map[int]int{}
+	whole, sides := map[int]int{}, [][]LaunchResult{}
 	for _, t := range traces {
 		warm := make([][]float64, len(t.Launches))
 		for i := range t.Launches {
 			warm[i] = floats(t.Launches[i].Clean)
 		}
-		for i, r := range judge(t, warm) {
+		side := judge(t, warm)
+		sides = append(sides, side)
+		for i, r := range side {
 			if !r.Taint {
 				whole[i]++
 			}
@@ -79,8 +104,12 @@ func Disturbed(asked int, traces ...*trace.Trace) (missing int, hot bool) {
 			}
 		}
 	}
-	for _, n := range whole {
-		if n == len(traces) {
+	var same []bool
+	if len(sides) == 2 {
+		same = alike(sides[0], sides[1])
+	}
+	for i, n := range whole {
+		if n == len(traces) && (i >= len(same) || same[i]) {
 			asked--
 		}
 	}

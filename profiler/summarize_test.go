@@ -187,6 +187,7 @@ func TestSeal(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tr := steady(3, 20)
+			tr.Schedule = "" // launches in turns are set against their partners: TestWanderingMachine
 			c.do(tr)
 			tr.Close()
 			p := mustSummarize(t, tr)

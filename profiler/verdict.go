@@ -122,13 +122,14 @@ func medians(ls []LaunchResult) []float64 {
 	return out
 }
 
-// pair keeps the launches that were undisturbed on both sides.
+// pair keeps the launches that were undisturbed on both sides, while the machine was the same for both. How fast it was then is all one: a
+// machine whose speed wanders from pair to pair meets both sides alike.
 func (m *plan) pair(a, b *Profile) {
-	ia, ib := 0, 0
+	ia, ib, same := 0, 0, alike(a.Launches, b.Launches)
 	for i := range a.Launches {
 		x, y := a.Launches[i], b.Launches[i]
 		okA, okB := x.Used && x.P50Ns > 0, y.Used && y.P50Ns > 0
-		if okA && okB {
+		if okA && okB && same[i] {
 			m.keepA, m.keepB = append(m.keepA, ia), append(m.keepB, ib)
 		}
 		if okA {

@@ -95,7 +95,11 @@ func (c compareCmd) keep(e *env, a, b string) error {
 
 func printComparison(w io.Writer, r *app.ProfileComparison) {
 	verdict := map[string]string{"faster": "B is faster", "slower": "B is slower", "none": "no difference shown"}[r.Verdict]
-	fmt.Fprintf(w, "%s: %s -> %s, time ratio %.3f (%.3f to %.3f), could have seen %.1f %%\n", verdict, ms(r.A.P50Ns), ms(r.B.P50Ns), r.Ratio[1], r.Ratio[0], r.Ratio[2], 100*r.Detectable)
+	if r.Inconclusive != "" { // medians of what was disturbed are no verdict
+		fmt.Fprintf(w, "no verdict: %s (medians %s -> %s)\n", r.Inconclusive, ms(r.A.P50Ns), ms(r.B.P50Ns))
+	} else {
+		fmt.Fprintf(w, "%s: %s -> %s, time ratio %.3f (%.3f to %.3f), could have seen %.1f %%\n", verdict, ms(r.A.P50Ns), ms(r.B.P50Ns), r.Ratio[1], r.Ratio[0], r.Ratio[2], 100*r.Detectable)
+	}
 	for i, b := range r.Bars {
 		if i == 25 {
 			fmt.Fprintf(w, "  … %d more\n", len(r.Bars)-i)
