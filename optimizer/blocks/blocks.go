@@ -212,32 +212,5 @@ func (w *work) tell(ctx context.Context, list []*block, out *model.Model, c *cho
 	}
 	found = append(found, f)
 	w.forget()
-	if out == w.m || w.env.Race == nil {
-		return out, found, nil
-	}
-	w.env.Progress.Report(0, 0, "measuring before and after in turns")
-	a, b, err := w.env.Race(ctx, w.m, out)
-	if fail.Is(err, fail.Unsupported) {
-		return out, found, nil // nobody knows inputs that it runs on
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	f = optimizer.Finding{Rule: name, Label: "time", Outcome: optimizer.Applied, Reason: fmt.Sprintf("%.3f ms before, %.3f ms after on this computer, measured in turns", a, b)}
-	if b <= a*1.05+0.02 {
-		return out, append(found, f), nil
-	}
-	if w.o.Slower == "keep" {
-		f.Reason += ": slower, and kept as asked"
-		return out, append(found, f), nil
-	}
-	f.Outcome = optimizer.Refused
-	f.Reason += ": " + name + " made it slower and was undone; slower = \"keep\" keeps it all the same"
-	for i := range found {
-		if found[i].Outcome == optimizer.Applied {
-			found[i].Outcome, found[i].Gain = optimizer.Refused, optimizer.Gain{}
-			found[i].Reason = "undone, the whole became slower: " + found[i].Reason
-		}
-	}
-	return w.m, append(found, f), nil
+	return w.env.KeepFaster(ctx, name, w.o.Slower, w.m, out, found)
 }

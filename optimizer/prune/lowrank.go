@@ -147,7 +147,7 @@ func (p *lowRank) Apply(ctx context.Context, env *optimizer.Env, m *model.Model)
 	if err != nil {
 		return nil, nil, err
 	}
-	return race(ctx, env, "factorize", p.o.Slower, m, out, found)
+	return env.KeepFaster(ctx, "factorize", p.o.Slower, m, out, found)
 }
 
 // factor makes the two layers of n, or says why not.

@@ -113,7 +113,7 @@ func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	return race(ctx, env, name, p.o.Slower, m, out, found)
+	return env.KeepFaster(ctx, name, p.o.Slower, m, out, found)
 }
 
 // prune cuts and refits as the options say.
