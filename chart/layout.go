@@ -37,6 +37,8 @@ type frame struct {
 	wide Measure
 	top  float64 // where the plot begins
 	cut  bool    // the axis begins above zero
+
+	named []Rect // labels beside marks
 }
 
 // Layout decides where everything of a chart lies.

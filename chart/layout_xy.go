@@ -176,6 +176,28 @@ func dashes(s Shape) []float64 {
 	return [][]float64{nil, nil, {6, 3}, {2, 3}, {8, 3, 2, 3}, {1, 3}}[s]
 }
 
+// name puts a label beside a mark: at its left where the right has no room, and not over another one.
+func (f *frame) name(at Pt, label string) {
+	if label == "" {
+		return
+	}
+	w := f.wide(label, caption, false)
+	r, align := Rect{at.X + 7, at.Y - 5 - caption, w, caption + 2}, Left
+	if r.X+w > f.W-pad {
+		r.X, align = at.X-7-w, Right
+	}
+	for _, o := range f.named {
+		if r.X < o.X+o.W && o.X < r.X+r.W && r.Y < o.Y+o.H && o.Y < r.Y+r.H {
+			return
+		}
+	}
+	f.named = append(f.named, r)
+	if align == Right {
+		at.X -= 14
+	}
+	f.text(Pt{at.X + 7, at.Y - 5}, label, caption, "text2", align, false)
+}
+
 // dots draws marks with whiskers. Lines of many points go without marks, their interval is the band.
 func (f *frame) dots(k int, x, y func(float64) float64) {
 	s := f.c.Series[k]
@@ -193,7 +215,7 @@ func (f *frame) dots(k int, x, y func(float64) float64) {
 		}
 		if f.c.Kind == Scatter || s.Join == Loose || len(s.Points) <= 40 && !s.Plain {
 			f.mark(s.Mark, at, r, f.color(p, k), p.State)
-			f.text(Pt{at.X + 7, at.Y - 5}, p.Label, caption, "text2", Left, false)
+			f.name(at, p.Label)
 		}
 		f.Marks = append(f.Marks, Mark{Series: k, Point: i, ID: p.ID, Tip: p.Tip, At: Rect{at.X - r, at.Y - r, 2 * r, 2 * r}})
 	}

@@ -33,25 +33,37 @@ func Staircases(w io.Writer, list []predict.Staircase, target, format string, o 
 // stairsChart draws each layer on axes of its own: layers differ in channels and in time.
 func stairsChart(list []predict.Staircase, target string, t chart.Words) *chart.Chart {
 	var all []*chart.Chart
+	var known []string
 	for i := range list {
-		all = append(all, stairsOf(&list[i], t))
-	}
-	if len(all) == 0 {
-		return &chart.Chart{Kind: chart.Lines, Title: t.T("Staircases of %d layers on %s", 0, target)}
-	}
-	c := all[0]
-	if c.Title = t.T("Staircase of %s on %s", list[0].Label, target); len(all) > 1 {
-		c.Title = t.T("Staircases of %d layers on %s", len(all), target)
-		for i, p := range all {
-			p.Y.Label = list[i].Label
+		if p := stairsOf(&list[i], t); len(p.Series) > 0 {
+			all, known = append(all, p), append(known, list[i].Label)
 		}
+	}
+	c := &chart.Chart{Kind: chart.Lines, Title: t.T("Staircases of %d layers on %s", len(all), target)}
+	if len(all) > 0 {
+		c.Series, c.X, c.Y = all[0].Series, all[0].X, all[0].Y
+	}
+	if len(all) == 1 {
+		c.Title = t.T("Staircase of %s on %s", known[0], target)
+	} else if len(all) > 1 {
+		for i, p := range all {
+			p.Y.Label = known[i]
+		}
+		c.Y.Label = known[0]
 		c.Below = all[1:]
 	}
-	c.Subtitle = t.T("%d channels now", list[0].Now)
+	if len(list) == 1 {
+		c.Subtitle = t.T("%d channels now", list[0].Now)
+	}
 	c.Notes = []string{t.T("filled: measured; rings: foretold from the target's kernels; a diamond: the last number of channels before a step")}
 	for i := range list {
-		if why := list[i].Why; why != "" && !slices.Contains(c.Notes, t.T("not foretold everywhere: %s", why)) {
-			c.Notes = append(c.Notes, t.T("not foretold everywhere: %s", why))
+		if why := list[i].Why; why != "" {
+			if t != nil {
+				why = toChinese(why)
+			}
+			if note := t.T("not foretold everywhere: %s", why); !slices.Contains(c.Notes, note) {
+				c.Notes = append(c.Notes, note)
+			}
 		}
 	}
 	return c
@@ -132,8 +144,11 @@ func roofChart(r *predict.Roofline, model, target string, t chart.Words) *chart.
 	c := &chart.Chart{Kind: chart.Lines, Title: t.T("Roofline of %s on %s", model, target), X: chart.Axis{Label: t.T("products for each byte"), Log: true},
 		Y:        chart.Axis{Label: t.T("products a second"), Unit: "G", Scale: 1e9, Log: true},
 		Subtitle: t.T("peak %s, memory %s, fastest layer without Winograd %s", giga(r.Roof.PeakMACs, "MAC/s"), giga(r.Roof.Bandwidth, "B/s"), giga(r.Roof.BestMACs, "MAC/s"))}
-	if r.Roof.Why != "" {
-		c.Notes = append(c.Notes, r.Roof.Why)
+	if why := r.Roof.Why; why != "" {
+		if t != nil {
+			why = toChinese(why)
+		}
+		c.Notes = append(c.Notes, why)
 	}
 	lo, hi := math.Inf(1), 0.0
 	order := make([]int, len(r.Points))
