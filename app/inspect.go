@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"os"
 
 	"fettle/internal/fail"
@@ -34,8 +35,16 @@ type Inspection struct {
 // ValueInfo is an input or output; shape holds numbers, and strings where a size is not fixed.
 type ValueInfo struct {
 	Name  string `json:"name"`
-	DType string `json:"dtype"`
-	Shape []any  `json:"shape"`
+	DType string `json:"dtype"` // of a tensor's elements; of anything else the whole type: seq(map(int64, float32[]))
+	Shape []any  `json:"shape"` // nil: none is known, or it is no tensor
+}
+
+// String is the type with its shape, where it has one.
+func (v ValueInfo) String() string {
+	if v.Shape == nil {
+		return v.DType
+	}
+	return fmt.Sprintf("%s%v", v.DType, v.Shape)
 }
 
 // LayerInfo is one node with what it costs.
@@ -220,7 +229,14 @@ func layerInfo(m *model.Model, n *model.Node, inf *ops.Inferred) LayerInfo {
 }
 
 func valueInfo(v model.Value) ValueInfo {
-	out := ValueInfo{Name: v.Name, DType: v.Type.DType.String(), Shape: []any{}}
+	out := ValueInfo{Name: v.Name, DType: v.Type.DType.String()}
+	if v.Type.Kind != model.KindTensor {
+		out.DType = v.Type.String()
+		return out
+	}
+	if v.Type.Ranked {
+		out.Shape = []any{}
+	}
 	for _, d := range v.Type.Shape {
 		if d.Known() {
 			out.Shape = append(out.Shape, d.N)

@@ -180,6 +180,7 @@ type QuantTrial struct {
 	Before *Fidelity `json:"before,omitempty"`
 	After  *Fidelity `json:"after,omitempty"` // nil: it found nothing to do, or did not run
 	Kept   bool      `json:"kept"`
+	Inside bool      `json:"inside,omitempty"` // a pass tried it on its own held-out items; Reason gives both distances
 	Reason string    `json:"reason,omitempty"`
 }
 
@@ -313,7 +314,9 @@ func (t *trier) all(ctx context.Context, q AutoRequest) error {
 	}
 	// 16-bit values lose next to nothing, but few kernels are fast with them: only where 8 bits do not do.
 	if q.MaxDrop > 0 && t.plan.Best.Drop() > q.MaxDrop {
-		if err := t.try(ctx, "16-bit values", "", option("activations", "int16")(t.steps)); err != nil {
+		wide := option("activations", "int16")(t.steps)
+		delete(wide[slices.IndexFunc(wide, func(x optimizer.RecipeStep) bool { return x.Pass == "quantize" })].Options, "reduce_range") // no pairs of bytes there
+		if err := t.try(ctx, "16-bit values", "", wide); err != nil {
 			return err
 		}
 	}
@@ -355,6 +358,8 @@ func (t *trier) try(ctx context.Context, title, pass string, steps []optimizer.R
 		x.Reason = err.Error()
 	case pass != "" && !slices.ContainsFunc(found[pass], func(f optimizer.Finding) bool { return f.Outcome == optimizer.Applied }):
 		x.Reason = why(found[pass])
+	case labelled(found["quantize"], "max_drop", optimizer.Nothing) != "":
+		x.Reason = "on the items that the pass holds out itself " + labelled(found["quantize"], "max_drop", optimizer.Nothing)
 	default:
 		x.Before, x.After = &before, &after
 		if x.Kept = closer(after, before); x.Kept {
@@ -383,11 +388,21 @@ func why(found []optimizer.Finding) string {
 	return "it finds nothing to do in this model"
 }
 
+// labelled is the reason of the finding with a label and an outcome, "" where there is none.
+func labelled(found []optimizer.Finding, label string, o optimizer.Outcome) string {
+	for _, f := range found {
+		if f.Label == label && f.Outcome == o {
+			return f.Reason
+		}
+	}
+	return ""
+}
+
 // inner tells what a pass tried on its own.
 func (t *trier) inner(found []optimizer.Finding, title, label string) {
 	for _, f := range found {
 		if f.Label == label {
-			t.tell(QuantTrial{Title: title, Kept: f.Outcome == optimizer.Applied, Reason: f.Reason})
+			t.tell(QuantTrial{Title: title, Kept: f.Outcome == optimizer.Applied, Inside: f.Outcome != optimizer.Nothing, Reason: f.Reason})
 		}
 	}
 }

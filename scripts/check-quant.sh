@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # check-quant.sh - the bars of quantization, on the networks and data beside the repository, scored in ONNX Runtime on the exported files.
 #   scripts/check-quant.sh [ROW ...]    rows: cifar scaled integers vww faces silero magika bad; without one, all (half an hour of two quiet cores)
-#   N=5000 scripts/check-quant.sh cifar scores more test pictures than 1,000; NET=resnet56_cifar10 takes another network
+#   N=5000 scripts/check-quant.sh cifar scores more test pictures than 1,000; NET=resnet56_cifar10 takes another network; FETTLE=FILE is a
+#   program that was built before, so that a quiet run compiles nothing (but in the rows integers and scaled, which are tests)
 # Each row prints its figures. Samples that judge are never those that calibrate.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,8 +13,8 @@ export ORT_DISABLE_TELEMETRY=1 CGO_ENABLED=0
 export NODE_PATH=$PWD/.cache/ort/node_modules${NODE_PATH:+:$NODE_PATH}
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 export FETTLE_HOME=$work/home
-go build -o "$work/fettle" ./cmd/fettle
-fettle() { "$work/fettle" "$@"; }
+[[ -n ${FETTLE:-} ]] || { FETTLE=$work/fettle; go build -o "$FETTLE" ./cmd/fettle; }
+fettle() { "$FETTLE" "$@"; }
 models=$shared/data/models n=${N:-1000} net=${NET:-resnet20_cifar10}
 rows=("$@"); [[ $# -gt 0 ]] || rows=(bad integers scaled cifar vww faces silero magika)
 
@@ -84,15 +85,19 @@ silero() { # windows of spoken digits; the plan of --auto, which sees none of th
 	fettle quantize "$m" --auto --data "$work/sil/a" -o "$work/sil.onnx" --recipe "$work/sil.toml" >/dev/null 2>&1
 	say silero "$(node scripts/quant/kept.js "$m" "$work/sil.onnx" "$work/sil/b" half | tr '\n' ' ')"
 }
-magika() { # documents beside the repository, and every 23rd file of each folder of it
+magika() { # documents beside the repository, and every 23rd file of each folder of it; int8 as it comes, and the plan of --auto
 	mkdir -p "$work/docs"; tar -xzf "$shared"/data/magika-testfiles/documents.tar.gz -C "$work/docs"
 	{ find "$work/docs" -type f | sort; git ls-files | awk -F/ '{ if (++n[$1] % 23 == 7) print }'; } | xargs node scripts/quant/samples.js tokens "$work/mag" >/dev/null
 	m=$models/magika_standard_v3_3.onnx
+	kept() { node scripts/quant/kept.js "$m" "$work/mag.onnx" "$work/mag/$1" "$shared/data/magika-testfiles/standard_v3_3-config.json" | tr '\n' ' '; }
+	recipe eliminate-dead fold-constants quantize </dev/null >"$work/r.toml"
 	for pair in "a b" "b a"; do
 		read -r tune judge <<<"$pair"
-		fettle quantize "$m" --auto --data "$work/mag/$tune" -o "$work/mag.onnx" --recipe "$work/mag.toml" >/dev/null 2>&1
-		say magika "calibrated on half $tune: $(node scripts/quant/kept.js "$m" "$work/mag.onnx" "$work/mag/$judge" largest | tr '\n' ' ')"
+		fettle optimize "$m" -r "$work/r.toml" -o "$work/mag.onnx" --data "$work/mag/$tune" >/dev/null 2>&1
+		say magika "int8, calibrated on half $tune: $(kept "$judge")"
 	done
+	fettle quantize "$m" --auto --data "$work/mag/a" -o "$work/mag.onnx" --recipe "$work/mag.toml" >/dev/null 2>&1
+	say magika "--auto on half a ($(grep -E '^(activations|max_drop|reduce)' "$work/mag.toml" | tr '\n' ' ')): $(kept b)"
 }
 bad() { # what cannot be quantized is named or refused
 	m=$models/resnet20_cifar10.onnx
@@ -111,4 +116,4 @@ bad() { # what cannot be quantized is named or refused
 	find "$work/fsdd" -name '*.wav' | sort | head -16 | xargs node scripts/quant/samples.js windows "$work/few" 1 16 >/dev/null
 	try "an operator without integers in scope, strict" --data "$work/few/a"
 }
-for r in "${rows[@]}"; do "$r"; done
+for r in "${rows[@]}"; do s0=$SECONDS; "$r"; say "$r" "took $((SECONDS - s0)) s"; done

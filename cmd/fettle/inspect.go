@@ -40,10 +40,10 @@ func (c inspectCmd) Run(e *env) error {
 		fmt.Fprintf(w, "%s  %s, IR %d, %d nodes, %s parameters, %s MACs, %s of weights\n", in.Name, in.Format, in.IRVersion, in.Nodes,
 			count(in.Parameters), count(in.MACs), size(in.WeightBytes))
 		for _, v := range in.Inputs {
-			fmt.Fprintf(w, "  in   %s %s%v\n", v.Name, v.DType, v.Shape)
+			fmt.Fprintf(w, "  in   %s %v\n", v.Name, v)
 		}
 		for _, v := range in.Outputs {
-			fmt.Fprintf(w, "  out  %s %s%v\n", v.Name, v.DType, v.Shape)
+			fmt.Fprintf(w, "  out  %s %v\n", v.Name, v)
 		}
 		names := make([]string, 0, len(in.Ops))
 		for op := range in.Ops {

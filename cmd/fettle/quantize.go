@@ -88,12 +88,12 @@ func (c quantizeCmd) Run(e *env) error {
 				if t.Before != nil {
 					what = t.Before.String() + " -> " + what
 				}
-			} else if !t.Kept && t.Reason != "" && t.Before == nil {
+			} else if !t.Kept && !t.Inside {
 				mark = "-"
 			}
 			fmt.Fprintf(w, "%-9s %-32s %s\n", mark, t.Title, what)
 		}
-		fmt.Fprintf(w, "judged by %d items that no method saw: %s\nwrote %s and %s\n", plan.Items, plan.Best, c.Out, c.Recipe)
+		fmt.Fprintf(w, "judged by %d items that no method saw: %s\nwrote %s, which the recipe %s makes of all items\n", plan.Items, plan.Best, c.Out, c.Recipe)
 	})
 }
 
