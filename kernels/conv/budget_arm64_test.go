@@ -17,7 +17,7 @@ func TestBudgetWork(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	group := func(s *Shape) { s.Groups = s.C }
 	shapes := []Shape{
-		sq(64, 14, 14, 96, 1, 1, 0), sq(24, 14, 14, 96, 1, 1, 0), sq(16, 14, 14, 32, 1, 1, 0), sq(28, 14, 14, 16, 1, 1, 0), sq(32, 14, 14, 32, 3, 1, 1), sq(32, 28, 28, 32, 3, 2, 1), sq(3, 28, 28, 24, 3, 2, 1),
+		sq(64, 14, 14, 96, 1, 1, 0), sq(24, 14, 14, 96, 1, 1, 0), sq(16, 14, 14, 32, 1, 1, 0), sq(28, 14, 14, 16, 1, 1, 0), sq(32, 14, 14, 32, 3, 1, 1), sq(32, 28, 28, 32, 3, 2, 1), sq(3, 28, 28, 24, 3, 2, 1), sq(3, 28, 28, 20, 3, 1, 1), sq(3, 44, 44, 40, 7, 2, 3), sq(1, 28, 28, 24, 5, 1, 2),
 		with(sq(32, 14, 14, 32, 3, 1, 1), group), with(sq(32, 28, 28, 32, 3, 2, 1), group), with(sq(32, 14, 14, 32, 5, 1, 2), group), with(sq(32, 28, 28, 32, 5, 2, 2), group),
 	}
 	for _, s := range shapes {
@@ -73,4 +73,5 @@ func TestBudgetWork(t *testing.T) {
 		}
 		run16(t, l[0], make([]int16, s.C*s.H*s.W), w16, Quant16{InScale: 1, OutScale: 100, WScale: []float32{1}}, nil, 0, 1, r)
 	}
+	moveUp(make([]float32, 4000), 40, 440, 880, 3, 1340)
 }

@@ -39,6 +39,7 @@ func candidates(s Shape, f cpu.Features) []*Algorithm {
 	}
 	for _, fam := range append(fams, portable()) {
 		if first {
+			fam := windowFamily(fam, s)
 			nb := widest(fam, s, true)[0]
 			add(fmt.Sprintf("f32_conv_first_%dx%d", min(14, fam[nb].maxMR), nb*blk), fam[nb].isa, cpu.Need{Block: s.C, Border: border}, newDirect(s, fam, nb, true))
 		}

@@ -18,6 +18,8 @@ type dwArgs struct {
 	rrow, ps           int64
 	cols               int64      // for the portable kernel
 	cur                [3]uintptr // row pointers of the kernel; they end behind the tensors, so they are no pointers
+	// arm64 only: blocks of channels that one call makes, counted down, and bytes from one to the next
+	blocks, splane, dplane, rplane int64
 }
 
 type dwKern func(*dwArgs)
@@ -30,6 +32,7 @@ type dwRows struct {
 	vecBytes       int              // of a line that one call of any covers
 	span           dwKern           // activation in place
 	late           bool             // the kernels know no activations beyond Clamp: span applies them
+	many           int              // a call makes several blocks of channels, about this many multiplications; 0: one
 }
 
 // depthwise is a convolution with one input and one output channel a group.
@@ -68,6 +71,7 @@ type dwBound struct {
 	rplane  int
 	work    int
 
+	per      int   // blocks of channels in a piece
 	from, to steps // of in and out
 	spans    bool  // the activation is a pass of its own, by bands
 }
@@ -96,15 +100,20 @@ type dwCall struct {
 func (d *depthwise) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) Bound {
 	s := d.s
 	b := &dwBound{depthwise: d, packed: packed, in: in, out: out, res: res, work: workers, from: stepsOf(in), to: stepsOf(out), spans: (d.r.vecBytes < line || d.r.late) && s.Act.Kind > cpu.Clamp}
+	b.per = 1
+	if workers == 1 && !b.spans { // workers share blocks
+		b.per = max(1, min(b.from.blocks, d.r.many/(s.KH*s.KW*max(1, out.H*out.W))))
+	}
 	for t := range s.KH * s.KW {
 		b.taps = append(b.taps, int64(4*(t/s.KW*s.DH*in.Row()+t%s.KW*s.DW*in.Block)))
 	}
 	base := dwArgs{irow: int64(4 * in.Row() * s.SH), orow: int64(4 * out.Row()), act: int64(s.Act.Kind), lo: s.Act.A, hi: s.Act.B, nk: int64(len(b.taps)), ps: int64(4 * s.SW * in.Block)}
+	base.splane, base.dplane = int64(4*b.from.plane), int64(4*b.to.plane)
 	if d.fast {
 		base.irow = int64(4 * in.Row())
 	}
 	if res != nil {
-		base.rrow, b.rplane = int64(4*res.Row()), res.Plane()
+		base.rrow, b.rplane, base.rplane = int64(4*res.Row()), res.Plane(), int64(4*res.Plane())
 	}
 	add := func(y, n, per, x, cols, tiles int, f dwKern) {
 		c := dwCall{f: f, src: 4 * in.Pixel(y*s.SH-s.PadT, x*s.SW-s.PadL), dst: 4 * out.Pixel(y, x), a: base}
@@ -190,15 +199,18 @@ type dwRun struct {
 }
 
 func (r *dwRun) Stages() int    { return 1 }
-func (r *dwRun) Pieces(int) int { return r.b.s.N * r.b.in.Blocks() }
+func (r *dwRun) Pieces(int) int { return r.b.s.N * ceilDiv(r.b.from.blocks, r.b.per) }
 
-// Piece runs one channel block of one picture.
+// Piece runs some channel blocks of one picture.
 func (r *dwRun) Piece(_, i, worker int) {
 	b := r.b
 	img, c := 0, i
 	if b.s.N > 1 {
-		img, c = i/b.from.blocks, i%b.from.blocks
+		n := ceilDiv(b.from.blocks, b.per)
+		img, c = i/n, i%n
 	}
+	c *= b.per
+	blocks := int64(min(b.per, b.from.blocks-c))
 	in := unsafe.Add(r.in, 4*(img*b.from.image+c*b.from.plane))
 	out := unsafe.Add(r.out, 4*(img*b.to.image+c*b.to.plane))
 	w := unsafe.Add(ptr(b.packed), 4*blk*c*len(b.taps))
@@ -210,7 +222,7 @@ func (r *dwRun) Piece(_, i, worker int) {
 		for n := range bd.calls {
 			call, k := &bd.calls[n], &args[at]
 			at++
-			k.w, k.bias, k.nr = w, bias, call.a.nr // kernels count rows there
+			k.w, k.bias, k.nr, k.blocks = w, bias, call.a.nr, blocks // kernels count rows there, and blocks
 			k.src, k.dst = unsafe.Add(in, call.src), unsafe.Add(out, call.dst)
 			if r.res != nil {
 				k.res = unsafe.Add(r.res, 4*(img*b.from.blocks+c)*b.rplane+call.res)

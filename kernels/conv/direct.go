@@ -189,12 +189,16 @@ type directBound struct {
 	slice   int // groups a pass, 0: all in one
 	row     int // pixels after which the output's rows break, where the input is one long row; 0: tiles end with the row
 	zeros   []float32
+	blocks  int     // of the output
 	lines   int     // output blocks in a line of 64 bytes: 1, or 4 in 8 bit
 	pieces  []piece // what workers claim
 }
 
 // chunk is a part of the output whose input stays in the second-level cache: tiles by panel width and number of pixels.
-type chunk struct{ by map[int][]mrTiles }
+type chunk struct{ by [maxBlocks + 1][]mrTiles }
+
+// maxBlocks is the most blocks of output channels of a panel.
+const maxBlocks = 4
 
 type mrTiles struct {
 	mr    int
@@ -234,7 +238,7 @@ func (d *direct) bind(packed []float32, in, out cpu.Layout, res *cpu.Layout, wor
 // bindSized is bind for elements of inSize and outSize bytes.
 func (d *direct) bindSized(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers, inSize, outSize int) *directBound {
 	s := d.s
-	b := &directBound{direct: d, packed: packed, in: in, out: out, res: res, work: workers, lines: 4 / outSize}
+	b := &directBound{direct: d, packed: packed, in: in, out: out, res: res, work: workers, blocks: ceilDiv(out.C, blk), lines: 4 / outSize}
 	if d.from != nil {
 		in = cpu.NewLayout(in.N, in.C, s.H, s.W, in.Block, cpu.Border{})
 		b.thin = in
@@ -332,7 +336,7 @@ func (b *directBound) chunkSize(in cpu.Layout, h, w, inSize int) (rows, cols int
 
 // cut makes the tiles of a region for every panel width that occurs.
 func (b *directBound) cut(r region, place func(img, y, x int) tile) chunk {
-	c := chunk{map[int][]mrTiles{}}
+	var c chunk
 	for _, p := range b.panels {
 		if c.by[p.nb] != nil {
 			continue
@@ -568,7 +572,10 @@ func (r *directRun) pass(k *kargs, pc piece, p, i, n int) {
 	b := r.b
 	pn := &b.panels[p]
 	sets := b.chunks[pc.chunk].by[pn.nb]
-	outBlock, block := pn.block/b.lines, pn.block%b.lines*(line/b.lines)
+	outBlock, block := pn.block, 0
+	if b.lines > 1 {
+		outBlock, block = pn.block/b.lines, pn.block%b.lines*(line/b.lines)
+	}
 	k.c = unsafe.Add(r.base.c, outBlock*int(r.base.cblk)+block)
 	k.bias = unsafe.Add(r.base.bias, pn.block*blk*4)
 	if r.base.scale != nil {
@@ -578,8 +585,11 @@ func (r *directRun) pass(k *kargs, pc piece, p, i, n int) {
 	if r.base.res != nil {
 		k.res = unsafe.Add(r.base.res, outBlock*int(r.base.rblk)+block)
 	}
-	k.nb = int64(min(pn.nb, ceilDiv(b.out.C, blk)-pn.block))
-	g0, g1, w, steps := b.part(p, i, n)
+	k.nb = int64(min(pn.nb, b.blocks-pn.block))
+	g0, g1, w, steps := pn.g0, pn.g1, pn.w, pn.steps
+	if n > 1 {
+		g0, g1, w, steps = b.part(p, i, n)
+	}
 	k.b = unsafe.Add(r.base.b, 4*w)
 	if i < n-1 {
 		k.act = int64(cpu.None)

@@ -21,6 +21,26 @@ func families(f cpu.Features) []map[int]*rows {
 	return []map[int]*rows{m}
 }
 
+// windowFamily is family with the kernels for a first layer whose rows of taps have ones of their own; the rest of their table is "any".
+func windowFamily(family map[int]*rows, s Shape) map[int]*rows {
+	by, ok := convWindow(s.KW*s.C, s.SW*s.C)
+	if !ok || family[1].isa != cpu.NEON {
+		return family
+	}
+	m := map[int]*rows{}
+	for nb, r := range family {
+		w := *r
+		w.any = append([]kern(nil), r.any...)
+		for n, k := range neonKerns(by[nb], nb) {
+			if k != nil {
+				w.any[n], w.maxMR = k, n
+			}
+		}
+		m[nb] = &w
+	}
+	return m
+}
+
 func neonKerns(f [8]func(*kargs), nb int) []kern {
 	l := make([]kern, len(f))
 	for m, k := range f {
@@ -81,7 +101,7 @@ func dwFamilies(f cpu.Features) []*dwRows {
 	if !f.Has(cpu.NEON) {
 		return nil
 	}
-	r := &dwRows{isa: cpu.NEON, vecBytes: line, span: actSpan, late: true}
+	r := &dwRows{isa: cpu.NEON, vecBytes: line, span: actSpan, late: true, many: callMults}
 	for c := 1; c <= 7; c++ { // one kernel serves all widths: it cuts rows of nt*cols itself
 		r.s1pair[c], r.s1[c], r.s2[c] = dwPairs, dwRowsOne, dwStride2
 	}
@@ -113,11 +133,12 @@ func dwRowsOne(k *dwArgs) {
 
 func dwStride2(k *dwArgs) {
 	dwBounds(k)
-	src, dst, n := k.src, k.dst, k.nr
+	src, dst, n, blocks := k.src, k.dst, k.nr, k.blocks
 	if k.nr = n / 2; k.nr > 0 {
 		dw3s2r2(k)
 	}
 	if n&1 == 1 {
+		k.blocks = blocks
 		k.src, k.dst, k.nr = unsafe.Add(src, 2*(n-1)*k.irow), unsafe.Add(dst, (n-1)*k.orow), 1
 		dw3s2r1(k)
 	}

@@ -26,7 +26,7 @@ func TestPlanPicksNEON(t *testing.T) {
 		{"3x3 stride 2", "f32_conv_7x12__neon", sq(64, 14, 14, 64, 3, 2, 1)},
 		{"3x3, 64 outputs without padding", "f32_wino4_7x8__neon", sq(64, 28, 28, 64, 3, 1, 1)},
 		{"3x3, 72 outputs", "f32_wino4_7x12__neon", sq(64, 28, 28, 72, 3, 1, 1)},
-		{"first layer", "f32_conv_first_7x12__neon", sq(3, 32, 32, 24, 3, 2, 1)},
+		{"first layer", "f32_conv_first_6x12__neon", sq(3, 32, 32, 24, 3, 2, 1)},
 		{"depthwise", "f32_dwconv_k3s1_2x7__neon", dw},
 	} {
 		algs, err := Plan(c.s, f)
@@ -122,6 +122,11 @@ func TestOffsetsNEON(t *testing.T) {
 	var h halfArgs
 	if unsafe.Offsetof(h.deltas) != 32 || unsafe.Offsetof(h.tiles) != 56 || unsafe.Offsetof(h.blocks) != 80 || unsafe.Offsetof(h.lo) != 104 || unsafe.Offsetof(h.act) != 112 || unsafe.Offsetof(h.biases) != 128 || unsafe.Offsetof(h.sums) != 128+672 {
 		t.Error("halfArgs is not what the generator writes")
+	}
+	var dw dwArgs
+	var m moveArgs
+	if unsafe.Offsetof(dw.blocks) != 152 || unsafe.Offsetof(dw.splane) != 160 || unsafe.Offsetof(dw.dplane) != 168 || unsafe.Offsetof(dw.rplane) != 176 || unsafe.Offsetof(m.n) != 16 || unsafe.Offsetof(m.step) != 32 {
+		t.Error("dwArgs or moveArgs is not what the generator writes")
 	}
 	var f flipArgs
 	var g gatherArgs

@@ -39,6 +39,7 @@ type stripeLink struct {
 	above, missing int        // rows of at before and behind those that exist: padding
 	y1, x0         int        // end of its rows; the row of its tensor that is row 0 of at
 	from, keep     int        // rows of at that the stripe before made: where they lie, and how many
+	first          bool       // no stripe is before it: scratch holds anything
 }
 
 // sizer is what an algorithm can do that runs on some rows of a picture.
@@ -198,6 +199,7 @@ func (b *Stripes) cut(img, y0, y1 int, before *stripe, bound map[linkKey]Bound) 
 	for j := last; j >= 0; j-- {
 		l, k := b.links[j], &p.links[j]
 		s := l.Alg.Shape
+		k.first = before == nil
 		if k.y1 = y1; j < last && before != nil {
 			w := &before.links[j]
 			if k.keep = w.y1 - y0; k.keep > 0 {
@@ -305,7 +307,7 @@ func (r *stripesRun) Piece(_, i, worker int) {
 	n := len(r.b.links)
 	for at, run := range r.runs[worker][i] {
 		if j := at % n; j+1 < n {
-			r.b.pad(&r.b.runs[i][at/n].links[j], r.buf.Scratch[worker*r.b.slot+r.b.off[j]:])
+			r.b.pad(&r.b.runs[i][at/n].links[j], r.buf.Scratch[worker*r.b.slot+r.b.off[j]:], &r.b.mem[j])
 		}
 		for s := range run.Stages() {
 			for piece := range run.Pieces(s) {
@@ -315,28 +317,29 @@ func (r *stripesRun) Piece(_, i, worker int) {
 	}
 }
 
-// pad moves the rows up that the stripe before made, and clears what the next link reads around the rows that exist: scratch holds anything.
-func (b *Stripes) pad(k *stripeLink, d []float32) {
+// pad moves the rows up that the stripe before made, and clears what the next link reads around the rows that exist. Scratch holds anything, but no link
+// writes a border: what the first stripe of a run has cleared stays clear, and rows that move take their ends along.
+func (b *Stripes) pad(k *stripeLink, d []float32, mem *cpu.Layout) {
 	l := &k.at
-	row, step := l.Row(), l.Plane()
+	row, step, blocks := l.Row(), l.Plane(), l.Blocks()
+	above, keep := k.above*row, k.keep*row
+	end := (l.H - k.missing) * row
+	if keep > 0 {
+		moveUp(d, above, k.from*row, keep, blocks, step)
+	}
 	left, edge, right := l.Left*blk, (l.Right+l.Left)*blk, l.Right*blk
-	above, from, keep := k.above*row, k.from*row, k.keep*row
-	first, end := above+keep, (l.H-k.missing)*row
-	for blocks := l.Blocks(); blocks > 0; blocks-- {
-		plane := d[:l.H*row]
-		if keep > 0 {
-			copy(plane[above:][:keep], d[from:])
-		}
+	all := mem.H * row // rows of the tallest stripe
+	for ; blocks > 0; blocks-- {
 		if above > 0 {
-			clear(plane[:above])
+			clear(d[:above])
 		}
-		if end < len(plane) {
-			clear(plane[end:])
+		if end < l.H*row {
+			clear(d[end : l.H*row])
 		}
-		if first < end {
-			clearEdge(plane[first:][:left])
-			cpu.ClearColumns(plane[:end], first+left+l.W*blk, edge, row) // of one row and the next, which lie together
-			clearEdge(plane[end-right:][:right])
+		if k.first {
+			clearEdge(d[:left])
+			cpu.ClearColumns(d[:all], left+l.W*blk, edge, row) // of one row and the next, which lie together
+			clearEdge(d[all-right:][:right])
 		}
 		d = d[min(step, len(d)):]
 	}

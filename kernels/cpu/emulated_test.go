@@ -24,9 +24,9 @@ func TestEmulated(t *testing.T) {
 	dir := t.TempDir()
 	built, arm64 := map[string]string{}, []string{"GOARCH=arm64"}
 	for _, c := range []struct{ pkg, core, run string }{
-		{"conv", "cortex-a72", "^(TestInt8Rows|TestInt8Table|TestGuardPages|TestPlanPicksNEON|TestMeeting|TestTwos|TestOffsetsNEON|TestInt16Rows|TestInt16GuardPages)$"},
+		{"conv", "cortex-a72", "^(TestInt8Rows|TestInt8Table|TestGuardPages|TestPlanPicksNEON|TestMeeting|TestTwos|TestOffsetsNEON|TestInt16Rows|TestInt16GuardPages|TestStripes)$"},
 		{"conv", "max", "^(TestInt8Table|TestGuardPages|TestPlanPicksNEON|TestInt8Extremes)$"},
-		{"conv", "cortex-a72", "^TestRows$/^(1x1|1x1,_one_pixel|1x1,_rows_of_6|1x1_stride_2|3x3|3x3_small_image|3x3_stride_2,_odd|first_layer_3x3_s2|dilation|groups_of_4_.ResNeXt.|depthwise_3x3|depthwise_3x3_s2|depthwise_5x5|depthwise_5x5_s2|batch)$"},
+		{"conv", "cortex-a72", "^TestRows$/^(1x1|1x1,_one_pixel|1x1,_rows_of_6|1x1_stride_2|3x3|3x3_small_image|3x3_stride_2,_odd|first_layer_.*|dilation|groups_of_4_.ResNeXt.|depthwise_3x3|depthwise_3x3_s2|depthwise_5x5|depthwise_5x5_s2|batch)$"},
 		{"conv", "max", "^(TestHalfRows|TestHalfGuardPages)$"},
 		{"gemm", "cortex-a72", "."},
 		{"gemm", "max", "^TestHalfRows$"},
@@ -34,6 +34,7 @@ func TestEmulated(t *testing.T) {
 		{"eltwise", "cortex-a72", "."},
 		{"quant", "cortex-a72", "."},
 		{"pack", "cortex-a72", "."},
+		{"cpu", "cortex-a72", "^TestFillBorderKinds$"},
 		{"../engine", "cortex-a72", "^(TestTableInStore|TestWordRows)$/^(SiLU_and_leaky_relu|another_reads_what_lies_between|two_functions_of_one_value|expand,_depthwise,_project_and_sum)$"},
 		{"../engine", "cortex-a76", "^TestTableInStore$"},
 	} {

@@ -79,6 +79,9 @@ func (l Layout) At(n, c, y, x int) int {
 
 // FillBorder sets the border (and the gaps between planes) of a tensor to v.
 func FillBorder[T comparable](l Layout, d []T, v T) {
+	if fillPlanes(l, d, v) {
+		return
+	}
 	var zero T
 	var filled []T // the longest run so far: copies of it are faster than loops over elements
 	set := func(s []T) {

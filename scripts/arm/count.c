@@ -29,8 +29,8 @@ __attribute__((visibility("default"))) int qemu_plugin_version = 1;
 
 struct range { uint64_t lo, hi, n, kept; char name[240]; }; /* kept: n at the second getppid */
 static bool closed;
-static struct range *ranges;
-static size_t nranges;
+static struct range *ranges, *skips;
+static size_t nranges, nskips;
 static uint64_t total, pairs, mults;
 static const char *out, *events;
 static bool arm32;
@@ -77,7 +77,8 @@ static bool multiplies(uint32_t w)
 }
 
 /* block is what a translated block counts while only one thread is to be counted: runtimes have others, which run the more the longer it takes. */
-struct block { uint64_t n, pairs, mults; };
+struct part { struct range *at; uint64_t n; };
+struct block { uint64_t n, pairs, mults; size_t nparts; struct part parts[]; };
 
 static void execute(unsigned cpu, void *p)
 {
@@ -86,6 +87,7 @@ static void execute(unsigned cpu, void *p)
 	total += b->n;
 	pairs += b->pairs;
 	mults += b->mults;
+	for (size_t i = 0; i < b->nparts; i++) b->parts[i].at->n += b->parts[i].n;
 }
 
 static int by_lo(const void *a, const void *b)
@@ -94,39 +96,50 @@ static int by_lo(const void *a, const void *b)
 	return x->lo < y->lo ? -1 : x->lo > y->lo;
 }
 
-static struct range *find(uint64_t at)
+static size_t read_ranges(const char *file, struct range **l)
 {
-	size_t lo = 0, hi = nranges;
+	FILE *f = fopen(file, "r");
+	struct range x = {0};
+	size_t n = 0;
+	while (f && fscanf(f, "%" SCNx64 " %" SCNx64 " %239s", &x.lo, &x.hi, x.name) == 3) {
+		*l = realloc(*l, (n + 1) * sizeof x);
+		(*l)[n++] = x;
+	}
+	if (f) fclose(f);
+	if (n) qsort(*l, n, sizeof x, by_lo);
+	return n;
+}
+
+static struct range *find(struct range *l, size_t n, uint64_t at)
+{
+	size_t lo = 0, hi = n;
 	while (lo < hi) {
 		size_t m = (lo + hi) / 2;
-		if (ranges[m].hi <= at) lo = m + 1; else hi = m;
+		if (l[m].hi <= at) lo = m + 1; else hi = m;
 	}
-	return lo < nranges && at >= ranges[lo].lo ? &ranges[lo] : NULL;
+	return lo < n && at >= l[lo].lo ? &l[lo] : NULL;
 }
 
 static void trans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
 	(void)id;
 	size_t n = qemu_plugin_tb_n_insns(tb);
-	uint64_t p = 0, m = 0, run = 0;
-	struct range *at = NULL;
+	struct block *b = calloc(1, sizeof *b + n * sizeof *b->parts);
 	for (size_t i = 0; i < n; i++) {
 		struct qemu_plugin_insn *in = qemu_plugin_tb_get_insn(tb, i);
+		uint64_t addr = qemu_plugin_insn_vaddr(in);
 		uint32_t w = 0;
+		if (find(skips, nskips, addr)) continue;
 		memcpy(&w, qemu_plugin_insn_data(in), qemu_plugin_insn_size(in) < 4 ? qemu_plugin_insn_size(in) : 4);
-		p += extra(w);
-		m += multiplies(w);
-		struct range *r = nranges ? find(qemu_plugin_insn_vaddr(in)) : NULL;
-		if (r != at) {
-			if (at) qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &at->n, run);
-			at = r, run = 0;
-		}
-		run++;
+		b->n++;
+		b->pairs += extra(w);
+		b->mults += multiplies(w);
+		struct range *r = find(ranges, nranges, addr);
+		if (r && (!b->nparts || b->parts[b->nparts - 1].at != r)) b->parts[b->nparts++].at = r;
+		if (r) b->parts[b->nparts - 1].n++;
 	}
-	if (at) qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &at->n, run);
-	struct block *b = malloc(sizeof *b);
-	*b = (struct block){n, p, m};
-	qemu_plugin_register_vcpu_tb_exec_cb(tb, execute, 0, b);
+	if (b->n) qemu_plugin_register_vcpu_tb_exec_cb(tb, execute, 0, b);
+	else free(b);
 }
 
 static void syscall_(qemu_plugin_id_t id, unsigned cpu, int64_t num, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h)
@@ -175,16 +188,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **
 	for (int i = 0; i < argc; i++) {
 		if (!strncmp(argv[i], "out=", 4)) out = strdup(argv[i] + 4);
 		else if (!strncmp(argv[i], "events=", 7)) events = strdup(argv[i] + 7);
-		else if (!strncmp(argv[i], "ranges=", 7)) {
-			FILE *f = fopen(argv[i] + 7, "r");
-			struct range x = {0};
-			while (f && fscanf(f, "%" SCNx64 " %" SCNx64 " %239s", &x.lo, &x.hi, x.name) == 3) {
-				ranges = realloc(ranges, (nranges + 1) * sizeof *ranges);
-				ranges[nranges++] = x;
-			}
-			if (f) fclose(f);
-			qsort(ranges, nranges, sizeof *ranges, by_lo);
-		}
+		else if (!strncmp(argv[i], "ranges=", 7)) nranges = read_ranges(argv[i] + 7, &ranges);
+		else if (!strncmp(argv[i], "skip=", 5)) nskips = read_ranges(argv[i] + 5, &skips);
 	}
 	if (!out) return -1;
 	qemu_plugin_register_vcpu_tb_trans_cb(id, trans);

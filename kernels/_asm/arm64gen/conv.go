@@ -33,12 +33,19 @@ func convKernels(g *gen) {
 			})
 		}
 	}
+	g.windowKernels()
 }
 
 func convName(m, nb int, variant string) string { return fmt.Sprintf("c%dx%d%s", m, 4*nb, variant) }
 
 func (g *gen) conv(m, nb int, variant string) {
 	how := map[string]string{"one": "pixels lie side by side, groups at one distance", "s1": "pixels lie side by side", "s2": "every second pixel", "any": "pixels at any distance, steps of one input"}[variant]
+	var win *window
+	for _, w := range windows() {
+		if w.name() == variant {
+			win, how = &w, fmt.Sprintf("a group is %d floats, of the next pixel %d floats on", w.taps, w.step)
+		}
+	}
 	acc := m * nb
 	frame := 0 // of the bias, once for each sum: loads of four registers instead of copies
 	if acc >= 6 {
@@ -104,13 +111,15 @@ func (g *gen) conv(m, nb int, variant string) {
 	if variant != "one" {
 		g.G("MOVD %v, %v", rGroups, rGp)
 	}
-	switch variant {
-	case "one":
+	switch {
+	case win != nil:
+		win.row(g, m, nb)
+	case variant == "one":
 		g.fours(func() {
 			g.loadRun(acc, m, rPix, rStep)
 			g.lanes(m, nb)
 		})
-	case "any":
+	case variant == "any":
 		g.convAny(m, nb)
 	default:
 		g.twice(func() {

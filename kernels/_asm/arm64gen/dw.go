@@ -6,7 +6,7 @@ import (
 	. "fettle/kernels/_asm/arm64gen/asm"
 )
 
-// Depthwise convolution, float32, one block of 4 channels a call.
+// Depthwise convolution, float32, one block of 4 channels after the other.
 const ( // general registers by role
 	dSrc, dW, dOut, dBias, dInRow, dOutRow, dNT, dNR   X = 1, 2, 3, 4, 5, 6, 7, 8
 	dLo, dHi, dTmp, dSkip, dLeft, dTaps, dNK, dRes     X = 9, 10, 11, 12, 13, 14, 15, 16
@@ -77,16 +77,18 @@ func (g *gen) dw3x3(s, rows int) {
 	g.dwHead()
 	g.load(120, dTmp)
 	g.G("MUL %v, %v, %v", dTmp, dNT, dNT)
-	g.loadRun(0, 8, dW, XZR)
-	g.LD1(vr(8, 1), dW)
-	g.LDR(V[9], dBias, 0)
-	g.spread(V[9], bias)
+	block := g.NewLabel("block")
 	g.load(64, clamps)
 	inRows := (rows-1)*s + 3
 	in := []X{19, 20, 21, 22, 23}[:inRows]
 	out := []X{24, 25}[:rows]
 	g.G("MOVD $%d, %v", rows*s, dTmp)
 	g.G("MUL %v, %v, %v", dTmp, dInRow, dSkip)
+	g.Label(block)
+	g.loadRun(0, 8, dW, XZR)
+	g.LDRP(V[8], dW, 16)
+	g.LDRP(V[9], dBias, 16)
+	g.spread(V[9], bias)
 	tile := func(c int) {
 		for r := range rows {
 			g.begin(10+4*r, c, bias)
@@ -159,7 +161,29 @@ func (g *gen) dw3x3(s, rows int) {
 	}
 	g.G("SUBS $1, %v, %v", dNR, dNR)
 	g.G("BNE %s", row)
+	g.nextBlock(block, func() {})
 	g.G("RET")
+}
+
+// nextBlock begins with the next block of channels at label, if there is one: the argument counts them, and says where the tensors of this one begin (no
+// pointer in it may pass their ends). also steps what else there is.
+func (g *gen) nextBlock(label string, also func()) {
+	const n, step = dSp, dOp // free behind the last row
+	done := g.NewLabel("done")
+	g.load(152, n)
+	g.G("SUBS $1, %v, %v", n, n)
+	g.G("BLE %s", done)
+	g.G("MOVD %v, 152(R0)", n)
+	for i, r := range []X{dSrc, dOut} {
+		g.load(8*i, r)
+		g.load(160+8*i, step)
+		g.G("ADD %v, %v, %v", step, r, r)
+		g.G("MOVD %v, %d(R0)", r, 8*i)
+	}
+	g.load(56, dNR)
+	also()
+	g.G("B %s", label)
+	g.Label(done)
 }
 
 // dwAny: any taps, cols columns a tile. Sums V0..., inputs V8..., the weight of a tap V16.
@@ -220,7 +244,9 @@ func (g *gen) dwTiles(cols int, bias VReg, body func()) {
 	g.load(96, dRes)
 	g.load(104, dResRow)
 	g.load(112, dPS)
-	g.LDR(bias, dBias, 0)
+	block := g.NewLabel("block")
+	g.Label(block)
+	g.LDRP(bias, dBias, 16)
 	g.spread(bias, dSkip)
 	g.load(64, dTmp)
 	row, tile, nores := g.NewLabel("row"), g.NewLabel("tile"), g.NewLabel("nores")
@@ -256,6 +282,16 @@ func (g *gen) dwTiles(cols int, bias VReg, body func()) {
 	g.Label(skip)
 	g.G("SUBS $1, %v, %v", dNR, dNR)
 	g.G("BNE %s", row)
+	g.nextBlock(block, func() {
+		alone := g.NewLabel("alone")
+		g.G("ADD %v<<4, %v, %v", dNK, dW, dW)
+		g.G("CBZ %v, %s", dRes, alone)
+		g.load(96, dRes)
+		g.load(176, dTp)
+		g.G("ADD %v, %v, %v", dTp, dRes, dRes)
+		g.G("MOVD %v, 96(R0)", dRes)
+		g.Label(alone)
+	})
 	g.G("RET")
 }
 

@@ -42,6 +42,8 @@ func sets() []set {
 		{"pool_neon", "pool", poolKernels},
 		{"pack_neon", "pack", packKernels},
 		{"quant_neon", "quant", quantKernels},
+		{"edge_neon", "cpu", edgeKernels},
+		{"move_neon", "conv", moveKernels},
 	}
 }
 
