@@ -342,35 +342,38 @@ func lowerToWords(l *lowering, n *model.Node) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	s := &step{Step: Step{Kernel: "s16_quantize", DType: "int16", Bytes: byteSize(x)}}
-	blocked := x.prefersBlocks()
+	k := quant.New(l.opt.Features)
+	l.change(n, x, "s16_quantize", changing{
+		run: func(ses *Session, src, dst *buffer) team.Task {
+			from, to := ses.floats(src), view[int16](ses.bytes(dst))
+			return ranges(len(to), 8192, func(a, b int) { k.ToWords(to[a:b], from[a:b], g.scale) })
+		},
+		blocks: func(ses *Session, src, dst *buffer) team.Task {
+			from, to := ses.floats(src), view[int16](ses.bytes(dst))
+			return changeRows(dst.layout, src.layout, to, from, func(words []int16, a, b []float32) { k.JoinWords(words, a, b, g.scale) })
+		},
+	})
+	return true, nil
+}
+
+// changing are the two ways to go over the elements of a value: one after another, or by the rows of its blocks.
+type changing struct {
+	run, blocks func(ses *Session, src, dst *buffer) team.Task
+}
+
+// change adds the step that makes the output of n out of x, in the layout that x prefers.
+func (l *lowering) change(n *model.Node, x *value, kernel string, c changing) {
+	out, task := l.out(n, 0), c.run
 	var src, dst *buffer
-	if blocked {
-		src = l.needBlocked(x, cpu.Border{})
+	if x.prefersBlocks() {
+		src, dst, task = l.needBlocked(x, cpu.Border{}), l.newBlocked(out, cpu.Border{}), c.blocks
 	} else {
-		src = l.needPlain(x)
-	}
-	out := l.out(n, 0)
-	if blocked {
-		dst = l.newBlocked(out, cpu.Border{})
-	} else {
-		out.plain = l.newPlain(out)
+		src, out.plain = l.needPlain(x), l.newPlain(out)
 		dst = out.plain
 	}
-	s.Bytes += byteSize(out)
-	s.reads, s.writes = []*buffer{src}, []*buffer{dst}
-	k := quant.New(l.opt.Features)
-	s.bind = func(ses *Session) ([]team.Task, error) {
-		from, to := ses.floats(src), view[int16](ses.bytes(dst))
-		if !blocked {
-			return []team.Task{ranges(len(to), 8192, func(a, b int) {
-				k.ToWords(to[a:b], from[a:b], g.scale)
-			})}, nil
-		}
-		return []team.Task{changeRows(dst.layout, src.layout, to, from, func(words []int16, a, b []float32) { k.JoinWords(words, a, b, g.scale) })}, nil
-	}
+	s := &step{Step: Step{Kernel: kernel, DType: "int16", Bytes: byteSize(x) + byteSize(out)}, reads: []*buffer{src}, writes: []*buffer{dst}}
+	s.bind = func(ses *Session) ([]team.Task, error) { return []team.Task{task(ses, src, dst)}, nil }
 	l.add(s, n)
-	return true, nil
 }
 
 // changeRows is the task that visits the rows of blocks of words and those of the one or two blocks of floats with the same channels; without a border
@@ -402,28 +405,16 @@ func lowerFromWords(l *lowering, n *model.Node) (bool, error) {
 	if !ok || l.inf.Types[n.Outputs[0]].DType != model.Float32 {
 		return false, nil
 	}
-	s := &step{Step: Step{Kernel: "s16_dequantize", DType: "int16", Bytes: byteSize(x)}}
-	blocked := x.prefersBlocks()
-	out := l.out(n, 0)
-	var src, dst *buffer
-	if blocked {
-		src, dst = l.needBlocked(x, cpu.Border{}), l.newBlocked(out, cpu.Border{})
-	} else {
-		out.plain = l.newPlain(out)
-		src, dst = l.needPlain(x), out.plain
-	}
-	s.Bytes += byteSize(out)
-	s.reads, s.writes = []*buffer{src}, []*buffer{dst}
 	k := quant.New(l.opt.Features)
-	s.bind = func(ses *Session) ([]team.Task, error) {
-		from, to := view[int16](ses.bytes(src)), ses.floats(dst)
-		if !blocked {
-			return []team.Task{ranges(len(to), 8192, func(a, b int) {
-				k.FromWords(to[a:b], from[a:b], g.scale)
-			})}, nil
-		}
-		return []team.Task{changeRows(src.layout, dst.layout, from, to, func(words []int16, a, b []float32) { k.PartWords(a, b, words, g.scale) })}, nil
-	}
-	l.add(s, n)
+	l.change(n, x, "s16_dequantize", changing{
+		run: func(ses *Session, src, dst *buffer) team.Task {
+			from, to := view[int16](ses.bytes(src)), ses.floats(dst)
+			return ranges(len(to), 8192, func(a, b int) { k.FromWords(to[a:b], from[a:b], g.scale) })
+		},
+		blocks: func(ses *Session, src, dst *buffer) team.Task {
+			from, to := view[int16](ses.bytes(src)), ses.floats(dst)
+			return changeRows(src.layout, dst.layout, from, to, func(words []int16, a, b []float32) { k.PartWords(a, b, words, g.scale) })
+		},
+	})
 	return true, nil
 }
