@@ -141,6 +141,9 @@ func (p *pass) Apply(ctx context.Context, env *optimizer.Env, m *model.Model) (*
 	return w.tell(ctx, list, out, c)
 }
 
+// theBlock is the stand-in that changes nothing.
+const theBlock = "the block itself"
+
 // kinds are all stand-ins that are tried, the block itself aside.
 func kinds() []string {
 	return []string{"identity", "thin-25", "thin-50", "thin-75", "separable", "low-rank", "small-kernel"}

@@ -197,16 +197,16 @@ func (w *work) totals(now costs, c *choice) string {
 	return s
 }
 
-// counted says how many blocks each kind stands in for.
+// counted says in how many blocks each kind stands in.
 func counted(open []*block, c *choice) string {
 	n := map[string]int{}
 	for _, b := range open {
 		n[b.stands[c.picks[b]].name]++
 	}
 	var l []string
-	for _, k := range append([]string{"the block"}, kinds()...) {
+	for _, k := range append([]string{theBlock}, kinds()...) {
 		if n[k] > 0 {
-			l = append(l, fmt.Sprintf("%d times %s", n[k], k))
+			l = append(l, fmt.Sprintf("%s in %d of %d blocks", k, n[k], len(open)))
 		}
 	}
 	return strings.Join(l, ", ")

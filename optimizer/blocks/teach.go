@@ -269,7 +269,7 @@ func (w *work) standIns(ctx context.Context, b *block) error {
 		b.stands = append(b.stands, s)
 		return nil
 	}
-	if err := add(&stand{name: "the block", part: b.part}); err != nil {
+	if err := add(&stand{name: theBlock, part: b.part}); err != nil {
 		return err
 	}
 	for k, kind := range kinds() {
@@ -296,7 +296,7 @@ func (w *work) standIns(ctx context.Context, b *block) error {
 				return err
 			}
 			if s.part == nil {
-				b.refused = append(b.refused, kind+": "+why)
+				b.refused = append(b.refused, kind+": "+strings.ReplaceAll(why, "; ", ", ")) // semicolons part the stand-ins
 				continue
 			}
 		}
@@ -350,7 +350,13 @@ func (k kept) into(part *model.Model) (*model.Model, error) {
 func (w *work) teach(ctx context.Context, b *block, part *model.Model, data values) (*model.Model, string, error) {
 	p := w.env.Passes.Find("distill")
 	left := w.o.Minutes - time.Since(w.begin).Minutes()
-	todo := w.of*len(kinds()) - w.at*len(kinds()) // of blocks to come, at most
+	tried := 0 // kinds that learn
+	for _, k := range kinds() {
+		if k != "identity" && w.o.tries(k) {
+			tried++
+		}
+	}
+	todo := (w.of - w.at) * tried // of blocks to come, at most
 	switch {
 	case w.o.Steps == 0:
 		return part, "", nil
