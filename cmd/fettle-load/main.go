@@ -1,5 +1,6 @@
-// Command fettle-load measures how long a prepared plan takes to load and how much memory a process holds that runs it. It
-// prepares a built-in network, and then starts itself anew for each measurement, because the peak of a process never falls.
+// Command fettle-load measures how long a prepared plan takes to load and how much memory a process holds that runs it, loaded as sparingly as
+// the agent does on a board. It prepares a built-in network, and then starts itself anew for each measurement, because the peak of a
+// process never falls. The kernel is asked for it (VmHWM) from outside, while the child still has everything.
 //
 //	go run ./cmd/fettle-load -network resnet50 -write /tmp/resnet50.onnx
 //
@@ -10,11 +11,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +26,7 @@ import (
 	"time"
 
 	"fettle/internal/fail"
+	"fettle/internal/mapped"
 	"fettle/internal/sandbox"
 	"fettle/model"
 	"fettle/model/onnx"
@@ -62,7 +67,11 @@ func main() {
 		if opt.Cache = *child; opt.Cache != "" {
 			return open(ctx, rt.(runtimes.Reopener), opt)
 		}
-		return measure(ctx, rt, *name, *write, *count, opt)
+		r, err := measure(ctx, rt, *name, *write, *count, opt)
+		if err == nil {
+			r.print(*name, opt)
+		}
+		return err
 	}()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fettle-load:", err)
@@ -70,63 +79,79 @@ func main() {
 	}
 }
 
-func measure(ctx context.Context, rt runtimes.Runtime, name, write string, count int, opt runtimes.Options) error {
+// result is what the children measured; peak and bound are bytes.
+type result struct {
+	all         []taken
+	last        taken
+	peak, bound int64
+	prepared    time.Duration
+}
+
+func measure(ctx context.Context, rt runtimes.Runtime, name, write string, count int, opt runtimes.Options) (*result, error) {
 	m, err := sample.Build(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if write != "" {
 		if err := onnx.WriteFile(write, m); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	steps, err := optimizer.Run(ctx, m, catalog.Standard(), optimizer.Env{Passes: catalog.Passes()})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "fettle-load-*")
 	if err != nil {
-		return fail.New(fail.NoSpace, "%v", err)
+		return nil, fail.New(fail.NoSpace, "%v", err)
 	}
 	defer os.RemoveAll(dir)
 	opt.Cache = dir
 	begin := time.Now()
 	first, err := rt.Prepare(ctx, steps[len(steps)-1].Model, opt)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	prepared := time.Since(begin)
 	mem := first.Memory()
 	if err := first.Close(); err != nil || !mem.Prepared {
-		return fail.New(fail.Failed, "no prepared plan was written: %v", err)
+		return nil, fail.New(fail.Failed, "no prepared plan was written: %v", err)
 	}
 	var all []taken
 	for range count {
 		t, err := inChild(ctx, opt)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		all = append(all, *t)
 	}
-	by := func(f func(t taken) int64) int64 {
-		v := make([]int64, len(all))
-		for i, t := range all {
-			v[i] = f(t)
-		}
-		slices.Sort(v)
-		return v[len(v)/2]
-	}
-	const mb = 1e6
-	last := all[len(all)-1]
-	bound := 1.1*float64(last.Packed) + float64(last.Arena) + 5*mb
-	fmt.Printf("%s, %d thread(s), pack %s: compiled and written in %.0f ms\n", name, opt.Threads, opt.Pack, ms(int64(prepared)))
-	fmt.Printf("load %.2f ms (%.2f ms of processor time), first inference %.1f ms, medians of %d processes\n",
-		ms(by(func(t taken) int64 { return t.LoadNS })), ms(by(func(t taken) int64 { return t.LoadCPU })), ms(by(func(t taken) int64 { return t.FirstNS })), len(all))
-	peak := float64(by(func(t taken) int64 { return t.Peak }))
-	fmt.Printf("file %.1f MB, packed weights %.1f MB, arena %.1f MB; peak of the process %.1f MB (private %.1f, mapped %.1f), bound 1.1 x weights + arena + 5 MB = %.1f MB: %.0f %%\n",
-		float64(last.FileBytes)/mb, float64(last.Packed)/mb, float64(last.Arena)/mb, peak/mb, float64(last.Anon)/mb, float64(last.File)/mb, bound/mb, 100*peak/bound)
-	return nil
+	r := &result{all: all, last: all[len(all)-1], prepared: prepared}
+	r.bound = r.last.Packed + r.last.Packed/10 + r.last.Arena + 5*mb
+	r.peak = r.median(func(t taken) int64 { return t.Peak })
+	return r, nil
 }
+
+// median of what all children say.
+func (r *result) median(f func(t taken) int64) int64 {
+	v := make([]int64, len(r.all))
+	for i, t := range r.all {
+		v[i] = f(t)
+	}
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+func (r *result) print(name string, opt runtimes.Options) {
+	last := r.last
+	fmt.Printf("%s, %d thread(s), pack %s: compiled and written in %.0f ms\n", name, opt.Threads, opt.Pack, ms(int64(r.prepared)))
+	fmt.Printf("load %.2f ms (%.2f ms of processor time), first inference %.1f ms, medians of %d processes\n", ms(r.median(func(t taken) int64 { return t.LoadNS })),
+		ms(r.median(func(t taken) int64 { return t.LoadCPU })), ms(r.median(func(t taken) int64 { return t.FirstNS })), len(r.all))
+	fmt.Printf("file %.1f MB, packed weights %.1f MB, arena %.1f MB; peak of the process %.1f MB (private %.1f, mapped %.1f), bound 1.1 x weights + arena + 5 MB = %.1f MB: %.0f %%\n",
+		float64(last.FileBytes)/mb, float64(last.Packed)/mb, float64(last.Arena)/mb, float64(r.peak)/mb, float64(last.Anon)/mb, float64(last.File)/mb, float64(r.bound)/mb,
+		100*float64(r.peak)/float64(r.bound))
+}
+
+const mb = 1_000_000
 
 func ms(ns int64) float64 { return float64(ns) / 1e6 }
 
@@ -139,22 +164,30 @@ func inChild(ctx context.Context, opt runtimes.Options) (*taken, error) {
 	if err != nil {
 		return nil, err
 	}
+	var ran [1]byte
+	_, rerr := io.ReadFull(p.Stdout, ran[:])
+	peak, anon, file := status(p.Pid(), "VmHWM:"), status(p.Pid(), "RssAnon:"), status(p.Pid(), "RssFile:")
+	_ = p.Stdin.Close() // it goes on and says the rest
 	b, err := io.ReadAll(p.Stdout)
 	if werr := p.Wait(); werr != nil {
 		return nil, werr
 	}
-	if err != nil {
+	if err := errors.Join(rerr, err); err != nil {
 		return nil, fail.New(fail.Internal, "%v", err)
 	}
-	var t taken
+	t := taken{}
 	if err := json.Unmarshal(b, &t); err != nil {
 		return nil, fail.New(fail.Internal, "the child said %q", b)
 	}
+	t.Peak, t.Anon, t.File = peak, anon, file
 	return &t, nil
 }
 
-// open is the child: it loads, runs five times, and says what that took.
+// open is the child: it loads, runs five times, lets its parent look at its memory, and says what that took.
 func open(ctx context.Context, rt runtimes.Reopener, opt runtimes.Options) error {
+	runtime.GOMAXPROCS(min(runtime.NumCPU(), opt.Threads+1))
+	mapped.NarrowProgram()
+	usual := debug.SetGCPercent(25)
 	begin, used := time.Now(), cpuTime()
 	s, err := rt.Reopen(ctx, opt)
 	if err != nil {
@@ -171,6 +204,10 @@ func open(ctx context.Context, rt runtimes.Reopener, opt runtimes.Options) error
 	if err := s.Feed(in); err != nil {
 		return err
 	}
+	in = nil
+	debug.SetGCPercent(usual)
+	debug.FreeOSMemory()
+	mapped.ForgetProgram()
 	begin = time.Now()
 	for i := range 5 {
 		if err := s.Exec(ctx, nil); err != nil {
@@ -180,6 +217,11 @@ func open(ctx context.Context, rt runtimes.Reopener, opt runtimes.Options) error
 			t.FirstNS = int64(time.Since(begin))
 		}
 	}
+	var none [1]byte
+	if _, err := os.Stdout.Write(none[:]); err != nil {
+		return err
+	}
+	_, _ = os.Stdin.Read(none[:]) // until it is closed
 	files, err := os.ReadDir(opt.Cache)
 	if err != nil {
 		return fail.New(fail.Internal, "%v", err)
@@ -189,7 +231,6 @@ func open(ctx context.Context, rt runtimes.Reopener, opt runtimes.Options) error
 			t.FileBytes += st.Size()
 		}
 	}
-	t.Peak, t.Anon, t.File = status("VmHWM:"), status("RssAnon:"), status("RssFile:")
 	b, err := json.Marshal(t)
 	if err != nil {
 		return fail.New(fail.Internal, "%v", err)
@@ -198,9 +239,9 @@ func open(ctx context.Context, rt runtimes.Reopener, opt runtimes.Options) error
 	return err
 }
 
-// status is a number of kB in /proc/self/status, in bytes.
-func status(field string) int64 {
-	f, err := os.Open("/proc/self/status")
+// status is a number of kB in the status of a process, in bytes.
+func status(pid int, field string) int64 {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}

@@ -23,6 +23,7 @@ import (
 
 	"fettle/internal/cas"
 	"fettle/internal/fail"
+	"fettle/internal/mapped"
 	"fettle/remote/board"
 	"fettle/remote/bundle"
 	"fettle/remote/wire"
@@ -85,6 +86,8 @@ func Main(cfg Config, args []string, in io.ReadCloser, out io.WriteCloser, errOu
 		if err := flags.Parse(args[1:]); err != nil || *dir == "" || flags.NArg() > 0 {
 			return say(fail.New(fail.Usage, "child needs --store DIR"))
 		}
+		runtime.GOMAXPROCS(1) // until it is known how many workers there are
+		mapped.NarrowProgram()
 		c, err := newChild(cfg, *dir, *marked)
 		if err == nil {
 			err = wire.Serve(ctx, orphan{rw}, c.handle)

@@ -13,6 +13,7 @@ import (
 
 	"fettle/internal/cas"
 	"fettle/internal/fail"
+	"fettle/internal/mapped"
 	"fettle/model"
 	"fettle/model/onnx"
 	"fettle/profiler/trace"
@@ -69,6 +70,17 @@ func (c *child) handle(ctx context.Context, r *wire.Request) (any, error) {
 	return nil, fail.New(fail.Usage, "a child does not know %.40q", r.Verb)
 }
 
+// loadGC collects while a model is loaded where the heap has grown by a megabyte, not by four: what the heap once had in use is spread over
+// so many places that much of it stays.
+const loadGC = 25
+
+// slim gives back what only loading needed, before the weights come in: garbage, and pages of the program. A small board
+// has little more memory than a model takes.
+func slim() {
+	debug.FreeOSMemory()
+	mapped.ForgetProgram()
+}
+
 // prepared is a model ready to run.
 type prepared struct {
 	runtimes.Session
@@ -89,6 +101,8 @@ type choice struct {
 
 func (c *child) prepare(ctx context.Context, job childJob, ch choice) (*prepared, error) {
 	start := time.Now()
+	runtime.GOMAXPROCS(min(runtime.NumCPU(), max(1, ch.threads)+1)) // each takes memory: the workers, and one for who listens
+	defer debug.SetGCPercent(debug.SetGCPercent(loadGC))
 	if err := job.Manifest.Check(); err != nil {
 		return nil, err
 	}
@@ -181,6 +195,7 @@ func (c *child) run(ctx context.Context, r *wire.Request, job childJob) (any, er
 	if err := p.feed(job.Run.Inputs, in, 1); err != nil {
 		return nil, err
 	}
+	slim()
 	return c.answer(ctx, r, p)
 }
 
@@ -211,6 +226,7 @@ func (c *child) profile(ctx context.Context, r *wire.Request, job childJob) erro
 	if err := p.feed(q.Inputs, in, q.Seed); err != nil {
 		return err
 	}
+	slim()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	m := &meter{c: c, p: p, launch: job.Launch, ctx: ctx, steps: make([]int64, len(p.Steps()))}
@@ -259,6 +275,7 @@ func (c *child) profile(ctx context.Context, r *wire.Request, job childJob) erro
 const (
 	countRuns = 5
 	countTime = 300 * time.Millisecond
+	costRuns  = 11 // of each way, for what counting itself takes
 )
 
 // count measures what one inference takes of the processor and of the power supply. run is how long one takes.
@@ -275,6 +292,9 @@ func (c *child) count(m *meter, run int64) (*wire.Counts, error) {
 		return nil, err
 	}
 	if out.Layers, err = countSteps(m.ctx, m.p.Session, min(n, countRuns)); err != nil {
+		return nil, err
+	}
+	if out.Cost, err = countCost(m.ctx, m.p.Session, min(n, costRuns)); err != nil {
 		return nil, err
 	}
 	if out.Layers == nil && len(out.Values) > 0 {

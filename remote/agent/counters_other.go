@@ -13,6 +13,10 @@ func countSteps(context.Context, runtimes.Session, int) (map[string][]float64, e
 	return nil, nil
 }
 
+func countCost(context.Context, runtimes.Session, int) (*wire.CountCost, error) {
+	return nil, nil
+}
+
 func countWork(runs int, _ func() error) (*wire.Counts, error) {
 	return &wire.Counts{Absent: []string{"counters: only Linux has perf_event_open"}}, nil
 }

@@ -37,6 +37,31 @@ func (s *stepping) end(step int64) {
 	s.prev = s.c.read()
 }
 
+func newStepping(ctx context.Context, c *counters, steps int) *stepping {
+	w := &stepping{Context: ctx, c: c, sums: make([][]float64, steps)}
+	for i := range w.sums {
+		w.sums[i] = make([]float64, len(c.names))
+	}
+	before := c.read()
+	w.empty = c.read()
+	for i := range before {
+		w.empty[i] = max(0, w.empty[i]-before[i])
+	}
+	return w
+}
+
+// once runs an inference that is counted step by step. The session marks s.at.
+func (s *stepping) once(session runtimes.Session) error {
+	atomic.StoreInt64(&s.at, -1)
+	s.last.Store(-1)
+	s.prev = s.c.read()
+	if err := session.Exec(s, nil); err != nil {
+		return err
+	}
+	s.end(s.last.Load())
+	return nil
+}
+
 // countSteps gives what each step of one inference takes, by counter. Counting interrupts the steps, so nothing else is taken from these
 // inferences; what reading takes is taken off. Nil where the engine does not say which step it is at.
 func countSteps(ctx context.Context, s runtimes.Session, runs int) (map[string][]float64, error) {
@@ -46,25 +71,13 @@ func countSteps(ctx context.Context, s runtimes.Session, runs int) (map[string][
 	}
 	c := openCounters()
 	defer c.close()
-	w := &stepping{Context: ctx, c: c, sums: make([][]float64, len(s.Steps()))}
-	for i := range w.sums {
-		w.sums[i] = make([]float64, len(c.names))
-	}
-	before := c.read()
-	w.empty = c.read()
-	for i := range before {
-		w.empty[i] = max(0, w.empty[i]-before[i])
-	}
+	w := newStepping(ctx, c, len(s.Steps()))
 	marker.Mark(&w.at)
 	defer marker.Mark(nil)
 	for range runs {
-		atomic.StoreInt64(&w.at, -1)
-		w.last.Store(-1)
-		w.prev = c.read()
-		if err := s.Exec(w, nil); err != nil {
+		if err := w.once(s); err != nil {
 			return nil, err
 		}
-		w.end(w.last.Load())
 	}
 	out := map[string][]float64{}
 	for i, name := range c.names {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -78,5 +79,36 @@ func TestCountSteps(t *testing.T) {
 	cancel()
 	if _, err := countSteps(ctx, m, 1); err == nil {
 		t.Error("it was called off and went on")
+	}
+}
+
+// TestCountCost: the kernel counts time everywhere, so reading takes some; each way ran; an engine that does not say where it is has no third way, and the error
+// of the work comes out. The control is that halted counters count nothing.
+func TestCountCost(t *testing.T) {
+	k, err := countCost(t.Context(), &marked{}, 3)
+	if err != nil || k == nil || k.Counters < 1 || k.ReadNS <= 0 || k.PlainNS <= 0 || k.CountedNS <= 0 || k.SteppedNS <= 0 {
+		t.Errorf("%+v, %v", k, err)
+	}
+	if k, err = countCost(t.Context(), unmarked{&marked{}}, 3); err != nil || k.SteppedNS != 0 || k.PlainNS <= 0 {
+		t.Errorf("unmarked: %+v, %v", k, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := countCost(ctx, &marked{}, 3); err == nil {
+		t.Error("the error of the work is lost")
+	}
+	c := openCounters()
+	defer c.close()
+	at := slices.Index(c.names, "cpu-time")
+	c.enable(false)
+	before := c.read()
+	_ = (&marked{}).Exec(t.Context(), nil)
+	if after := c.read(); after[at] != before[at] {
+		t.Errorf("halted, it counted %g ns", after[at]-before[at])
+	}
+	c.enable(true)
+	_ = (&marked{}).Exec(t.Context(), nil)
+	if after := c.read(); after[at] <= before[at] {
+		t.Error("let run, it counted nothing")
 	}
 }

@@ -122,6 +122,7 @@ func (c *child) open(ctx context.Context, job childJob) error {
 	p, err := c.prepare(ctx, job, choice{job.Run.Runtime, job.Run.Threads, job.Run.ISA, job.Run.Shapes, job.Run.Pack, job.Run.Precision, job.Run.Fresh, job.Run.Memory})
 	if err == nil {
 		c.kept = p
+		slim()
 	}
 	return err
 }

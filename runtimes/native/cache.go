@@ -15,6 +15,7 @@ import (
 
 	"fettle/engine"
 	"fettle/internal/fail"
+	"fettle/internal/mapped"
 	"fettle/runtimes"
 )
 
@@ -58,7 +59,7 @@ func (n native) Reopen(ctx context.Context, opt runtimes.Options) (runtimes.Sess
 		now := time.Now()
 		_ = os.Chtimes(path, now, now) // for tidy; a loss only makes it look older
 		s, err := open(p)
-		forgetCode()
+		mapped.ForgetProgram() // the weights come in with the first inference: the peak is lower by some megabytes
 		return s, err
 	}
 	return nil, fail.New(fail.NotFound, "the model was not prepared yet")
@@ -92,7 +93,7 @@ func (n native) key(opt runtimes.Options) engine.Key {
 // release gives the memory back that only compiling needed.
 func release() {
 	debug.FreeOSMemory()
-	forgetCode()
+	mapped.ForgetProgram()
 }
 
 // tidy makes room for need bytes in dir: files that died writers left, then the plans that were not used for longest. false:
