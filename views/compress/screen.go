@@ -5,12 +5,10 @@
 package compress
 
 import (
-	"image/color"
 	"slices"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/widget"
 
 	"fettle/app"
 	"fettle/internal/spec"
