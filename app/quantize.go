@@ -358,6 +358,7 @@ func (t *trier) try(ctx context.Context, title, pass string, steps []optimizer.R
 		x.Reason = err.Error()
 	case pass != "" && !slices.ContainsFunc(found[pass], func(f optimizer.Finding) bool { return f.Outcome == optimizer.Applied }):
 		x.Reason = why(found[pass])
+		x.Inside = slices.ContainsFunc(found[pass], func(f optimizer.Finding) bool { return len(f.Nodes) == 0 && f.Outcome == optimizer.Refused })
 	case labelled(found["quantize"], "max_drop", optimizer.Nothing) != "":
 		x.Reason = "on the items that the pass holds out itself " + labelled(found["quantize"], "max_drop", optimizer.Nothing)
 	default:

@@ -2,6 +2,7 @@ package app
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"fettle/internal/fail"
@@ -25,6 +26,9 @@ func TestQuantizeInTheStudio(t *testing.T) {
 		}
 		if x.After == nil && x.Reason == "" {
 			t.Errorf("%s did nothing without a reason", x.Title)
+		}
+		if reverted := strings.HasSuffix(x.Reason, "reverted"); x.After == nil && !x.Kept && reverted != x.Inside {
+			t.Errorf("%s: tried inside %v, but %q", x.Title, x.Inside, x.Reason)
 		}
 	}
 	if got := st.Doc.Recipe(); !slices.EqualFunc(got.Steps, plan.Recipe.Steps, func(a, b optimizer.RecipeStep) bool { return a.Pass == b.Pass }) {

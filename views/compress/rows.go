@@ -195,14 +195,11 @@ func trials(p *app.QuantPlan) []trial {
 			r.mark, r.token, r.text = "start", "text2", fidelity(*t.After)
 		case t.Kept:
 			r.mark, r.token = "kept", "success"
-		case t.After != nil:
+		case t.After != nil || t.Inside:
 			r.mark, r.token = "reverted", "warning"
 		}
 		if m := distances.FindAllString(t.Reason, 3); len(m) == 2 { // of a pass that tried it itself
 			r.text = short(m[0]) + " → " + short(m[1])
-			if !t.Kept {
-				r.mark, r.token = "reverted", "warning"
-			}
 		}
 		if t.After != nil && t.Before != nil {
 			r.text = fidelity(*t.Before) + " → " + fidelity(*t.After)
