@@ -12,6 +12,17 @@ type Counters struct {
 	Values map[string]float64 `json:"values"`
 	IPC    *float64           `json:"ipc"`              // instructions a cycle; nil where one of them is not there
 	Absent []string           `json:"absent,omitempty"` // counters that are not there, with the reason
+	Cost   *CountingCost      `json:"cost,omitempty"`   // nil: not measured
+}
+
+// CountingCost is what counting itself takes: medians over launches. It is not in the profile's times, which were taken before anything was counted.
+type CountingCost struct {
+	Counters int     `json:"counters"`
+	ReadNs   float64 `json:"read_ns"`            // one reading of all counters
+	Running  float64 `json:"running"`            // by how much an inference is longer while they run, as a share
+	Stepping float64 `json:"stepping,omitempty"` // and while they are read between all layers; 0: they were not
+	Shortest string  `json:"shortest,omitempty"` // the layer that takes least
+	OfLayer  float64 `json:"of_layer,omitempty"` // a reading as a share of it
 }
 
 // Energy is what one inference took.
@@ -90,4 +101,38 @@ func middle(v []float64) float64 {
 		return (s[n/2-1] + s[n/2]) / 2
 	}
 	return s[len(s)/2]
+}
+
+// countCost joins what counting took. It comes behind the layers.
+func (p *Profile) countCost(t *trace.Trace) {
+	var read, running, stepping []float64
+	n := 0
+	for i := range t.Launches {
+		c := t.Launches[i].Counts
+		if c == nil || c.Cost == nil || !(c.Cost.PlainNs > 0) {
+			continue
+		}
+		n = c.Cost.Counters
+		read, running = append(read, c.Cost.ReadNs), append(running, c.Cost.CountedNs/c.Cost.PlainNs-1)
+		if c.Cost.SteppedNs > 0 {
+			stepping = append(stepping, c.Cost.SteppedNs/c.Cost.PlainNs-1)
+		}
+	}
+	if p.Counters == nil || len(read) == 0 {
+		return
+	}
+	k := &CountingCost{Counters: n, ReadNs: middle(read), Running: middle(running)}
+	if len(stepping) > 0 {
+		k.Stepping = middle(stepping)
+	}
+	least := 0.0
+	for _, l := range p.Layers {
+		if l.P50Ns > 0 && (least == 0 || l.P50Ns < least) {
+			least, k.Shortest = l.P50Ns, l.Name
+		}
+	}
+	if least > 0 {
+		k.OfLayer = k.ReadNs / least
+	}
+	p.Counters.Cost = k
 }

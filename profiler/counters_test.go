@@ -1,6 +1,7 @@
 package profiler
 
 import (
+	"math"
 	"testing"
 
 	"fettle/profiler/trace"
@@ -42,6 +43,27 @@ func TestCounters(t *testing.T) {
 	bare.count(&trace.Trace{Launches: []trace.Launch{{}}})
 	bare.countLayers(&trace.Trace{Launches: []trace.Launch{{}}})
 	if bare.Counters != nil || bare.Layers[0].Counters != nil {
+		t.Errorf("not asked for: %+v", bare.Counters)
+	}
+}
+
+// TestCountingCost: what counting takes is a share of the inference without it and of the shortest layer; a launch that did not measure it, or whose numbers
+// cannot be, is left out.
+func TestCountingCost(t *testing.T) {
+	by := func(read, plain, counted, stepped float64) trace.Launch {
+		return trace.Launch{Counts: &trace.Counts{Cost: &trace.CountCost{Counters: 2, ReadNs: read, PlainNs: plain, CountedNs: counted, SteppedNs: stepped}}}
+	}
+	p := &Profile{Layers: []Layer{{Name: "long", P50Ns: 8000}, {Name: "short", P50Ns: 2000}, {Name: "none"}}}
+	tr := &trace.Trace{Launches: []trace.Launch{by(500, 10_000, 10_100, 13_000), by(400, 10_000, 10_300, 14_000), {Counts: &trace.Counts{}}, by(600, 10_000, 10_200, 12_000), by(1, 0, 0, 0), {}}}
+	p.count(tr)
+	p.countCost(tr)
+	k := p.Counters.Cost
+	if k == nil || k.Counters != 2 || k.ReadNs != 500 || math.Abs(k.Running-0.02) > 1e-9 || math.Abs(k.Stepping-0.3) > 1e-9 || k.Shortest != "short" || k.OfLayer != 0.25 {
+		t.Errorf("%+v", k)
+	}
+	bare := &Profile{}
+	bare.countCost(&trace.Trace{Launches: []trace.Launch{by(1, 1, 1, 1)}})
+	if bare.Counters != nil {
 		t.Errorf("not asked for: %+v", bare.Counters)
 	}
 }

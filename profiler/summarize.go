@@ -53,6 +53,7 @@ func summarize(t *trace.Trace, rounds int, complete bool) (*Profile, error) {
 	p.clean(t, warm, rounds)
 	p.layers(t, rounds)
 	p.countLayers(t)
+	p.countCost(t)
 	return p, nil
 }
 

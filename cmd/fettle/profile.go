@@ -195,6 +195,13 @@ func printCounters(w io.Writer, p *app.Profile) {
 	for _, why := range c.Absent {
 		fmt.Fprintf(w, "  not counted: %s\n", why)
 	}
+	if k := c.Cost; k != nil {
+		fmt.Fprintf(w, "  counting: reading %d counters takes %s, %.1f %% of the shortest layer (%.32s); an inference takes %+.1f %% while they run", k.Counters, ms(k.ReadNs), 100*k.OfLayer, k.Shortest, 100*k.Running)
+		if k.Stepping != 0 {
+			fmt.Fprintf(w, ", %+.1f %% while they are read between all layers", 100*k.Stepping)
+		}
+		fmt.Fprintln(w, "; no time above has any of it")
+	}
 }
 
 // warmup reads "auto" or a number.

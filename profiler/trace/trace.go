@@ -107,6 +107,16 @@ type Counts struct {
 	Layers   map[string][]float64 `json:"layers,omitempty"` // the same, one number a step
 	Joules   float64              `json:"joules,omitempty"`
 	EnergyBy string               `json:"energy_by,omitempty"` // counter, sensor; "": not measured
+	Cost     *CountCost           `json:"cost,omitempty"`      // nil: not measured
+}
+
+// CountCost is what counting itself takes. None of it is in the times of a launch: what is counted ran behind them.
+type CountCost struct {
+	Counters  int     `json:"counters"`
+	ReadNs    float64 `json:"read_ns"`              // one reading of all counters
+	PlainNs   float64 `json:"plain_ns"`             // an inference without counters
+	CountedNs float64 `json:"counted_ns"`           // with them running
+	SteppedNs float64 `json:"stepped_ns,omitempty"` // with them read between all steps; 0: not by step
 }
 
 // Conditions say under what a block of samples was taken. Absent values are nil or empty, never zero.

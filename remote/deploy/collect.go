@@ -244,6 +244,15 @@ func (c *collector) counts(l *trace.Launch, w *wire.Counts) error {
 		}
 		out.Layers[board.Printable(k)] = row
 	}
+	if k := w.Cost; k != nil {
+		const hour = 3600e9
+		for _, v := range []float64{float64(k.Counters), k.ReadNS, k.PlainNS, k.CountedNS, k.SteppedNS} {
+			if !(v >= 0 && v <= hour) {
+				return fail.New(fail.Corrupt, "what counting takes cannot be: %+v", *k).Try("measure again without counters")
+			}
+		}
+		out.Cost = &trace.CountCost{Counters: k.Counters, ReadNs: k.ReadNS, PlainNs: k.PlainNS, CountedNs: k.CountedNS, SteppedNs: k.SteppedNS}
+	}
 	for _, s := range w.Absent {
 		s = board.Printable(s)
 		out.Absent = append(out.Absent, s[:min(len(s), 200)])

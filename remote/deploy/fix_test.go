@@ -176,6 +176,11 @@ func TestCounts(t *testing.T) {
 			}
 		}
 	}
+	for i, l := range tr.Launches {
+		if k := l.Counts.Cost; len(l.Counts.Values) > 0 && (k == nil || k.ReadNs <= 0 || k.PlainNs <= 0 || k.CountedNs <= 0 || k.SteppedNs <= 0) {
+			t.Errorf("launch %d: what counting takes: %+v", i, k)
+		}
+	}
 	for i, l := range tr.Launches { // by layer: what is counted of the whole is counted of each step too
 		for name := range l.Counts.Values {
 			if row := l.Counts.Layers[name]; len(row) != len(tr.Steps) {
@@ -188,7 +193,7 @@ func TestCounts(t *testing.T) {
 		t.Errorf("not asked for: %+v, %v", tr, err)
 	}
 	col := &collector{o: ProfileOptions{Count: true}, t: trace.Trace{Steps: make([]trace.Step, 2)}}
-	for name, w := range map[string]wire.Counts{"less than nothing": {Values: map[string]float64{"cycles": -1}}, "more than can be": {Values: map[string]float64{"cycles": 1e300}}, "energy": {Joules: 1e9},
+	for name, w := range map[string]wire.Counts{"less than nothing": {Values: map[string]float64{"cycles": -1}}, "more than can be": {Values: map[string]float64{"cycles": 1e300}}, "energy": {Joules: 1e9}, "a reading that ends before it began": {Cost: &wire.CountCost{ReadNS: -1}},
 		"a layer too many": {Layers: map[string][]float64{"cycles": {1, 2, 3}}}, "a layer with less than nothing": {Layers: map[string][]float64{"cycles": {1, -2}}}} {
 		if err := col.counts(&trace.Launch{}, &w); !fail.Is(err, fail.Corrupt) {
 			t.Errorf("%s: %v", name, err)

@@ -396,6 +396,17 @@ type Counts struct {
 
 	Joules   float64 `json:"joules,omitempty"`    // of one inference
 	EnergyBy string  `json:"energy_by,omitempty"` // counter, sensor; "": not measured
+
+	Cost *CountCost `json:"cost,omitempty"` // nil: nothing was counted
+}
+
+// CountCost is what counting itself takes: medians, ns.
+type CountCost struct {
+	Counters  int     `json:"counters"`
+	ReadNS    float64 `json:"read_ns"`              // one reading of all of them
+	PlainNS   float64 `json:"plain_ns"`             // an inference without counters
+	CountedNS float64 `json:"counted_ns"`           // with them running
+	SteppedNS float64 `json:"stepped_ns,omitempty"` // with them read between all steps; 0: the engine marks none
 }
 
 // ProfileDone is the result of a profile: how many events there were and the SHA-256 over their JSON texts.
