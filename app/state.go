@@ -98,6 +98,7 @@ type Doc struct {
 	Cuts      *Cuts         // of channels; nil: nothing was found out yet
 	Course    *Course       // the last distillation, nil: none
 	Hunt      *Hunt         // the last search, nil: none
+	Class     *Class        // small networks that learn from the opened model, nil: none
 	Bound     *Bound        // what a board allows the model, nil: not asked
 	Stairs    *Stairs       // staircases of its layers on a board, nil: not asked
 	Audited   *Audited      // what a board computes, nil: not asked

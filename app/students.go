@@ -21,10 +21,12 @@ type StudentsRequest struct {
 	Target     string  // whose predicted time counts; "": measured on this computer
 	Threads    int     // on the target
 	Minutes    float64 // of learning, each
+	Passes     int     // over the data at most; 0: as many as the time allows, up to 200
 	Ms         float64 // longest time; 0: no bound
 	Out        string  // folder for models and recipes
 	Seed       int64
 	Progress   task.Progress
+	Live       func(StudentsReport) // sees the ranking so far after each student; may be nil
 }
 
 // StudentRow is one small network that learned, or why it did not.
@@ -50,8 +52,12 @@ type StudentsReport struct {
 
 // studentPlans are thinned versions of the model itself and ready small forms.
 func (q StudentsRequest) plans() map[string][]optimizer.RecipeStep {
+	passes := q.Passes
+	if passes == 0 {
+		passes = 200
+	}
 	learn := func(features float64) optimizer.RecipeStep {
-		return optimizer.RecipeStep{Pass: "distill", Options: map[string]any{"minutes": q.Minutes, "features": features, "epochs": int64(200)}}
+		return optimizer.RecipeStep{Pass: "distill", Options: map[string]any{"minutes": q.Minutes, "features": features, "epochs": int64(passes)}}
 	}
 	plans := map[string][]optimizer.RecipeStep{}
 	for _, r := range []float64{0.25, 0.5, 0.75} {
@@ -69,34 +75,55 @@ func (q StudentsRequest) plans() map[string][]optimizer.RecipeStep {
 // Students lets small networks learn from a model and ranks them by what they score, with the time that each takes on the target. A network
 // that is too slow is not trained at all. A search that was stopped goes on when it is asked for again with the same folder.
 func (a *App) Students(ctx context.Context, path string, q StudentsRequest) (*StudentsReport, error) {
-	const what = "find a student"
-	if q.Minutes <= 0 || q.Ms < 0 || q.Data == "" || q.Score == "" || q.Out == "" {
-		return nil, fail.New(fail.Usage, "%g minutes, data %q, score %q, folder %q", q.Minutes, q.Data, q.Score, q.Out).Doing(what).Try("give the minutes that each may learn, data to learn from, held-out data and a folder")
+	if err := q.check(); err != nil {
+		return nil, err
 	}
 	base, err := a.Load(ctx, path)
 	if err != nil {
 		return nil, err
 	}
+	return a.StudentsOf(ctx, base, q)
+}
+
+const findStudent = "find a student"
+
+func (q StudentsRequest) check() error {
+	if q.Minutes <= 0 || q.Ms < 0 || q.Data == "" || q.Score == "" || q.Out == "" {
+		return fail.New(fail.Usage, "%g minutes, data %q, score %q, folder %q", q.Minutes, q.Data, q.Score, q.Out).Doing(findStudent).Try("give the minutes that each may learn, data to learn from, held-out data and a folder")
+	}
+	return nil
+}
+
+// StudentsOf is Students for a model that is open.
+func (a *App) StudentsOf(ctx context.Context, base *model.Model, q StudentsRequest) (*StudentsReport, error) {
+	if err := q.check(); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(q.Out, 0o755); err != nil {
-		return nil, fail.New(fail.Denied, "%v", err).Doing(what)
+		return nil, fail.New(fail.Denied, "%v", err).Doing(findStudent)
 	}
-	r := &StudentsReport{}
-	first, err := a.studentRow(ctx, q, r, base, base, "original", "original")
-	if err != nil {
-		return nil, fail.In(err, what, fail.Where{})
-	}
-	r.Rows = append(r.Rows, first)
-	plans := q.plans()
-	names := make([]string, 0, len(plans))
-	for name := range plans {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	done := q.doneIn(base)
+	r := &StudentsReport{}
+	first, ok := done.row("original")
+	if ok {
+		r.Labelled = done.Labelled
+	} else {
+		var err error
+		if first, err = a.studentRow(ctx, q, r, base, base, "original", "original"); err != nil {
+			return nil, fail.In(err, findStudent, fail.Where{})
+		}
+		done.Labelled = r.Labelled
+		if err := done.add(first); err != nil {
+			return nil, err
+		}
+	}
+	r.take(q, first)
+	plans := q.plans()
+	names := q.names()
 	for i, name := range names {
 		q.Progress.Report(int64(i), int64(len(names)), "student "+name)
 		if row, ok := done.row(name); ok {
-			r.Rows = append(r.Rows, row)
+			r.take(q, row)
 			continue
 		}
 		kind := "ready"
@@ -112,10 +139,46 @@ func (a *App) Students(ctx context.Context, path string, q StudentsRequest) (*St
 		} else if err := done.add(row); err != nil {
 			return nil, err
 		}
-		r.Rows = append(r.Rows, row)
+		r.take(q, row)
+	}
+	return r, nil
+}
+
+// StudentsBefore are those that an earlier search with the same request left in its folder, nil: none. missing is how many are not done.
+func (a *App) StudentsBefore(base *model.Model, q StudentsRequest) (r *StudentsReport, missing int) {
+	done := q.doneIn(base)
+	r = &StudentsReport{Labelled: done.Labelled}
+	for _, name := range append([]string{"original"}, q.names()...) {
+		if row, ok := done.row(name); ok {
+			r.Rows = append(r.Rows, row)
+		} else {
+			missing++
+		}
+	}
+	if len(r.Rows) == 0 {
+		return nil, missing
 	}
 	r.rank()
-	return r, nil
+	return r, missing
+}
+
+// names are those of the plans, in order.
+func (q StudentsRequest) names() []string {
+	var names []string
+	for name := range q.plans() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// take adds a row to the ranking and shows it.
+func (r *StudentsReport) take(q StudentsRequest, row StudentRow) {
+	r.Rows = append(r.Rows, row)
+	r.rank()
+	if q.Live != nil {
+		q.Live(StudentsReport{r.Labelled, slices.Clone(r.Rows), slices.Clone(r.Front)})
+	}
 }
 
 // student makes one: its time comes first, since a network that is too slow need not learn.
@@ -203,6 +266,7 @@ func (a *App) timeFor(ctx context.Context, m *model.Model, q StudentsRequest) (m
 
 // rank puts the best first and names those that nobody beats in both time and score.
 func (r *StudentsReport) rank() {
+	r.Front = nil
 	slices.SortStableFunc(r.Rows, func(x, y StudentRow) int {
 		switch {
 		case (x.Problem == "") != (y.Problem == ""):

@@ -16,6 +16,8 @@ type doneStudents struct {
 	file string
 	Key  string                 `json:"key"` // of the request: anything else begins anew
 	Rows map[string]studentDone `json:"rows"`
+
+	Labelled bool `json:"labelled"` // scores are accuracies
 }
 
 type studentDone struct {
@@ -26,12 +28,12 @@ type studentDone struct {
 // doneIn reads what the folder of a request has; what cannot be read, or belongs to another request, is as if it were not there.
 func (q StudentsRequest) doneIn(base *model.Model) *doneStudents {
 	d := &doneStudents{file: filepath.Join(q.Out, "students.json")}
-	key := fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "students 1 %s %q %q %q %q %d %g %g %d", base.Hash(), q.Data, q.Score, q.Preprocess, q.Target, q.Threads, q.Minutes, q.Ms, q.Seed)))
+	key := fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "students 2 %s %q %q %q %q %d %g %d %g %d", base.Hash(), q.Data, q.Score, q.Preprocess, q.Target, q.Threads, q.Minutes, q.Passes, q.Ms, q.Seed)))
 	if b, err := os.ReadFile(d.file); err == nil {
 		_ = json.Unmarshal(b, d) // checked by the key
 	}
 	if d.Key != key || d.Rows == nil {
-		d.Key, d.Rows = key, map[string]studentDone{}
+		d.Key, d.Rows, d.Labelled = key, map[string]studentDone{}, false
 	}
 	return d
 }

@@ -86,6 +86,7 @@ func (s *Studio) show(ctx context.Context, d *Doc) error {
 	if d.Hunt, fitted = s.app.huntBefore(d.Base, d.Data, s.State().Settings.Threads); d.Data == "" {
 		d.Data = fitted
 	}
+	d.Class = s.app.classBefore(d.Base, d.Data, s.State().Settings.Threads)
 	d.Scores = map[string]*score.Result{}
 	first := &Revision{Label: "Opened", Data: d.Data, Result: &Derived{Model: d.Base, Info: info, SHA256: d.SHA256}}
 	d.Revisions = []*Revision{first}

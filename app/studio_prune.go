@@ -487,6 +487,7 @@ func (s *Studio) MeasureCuts(criterion string) {
 			t.Learn(&Choice{Cost: expected, Damage: now.Totals.Damage}, cost, got.Damage.Damage())
 			now.trade = &t
 			now.weigh()
+			now.Refined = d.Cuts.Refined
 			now.Totals.MACs, now.Totals.Bytes, now.Totals.Exact = float64(got.MACs), float64(got.Bytes), true
 			now.Measured = &got
 			d.Cuts = &now

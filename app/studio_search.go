@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -163,29 +162,12 @@ func (a *App) huntDir(hash, target string) string {
 	return dir
 }
 
-func (a *App) keepHunt(hash string, k keptHunt) error {
-	if err := a.ensureHome(); err != nil {
-		return err
-	}
-	dir := a.huntDir(hash, "")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fail.New(fail.Denied, "%v", err).Doing("search")
-	}
-	b, err := json.MarshalIndent(k, "", " ")
-	if err != nil {
-		return fail.New(fail.Internal, "%v", err).Doing("search")
-	}
-	return atomicWrite(filepath.Join(dir, "asked.json"), b)
-}
+func (a *App) keepHunt(hash string, k keptHunt) error { return a.keepAsked(a.huntDir(hash, ""), k) }
 
 // huntBefore is the last search of a model with what it had found, nil: none. Data that a document has goes before those that the search had.
 func (a *App) huntBefore(m *model.Model, data string, threads int) (h *Hunt, fitted string) {
-	b, err := readSmall(filepath.Join(a.huntDir(m.Hash(), ""), "asked.json"), 1<<20)
 	var k keptHunt
-	if err != nil || json.Unmarshal(b, &k) != nil || k.Form.Goal() == "" || (data != "" && data != k.Data) {
-		return nil, ""
-	}
-	if _, err := os.Stat(k.Data); err != nil && k.Data != SampleCalibrate {
+	if !readAsked(a.huntDir(m.Hash(), ""), data, &k, func() string { return k.Data }) || k.Form.Goal() == "" {
 		return nil, ""
 	}
 	h = &Hunt{Form: k.Form, Dir: a.huntDir(m.Hash(), k.Form.Target), Ended: k.Ended, Recipes: map[string]string{}}

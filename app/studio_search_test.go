@@ -48,7 +48,10 @@ func TestHuntGoesOnAnotherDay(t *testing.T) {
 	f := NewHuntForm()
 	f.MACs, f.Optimizer, f.Rollouts, f.Seed = 0.7, "evolution", 40, 7
 	s.Hunt(f)
-	until(t, s, "the first roll-out", func(st *State) bool { h := st.Doc.Hunt; return h != nil && h.Result != nil && len(h.Result.Rollouts) > 0 })
+	until(t, s, "the first roll-out", func(st *State) bool {
+		h := st.Doc.Hunt
+		return h != nil && h.Result != nil && len(h.Result.Rollouts) > 0
+	})
 	leave()
 	m, err := a.Sample(sample.Name)
 	if err != nil {

@@ -156,6 +156,15 @@ func TestPruneInTheWindow(t *testing.T) {
 	}
 	s.KeepShare("macs", 0.6)
 	settled(t, w)
+	single := s.State().Doc.Cuts.Totals
+	click(t, w, "Refine")
+	c = settled(t, w).Doc.Cuts
+	if f := c.Refined; f == nil || f.Best > f.Single || f.Best > f.Even || f.BestErr <= 0 || f.Runs < 2 || c.Totals.Damage != f.Best || c.Totals.MACs > single.MACs*1.02 {
+		t.Fatalf("refined: %+v, totals %+v, before %+v", f, c.Totals, single)
+	}
+	if !says(w, "refined") && !says(w, "run as a whole") {
+		t.Error("the window does not say how whole choices fared")
+	}
 	s.MeasureCuts("obc")
 	c = settled(t, w).Doc.Cuts
 	if c.Measured == nil || c.Measured.Items < 32 || c.Measured.Ns == 0 || c.Measured.MACs != int64(c.Totals.MACs) {
@@ -183,22 +192,6 @@ func TestPruneInTheWindow(t *testing.T) {
 	if d = settled(t, w).Doc; d.Model.Hash() != d.Base.Hash() {
 		t.Error("undo does not lead back to the opened model")
 	}
-}
-
-// patient shows states until no job runs, for jobs that take longer than settled waits.
-func patient(t *testing.T, w *testWindow) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		select {
-		case f := <-w.posted:
-			f()
-		case <-time.After(20 * time.Millisecond):
-			if s := w.studio.State(); w.state == s && len(s.Active()) == 0 && s.Doc.Hunt != nil && !s.Doc.Hunt.Running {
-				return
-			}
-		}
-	}
-	t.Fatal("jobs do not end")
 }
 
 func notices(st *app.State) []string {
@@ -259,18 +252,82 @@ func TestDistillInTheWindow(t *testing.T) {
 	if d = settled(t, w).Doc; d.Model.Hash() != before {
 		t.Error("undo does not take the training back")
 	}
+
+	tab(t, w, "A student")
+	settled(t, w)
+	typed(t, w, "1", "2") // minutes
+	typed(t, w, "", "0.000001")
+	click(t, w, "Find a student")
+	d = settled(t, w).Doc
+	if c := d.Class; c == nil || !c.Ended || c.Form.Minutes != 2 || c.Form.Ms != 1e-6 || len(c.Report.Rows) < 4 || len(c.Report.Front) != 1 {
+		t.Fatalf("no student is fast enough for a nanosecond: %+v %v", c, notices(w.state))
+	}
+	class := app.NewStudentForm()
+	class.Minutes, class.Passes = 30, 2 // by passes, not by the clock: a busy computer learns as much
+	s.FindStudents(class)
+	d = settled(t, w).Doc
+	if c := d.Class; !c.Ended || len(c.Report.Front) < 2 {
+		t.Fatalf("nobody learned: %+v %v", c.Report, notices(w.state))
+	}
+	first := d.Class.Report.Rows[slices.IndexFunc(d.Class.Report.Rows, func(x app.StudentRow) bool { return x.Model != "" })]
+	row(t, w, first.Name)
+	looks(t, w, s, shot, "students", func() { tab(t, w, "学生网络") })
+	tab(t, w, "A student")
+	row(t, w, first.Name)
+	click(t, w, "Apply as one step")
+	if d = settled(t, w).Doc; d.Ledger()[len(d.Ledger())-1].Pass != "distill" || d.Model.Hash() == before {
+		t.Errorf("the ledger is %v", d.Ledger())
+	}
+	s.Undo()
+	if d = settled(t, w).Doc; d.Model.Hash() != before {
+		t.Error("undo does not take the student back")
+	}
+}
+
+// typed puts a text into the entry in sight that has another one.
+func typed(t *testing.T, w *testWindow, was, text string) {
+	t.Helper()
+	all := inWindow(fyne.CanvasObject(w.frame), func(e *widget.Entry) bool { return e.Text == was && e.PlaceHolder == "" })
+	if len(all) == 0 {
+		t.Fatalf("no entry has %q", was)
+	}
+	all[0].SetText(text)
+}
+
+// row clicks the line in sight that says a text.
+func row(t *testing.T, w *testWindow, text string) {
+	t.Helper()
+	all := inWindow(fyne.CanvasObject(w.frame), func(r *kit.Tappable) bool {
+		return len(inWindow(fyne.CanvasObject(r), func(l *kit.Line) bool { return l.Text() == text })) > 0
+	})
+	if len(all) == 0 {
+		t.Fatalf("no line says %q", text)
+	}
+	all[len(all)-1].Tapped(nil)
 }
 
 // TestSearchInTheWindow: limits, a front whose points are recipes, one of them applied as one step, roll-outs with their reward, an impossible
 // goal, and the tree of kept recipes with a branch.
 func TestSearchInTheWindow(t *testing.T) {
 	w, s, shot := compressWindow(t, "search")
-	f := app.NewHuntForm()
-	f.MACs, f.Drop, f.Optimizer, f.Rollouts = 0.7, 5, "evolution", 4
-	s.Hunt(f)
-	patient(t, w)
+	limits := inWindow(fyne.CanvasObject(w.frame), func(e *widget.Entry) bool { return e.Text == "" && e.PlaceHolder == "" })
+	if len(limits) != 5 { // median, p99, file, multiply-adds, points lost
+		t.Fatalf("%d limits can be typed", len(limits))
+	}
+	limits[3].SetText("70")
+	limits[4].SetText("5")
+	typed(t, w, "24", "4")
+	method := inWindow(fyne.CanvasObject(w.frame), func(x *widget.Select) bool { return x.Selected == "exact" })
+	if len(method) != 1 {
+		t.Fatal("no method can be chosen")
+	}
+	method[0].SetSelected("evolution")
+	click(t, w, "Search")
 	st := settled(t, w)
 	h := st.Doc.Hunt
+	if h != nil && (h.Form.MACs != 0.7 || h.Form.Drop != 5 || h.Form.Target != "") {
+		t.Errorf("asked for %+v", h.Form)
+	}
 	if h == nil || h.Result == nil || h.Running || len(h.Result.Rollouts) != 4 || len(h.Result.Front) < 2 {
 		t.Fatalf("%+v %v", h, notices(st))
 	}
@@ -341,10 +398,10 @@ func TestSearchInTheWindow(t *testing.T) {
 	if d = settled(t, w).Doc; len(d.Kept) != 2 || d.Kept[0].Parent != 0 || d.Kept[1].Name != "cleaned" {
 		t.Errorf("the tree is %+v", d.Kept)
 	}
-	f.MACs, f.Drop, f.MB = 0, -1, 0.001
+	f := app.NewHuntForm()
+	f.Optimizer, f.MB = "evolution", 0.001
 	f.Rollouts = 2
 	s.Hunt(f)
-	patient(t, w)
 	h = settled(t, w).Doc.Hunt
 	if h.Result.Verdict != "impossible" || !strings.Contains(h.Result.Why, "floor") || h.Result.Binding == "" {
 		t.Errorf("%s: %s", h.Result.Verdict, h.Result.Why)

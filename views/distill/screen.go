@@ -1,5 +1,5 @@
 // Package distill is the part of Compress that trains what is left to answer as the opened model: its options, the loss while it runs,
-// and what held-out items say.
+// and what held-out items say; and the finder of small networks that learn from it.
 //
 // It trains nothing; the studio does. Start reading at New, then at Show.
 package distill
@@ -23,6 +23,8 @@ import (
 type verbs interface {
 	Passes() []app.PassInfo
 	Distill(options map[string]any)
+	FindStudents(f app.StudentForm)
+	TryStudent(name string)
 	Score(data string)
 	SetData(dir string)
 	CancelJob(id int64)
@@ -35,8 +37,14 @@ type screen struct {
 	ink *plot.Ink
 	say *kit.Phrases
 
-	doc *app.Doc
-	job int64
+	state *app.State
+	doc   *app.Doc
+	job   int64
+	view  int // seeCourse or seeStudents
+
+	views    *kit.Segmented
+	course   fyne.CanvasObject
+	students *students
 
 	content fyne.CanvasObject
 	full    fyne.CanvasObject
@@ -59,6 +67,12 @@ func New(u *kit.UI) kit.Screen { return newScreen(u, u.Studio) }
 
 const gap = 10 // between panels
 
+// What is in sight.
+const (
+	seeCourse = iota
+	seeStudents
+)
+
 // shown are the options of the pass that the screen offers; the others are in the Rewrites screen.
 var shown = []string{"minutes", "epochs", "samples", "temperature", "features", "labels", "rate", "augment"}
 
@@ -68,7 +82,8 @@ func newScreen(u *kit.UI, do verbs) *screen {
 	s.stop = u.NewButton(kit.Outline, "stop", u.T("Stop"), func() { s.do.CancelJob(s.job) })
 	s.score = u.NewButton(kit.Outline, "accuracy", u.T("Measure the accuracy"), func() { s.do.Score("") })
 	s.note = u.Soft("")
-	s.tools = kit.Cols(10, kit.Flex(u.Soft(u.T("The opened model teaches what the ledger made of it; labels are not needed."))), s.note.Whole(), s.stop, s.score, s.start)
+	s.views = u.NewSegmented([]string{u.T("The model itself"), u.T("A student")}, 0, s.look)
+	s.tools = kit.Cols(10, s.views, kit.Flex(s.note), s.stop, s.score, s.start)
 
 	var options []spec.Option
 	for _, p := range do.Passes() {
@@ -83,7 +98,7 @@ func newScreen(u *kit.UI, do verbs) *screen {
 		}
 	}
 	s.form = u.NewForm(options, nil, func() {})
-	left := u.Card(container.NewVScroll(kit.Pad(12, 14, 12, 14, kit.Rows(12, u.Strong(u.T("How")), s.form.Box))))
+	left := u.Card(container.NewVScroll(kit.Pad(12, 14, 12, 14, kit.Rows(12, u.Strong(u.T("How")), u.Note(u.T("The opened model teaches what the ledger made of it; labels are not needed.")), s.form.Box))))
 	s.loss, s.held = plot.NewChart(s.ink, 240, 140), plot.NewChart(s.ink, 240, 120)
 	s.losses, s.helds = u.Caption(""), u.Caption("")
 	panel := func(title string, note *kit.Line, c fyne.CanvasObject) fyne.CanvasObject {
@@ -91,7 +106,10 @@ func newScreen(u *kit.UI, do verbs) *screen {
 	}
 	middle := kit.PanesDown(gap, []float32{.56, .44}, panel(u.T("Loss"), s.losses, s.loss), panel(u.T("Held-out items"), s.helds, s.held))
 	s.side = container.NewStack()
-	s.full = kit.Panes(gap, []float32{340, 1, 300}, left, middle, u.Card(container.NewVScroll(s.side)))
+	s.course = kit.Panes(gap, []float32{340, 1, 300}, left, middle, u.Card(container.NewVScroll(s.side)))
+	s.students = newStudents(s)
+	s.students.content.Hide()
+	s.full = container.NewStack(s.course, s.students.content)
 	s.none = container.NewStack()
 	s.content = kit.Pad(gap, 16, gap, 16, container.NewStack(s.full, s.none))
 	return s
@@ -105,15 +123,42 @@ func (s *screen) Toolbar() fyne.CanvasObject { return s.tools }
 
 // Primary is part of kit.Primary.
 func (s *screen) Primary() {
-	if !s.start.Off() {
+	switch f, why := s.students.form(); {
+	case s.start.Off():
+	case s.view == seeCourse:
 		s.do.Distill(s.form.Values())
+	case why == "":
+		s.do.FindStudents(f)
 	}
+}
+
+// look changes between the course and the students.
+func (s *screen) look(view int) {
+	s.view = view
+	s.course.Hide()
+	s.students.content.Hide()
+	[]fyne.CanvasObject{s.course, s.students.content}[view].Show()
+	s.full.Refresh()
+	s.again()
+}
+
+// again brings the buttons up to what was typed or chosen.
+func (s *screen) again() {
+	if s.state == nil {
+		return
+	}
+	s.showTools(s.state)
+	s.students.show()
 }
 
 // Show is part of kit.Screen.
 func (s *screen) Show(st *app.State) {
-	s.showTools(st)
+	s.state = st
 	d := st.Doc
+	if d != nil {
+		s.students.update(st)
+	}
+	s.showTools(st)
 	if d == nil {
 		s.doc = nil
 		s.full.Hide()
@@ -129,6 +174,7 @@ func (s *screen) Show(st *app.State) {
 		return
 	}
 	s.doc = d
+	s.students.show()
 	s.showLoss()
 	s.showHeld()
 	s.showSide()
@@ -137,7 +183,7 @@ func (s *screen) Show(st *app.State) {
 // working is the job of this screen that runs, nil: none.
 func working(st *app.State) *app.Job {
 	i := slices.IndexFunc(st.Jobs, func(j *app.Job) bool {
-		return j.Running() && (j.Title == "Distill the model" || j.Title == "Measure the accuracy")
+		return j.Running() && slices.Contains([]string{"Distill the model", "Find a student", "Measure the accuracy"}, j.Title)
 	})
 	if i < 0 {
 		return nil
@@ -169,10 +215,21 @@ func (s *screen) showTools(st *app.State) {
 		why = u.T("the ledger is being applied")
 	}
 	s.score.SetOff(why != "" || !(st.Doc.Sample && st.Doc.Trained), why)
+	label := u.T("Distill")
+	if s.view == seeStudents {
+		label = u.T("Find a student")
+	}
+	s.start.SetLabel("play", label)
+	_, wrong := s.students.form()
 	switch {
 	case why != "":
 	case st.Doc.Data == "":
 		why = u.T("choose data first")
+	case s.view == seeStudents && wrong != "":
+		why = u.T(wrong)
+	case s.view == seeStudents && s.students.scored == "" && !(st.Doc.Sample && st.Doc.Trained):
+		why = u.T("choose held-out data first")
+	case s.view == seeStudents:
 	case !changed(st.Doc):
 		why = u.T("prune or quantize first: the opened model has nothing to learn from itself")
 	}
@@ -182,6 +239,9 @@ func (s *screen) showTools(st *app.State) {
 		text = u.T(job.Title)
 		if job.Total > 0 {
 			text += ": " + kit.Percent(float64(job.Done)/float64(job.Total))
+		}
+		if job.Title == "Find a student" && job.What != "" {
+			text = u.T(job.Title) + ": " + s.say.Say(job.What)
 		}
 	}
 	s.note.SetText(text)

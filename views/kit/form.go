@@ -194,7 +194,7 @@ func (f *Form) control(o spec.Option) fyne.CanvasObject {
 				entry.SetText(FormText(o, x))
 			}
 		}
-		return Rows(2, container.NewBorder(nil, nil, nil, Fixed(84, 0, entry), slider), problem)
+		return Rows(2, container.NewBorder(nil, nil, nil, Fixed(84, 0, entry), f.u.Slide(slider, 0)), problem)
 	}
 	return Rows(2, entry, problem)
 }

@@ -73,7 +73,7 @@ func (s *screen) newRow(at int) *row {
 				s.choose(g.at)
 			}
 		}
-		middle = r.slider
+		middle = u.Slide(r.slider, len(g.cuts))
 	} else if g.locked != "" {
 		middle = kit.Cols(4, kit.Icon("lock", "text3", 14), kit.Flex(u.Caption(u.T("stays"))))
 	} else {

@@ -34,7 +34,7 @@ func (s *screen) right() {
 	s.refine = u.NewButton(kit.Outline, "tune", u.T("Refine"), func() { s.do.RefineCuts() }).Small()
 	s.tried = plot.NewChart(s.ink, 200, 3*22)
 	s.whole = container.NewStack()
-	keep := kit.Rows(6, kit.Cols(8, u.Strong(u.T("Keep of the whole")).Whole(), kit.Gap(), s.share), s.slider, kit.Cols(8, s.kinds, kit.Gap(), s.refine), s.told, s.whole)
+	keep := kit.Rows(6, kit.Cols(8, u.Strong(u.T("Keep of the whole")).Whole(), kit.Gap(), s.share), u.Slide(s.slider, 0), kit.Cols(8, s.kinds, kit.Gap(), s.refine), s.told, s.whole)
 	s.side = kit.Pad(12, 14, 12, 14, kit.Rows(12, u.Strong(u.T("Running totals")), s.totals, u.HRule(), keep, u.HRule(), s.card))
 }
 
