@@ -55,7 +55,7 @@ func stairsChart(list []predict.Staircase, target string, t chart.Words) *chart.
 	if len(list) == 1 {
 		c.Subtitle = t.T("%d channels now", list[0].Now)
 	}
-	c.Notes = []string{t.T("filled: measured; rings: foretold from the target's kernels; a diamond: the last number of channels before a step")}
+	c.Notes = []string{t.T("foretold from the target's kernels, with the interval")}
 	for i := range list {
 		if why := list[i].Why; why != "" {
 			if t != nil {
@@ -72,7 +72,7 @@ func stairsChart(list []predict.Staircase, target string, t chart.Words) *chart.
 func stairsOf(s *predict.Staircase, t chart.Words) *chart.Chart {
 	longest := 0.0
 	told, seen, edges := chart.Series{Name: t.T("foretold"), Color: "runA", Join: chart.Stairs, Mark: chart.Circle}, chart.Series{Name: t.T("measured"), Color: "text1", Join: chart.Stairs, Mark: chart.Circle},
-		chart.Series{Color: "gain", Join: chart.Loose, Mark: chart.Diamond}
+		chart.Series{Name: t.T("last before a step"), Color: "gain", Join: chart.Loose, Mark: chart.Diamond}
 	for _, k := range s.Treads {
 		last := 0.0
 		if k.Ns > 0 {

@@ -30,7 +30,7 @@ func chinese() chart.Words {
 		"it became slower, and the target says neither clock nor temperature":                   "变慢了，而目标既不报告时钟也不报告温度",
 		"it became slower while clock and throttling stayed: look for other work on the target": "变慢了，而时钟和降频状态未变：请查看目标上是否有其他负载",
 		"Staircase of %s on %s": "%s 在 %s 上的延迟阶梯", "Staircases of %d layers on %s": "%d 个层在 %s 上的延迟阶梯", "output channels": "输出通道数", "time of the layer": "该层时间",
-		"not known": "未知", "foretold": "推算", "measured": "实测", "%d channels now": "现有 %d 个通道", "filled: measured; rings: foretold from the target's kernels; a diamond: the last number of channels before a step": "实心：实测；空心：按目标的内核推算；菱形：台阶前的最后一个通道数",
+		"not known": "未知", "foretold": "推算", "measured": "实测", "%d channels now": "现有 %d 个通道", "last before a step": "台阶前最后", "foretold from the target's kernels, with the interval": "按目标的内核推算，带区间",
 		"not foretold everywhere: %s": "并非处处都能推算：%s", "Roofline of %s on %s": "%s 在 %s 上的屋顶线", "products for each byte": "每字节的乘加数", "products a second": "每秒乘加数",
 		"peak %s, memory %s, fastest layer without Winograd %s": "峰值 %s，内存 %s，不含 Winograd 的最快层 %s", "triangles: Winograd, which saves products": "三角：Winograd，节省乘法",
 		"verdict faster": "更快", "verdict slower": "更慢", "verdict none": "未显示差异",
