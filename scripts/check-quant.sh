@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # check-quant.sh - the bars of quantization, on the networks and data beside the repository, scored in ONNX Runtime on the exported files.
-#   scripts/check-quant.sh [ROW ...]    rows: cifar scaled integers vww faces silero magika bad; without one, all (half an hour of two quiet cores)
+#   scripts/check-quant.sh [ROW ...]    rows: cifar layers seconds scaled integers vww faces silero magika bad; without one, all (half an hour of two quiet cores)
 #   N=5000 scripts/check-quant.sh cifar scores more test pictures than 1,000; NET=resnet56_cifar10 takes another network; FETTLE=FILE is a
 #   program that was built before, so that a quiet run compiles nothing (but in the rows integers and scaled, which are tests)
 # Each row prints its figures. Samples that judge are never those that calibrate.
@@ -16,7 +16,7 @@ export FETTLE_HOME=$work/home
 [[ -n ${FETTLE:-} ]] || { FETTLE=$work/fettle; go build -o "$FETTLE" ./cmd/fettle; }
 fettle() { "$FETTLE" "$@"; }
 models=$shared/data/models n=${N:-1000} net=${NET:-resnet20_cifar10}
-rows=("$@"); [[ $# -gt 0 ]] || rows=(bad integers scaled cifar vww faces silero magika)
+rows=("$@"); [[ $# -gt 0 ]] || rows=(bad integers scaled cifar layers seconds vww faces silero magika)
 
 pictures() { # train|test of CIFAR
 	[[ -d $work/cifar/$1 ]] || { mkdir -p "$work/cifar"; tar -xzf "$shared"/data/cifar10-jpeg/"$1"-*.tar.gz -C "$work/cifar"; }
@@ -33,6 +33,14 @@ recipe() { # of passes; options of quantize on standard input
 score() { # CIFAR, in ONNX Runtime; the script needs jpeg-js
 	[[ -d .cache/ort/node_modules/jpeg-js || -d ${CHECK_CACHE:-/nowhere}/ort/node_modules/jpeg-js ]] || npm install --silent --no-save --prefix .cache/ort jpeg-js@0.4.4 >/dev/null
 	NODE_PATH=$NODE_PATH:${CHECK_CACHE:-/nowhere}/ort/node_modules node "$shared/check/score-cifar.js" "$1" "$(pictures test)" "$n"
+}
+halves() { # of the pictures with faces, one after the other into a and b of a folder
+	mkdir -p "$work/$1/a" "$work/$1/b"
+	local f k=0
+	for f in "$shared"/data/ultraface-images/*.jpg; do
+		cp "$f" "$work/$1/$([[ $((k % 2)) == 0 ]] && echo a || echo b)/"
+		k=$((k + 1))
+	done
 }
 say() { printf '%-10s %s\n' "$1" "$2"; }
 
@@ -52,13 +60,38 @@ cifar() {
 		int3 none gptq
 	ROWS
 }
+layers() { # the error of each layer's output with GPTQ and AdaRound below that of nearest rounding; of each value with 16 bits below that with 8
+	cp "$shared/check/cifar.toml" "$work/cifar.toml"
+	data=(--data "$(pictures train)" --preprocess "$work/cifar.toml") m=$models/$net.onnx
+	for rounding in gptq adaround; do
+		printf 'weights = "int4"\nactivations = "none"\nrounding = "%s"\nrounds = 300\n' "$rounding" | recipe fold-batchnorm quantize >"$work/r.toml"
+		fettle optimize "$m" -r "$work/r.toml" -o "$work/q.onnx" "${data[@]}" --report "$work/q.json" >/dev/null 2>&1
+		say layers "$rounding, int4: $(grep -oE 'output [0-9]+ % of that of nearest rounding, [0-9]+ % held out' "$work/q.json" |
+			awk '{ n++; if ($2 < 100) a++; if ($9 < 100) b++ } END { printf "below nearest in %d of %d layers where it was tuned, in %d held out", a, n, b }')"
+	done
+	for values in int16 uint8; do
+		echo "activations = \"$values\"" | recipe fold-batchnorm quantize >"$work/r.toml"
+		fettle optimize "$m" -r "$work/r.toml" -o "$work/$values.onnx" "${data[@]}" >/dev/null 2>&1
+		fettle debug "$m" "$work/$values.onnx" --data "$(pictures test)" --preprocess "$work/cifar.toml" --limit 32 --json >"$work/$values.json" 2>/dev/null
+	done
+	say layers "$(node -e 'const [a, b] = process.argv.slice(1).map(f => Object.fromEntries(JSON.parse(require("fs").readFileSync(f)).values.map(v => [v.float, v.sqnr_db])));
+		const k = Object.keys(a).filter(v => v in b), least = o => Math.min(...k.map(v => o[v])).toFixed(1);
+		console.log(`16-bit values nearer than 8-bit ones in ${k.filter(v => a[v] > b[v]).length} of ${k.length}, the least ${least(a)} and ${least(b)} dB`)' "$work/int16.json" "$work/uint8.json")"
+}
+seconds() { # ResNet-56 with 500 pictures
+	cp "$shared/check/cifar.toml" "$work/cifar.toml"
+	echo 'samples = 500' | recipe fold-batchnorm quantize >"$work/r.toml"
+	data=$(pictures train)
+	start=$(date +%s%N)
+	fettle optimize "$models/resnet56_cifar10.onnx" -r "$work/r.toml" -o "$work/q.onnx" --data "$data" --preprocess "$work/cifar.toml" >/dev/null 2>&1
+	say seconds "ResNet-56 to int8 with 500 pictures: $(awk -v n="$(($(date +%s%N) - start))" 'BEGIN { printf "%.1f s", n / 1e9 }') on $(nproc) cores"
+}
 scaled() { say scaled "$(go test ./app -run ScaledNetwork -v 2>&1 | grep -oE 'of [0-9]+ answers.*|SKIP.*|FAIL.*' | head -1)"; }
 integers() { go test ./app -run SameAsONNXRuntime -v 2>&1 | grep -E '^ *--- |as a whole|layer by layer' | sed 's/^ *same_ort_test.go:[0-9]*: /  /'; }
 vww() { # MobileNetV1-0.25: calibrated on every other face and 100 pictures of CIFAR, judged on the other faces and 200 others
 	block '[96, 96]' 0.00392156862745098 '[0.0]' '[1.0]' >"$work/vww.toml"
-	m=$models/mlperf_tiny_vww_mobilenetv1_025_96.onnx k=0
-	mkdir -p "$work/vww/a" "$work/vww/b"
-	for f in "$shared"/data/ultraface-images/*.jpg; do cp "$f" "$work/vww/$([[ $((k++ % 2)) == 0 ]] && echo a || echo b)/"; done
+	m=$models/mlperf_tiny_vww_mobilenetv1_025_96.onnx
+	halves vww
 	flat() { find "$(pictures "$1")" -name '*.jpg' | sort | awk -v every="$2" 'NR % every == 0' | while read -r f; do cp "$f" "$work/vww/$3/$(echo "${f##*/cifar/}" | tr / -)"; done; }
 	flat train 200 a; flat test 50 b
 	fettle quantize "$m" --auto --data "$work/vww/a" --preprocess "$work/vww.toml" -o "$work/vww.onnx" --recipe "$work/vww-r.toml" >/dev/null 2>&1
@@ -66,9 +99,8 @@ vww() { # MobileNetV1-0.25: calibrated on every other face and 100 pictures of C
 }
 faces() { # halves calibrate and judge in turn: a face is found where a score is above 0.7
 	block '[240, 320]' 0.0078125 '[0.9921875]' '[1.0]' >"$work/face.toml"
-	m=$models/ultraface_rfb_320.onnx; k=0 same=0 all=0
-	mkdir -p "$work/faces/a" "$work/faces/b"
-	for f in "$shared"/data/ultraface-images/*.jpg; do cp "$f" "$work/faces/$([[ $((k++ % 2)) == 0 ]] && echo a || echo b)/"; done
+	m=$models/ultraface_rfb_320.onnx; same=0 all=0
+	halves faces
 	for pair in "a b" "b a"; do
 		read -r tune judge <<<"$pair"
 		recipe eliminate-dead fold-constants fold-batchnorm fuse-activation equalize quantize </dev/null >"$work/r.toml"
@@ -117,7 +149,7 @@ bad() { # what cannot be quantized is named or refused
 	printf 'weights = "int8"\nstrict = true\n' | recipe fold-batchnorm quantize >"$work/r.toml"
 	m=$models/silero_vad_16k_op15.onnx
 	find "$shared/data/fsdd" -maxdepth 0 >/dev/null && mkdir -p "$work/fsdd" && tar -xzf "$shared"/data/fsdd/train-*.tar.gz -C "$work/fsdd"
-	find "$work/fsdd" -name '*.wav' | sort | head -16 | xargs node scripts/quant/samples.js windows "$work/few" 1 16 >/dev/null
+	find "$work/fsdd" -name '*.wav' | sort | awk 'NR <= 16' | xargs node scripts/quant/samples.js windows "$work/few" 1 16 >/dev/null
 	try "an operator without integers in scope, strict" --data "$work/few/a"
 }
 for r in "${rows[@]}"; do s0=$SECONDS; "$r"; say "$r" "took $((SECONDS - s0)) s"; done
