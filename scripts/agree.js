@@ -47,9 +47,9 @@ function pictures([out, w, h, scale, means, channels, crops, ...files]) {
 
 function table([name, before, after, report, agreed]) {
   const steps = JSON.parse(fs.readFileSync(report)).steps, first = steps[0].before, last = steps[steps.length - 1].after
-  const kB = f => Math.round(fs.statSync(f).size / 1000), M = v => (v / 1e6).toFixed(1)
-  let ms = ''
-  for (const s of steps) for (const f of s.findings || []) ms = (/([\d.]+) ms before, ([\d.]+) ms after/.exec(f.reason) || [ms, '', '']).slice(1).join(' -> ') || ms
+  const kB = f => Math.round(fs.statSync(f).size / 1000), M = v => v < 0 ? '?' : (v / 1e6).toFixed(1)
+  let ms = 'not cut'
+  for (const s of steps) for (const f of s.findings || []) ms = (/([\d.]+) ms before, ([\d.]+) ms after/.exec(f.reason) || ['']).slice(1).join(' -> ') || ms
   console.log(`| ${name} | ${M(first.macs)} -> ${M(last.macs)} M | ${kB(before)} -> ${kB(after)} kB | ${ms} | ${agreed} |`)
 }
 

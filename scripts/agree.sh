@@ -54,7 +54,7 @@ vww() {
 }
 squeezenet() {
   pictures sq 227 227 1 104,117,123 bgr 8
-  prune 'ratio = 0.25' 'criterion = "l2"' 'multiple = 8' 'samples = 48' | cut SqueezeNet squeezenet_v1_0_imagenet.onnx "$w/sq/fit" "$w/sq/judge" largest
+  { prune 'ratio = 0.125' 'criterion = "l2"' 'multiple = 8' 'samples = 96'; learn 'epochs = 4' 'batch = 16' 'minutes = 10.0'; } | cut SqueezeNet squeezenet_v1_0_imagenet.onnx "$w/sq/fit" "$w/sq/judge" largest
 }
 ultraface() {
   pictures uf 320 240 0.0078125 127 rgb 8

@@ -25,6 +25,7 @@ function read(file, names) {
   }
   return out;
 }
+const places = scores => scores.filter((_, i) => i % 2 === 1).map(v => v > 0.7);
 const face = scores => scores.some((v, i) => i % 2 === 1 && v > 0.7);
 const faceIn = file => face(Object.values(read(file, [])).find(t => t.dims[t.dims.length - 1] === 2).data);
 (async () => {
@@ -39,6 +40,7 @@ const faceIn = file => face(Object.values(read(file, [])).find(t => t.dims[t.dim
   const models = [await load(float), await load(quantized)];
   let same = 0, all = 0, decisions = 0, labels = 0;
   const before = [], after = [];
+  let either = 0, both = 0;
   for (const f of fs.readdirSync(dir).sort()) {
     const inputs = read(path.join(dir, f), models[0].inputNames);
     const y = [];
@@ -46,6 +48,10 @@ const faceIn = file => face(Object.values(read(file, [])).find(t => t.dims[t.dim
     const pick = v => kind === 'face' ? Number(face(v)) : kind === 'half' ? Number(v[0] >= 0.5) : v.indexOf(Math.max(...v));
     const [a, b] = y.map(pick);
     before.push(a); after.push(b);
+    if (kind === 'face') {
+      const [p, q] = y.map(places);
+      p.forEach((v, i) => { either += v || q[i]; both += v && q[i]; });
+    }
     all++;
     if (config) {
       const [p, q] = y.map(decided);
@@ -60,5 +66,5 @@ const faceIn = file => face(Object.values(read(file, [])).find(t => t.dims[t.dim
   }
   const chance = before.filter((a, i) => a === after[(i + 7) % all]).length;
   if (config) console.log(`${decisions} of ${all} of Magika's decisions kept (${(100 * decisions / all).toFixed(1)} %), ${labels} of them a label; the largest value:`);
-  console.log(`${same} of ${all} kept (${(100 * same / all).toFixed(1)} %), by chance ${chance}`);
+  console.log(`${same} of ${all} kept (${(100 * same / all).toFixed(1)} %), by chance ${chance}${kind === 'face' ? `; of ${either} places with a face in either, ${both} in both` : ''}`);
 })().catch(e => { console.error(String(e)); process.exit(1); });

@@ -1,6 +1,7 @@
 // samples.js tokens OUT FILE... | windows OUT SEED COUNT WAV... - samples in the order of networks that read no pictures, in OUT/a (even ones)
 // and OUT/b (odd ones).
 //   tokens: what Magika reads of a file: the first 1,024 bytes behind white space and the last 1,024 before it, padded with 256.
+//   texts OUT SEED COUNT: ids of words, mask and token types of 32 places, as scripts/text.js's network reads them.
 //   shape, nan, inf, constant OUT: pictures of 3 x 32 x 32 that cannot be calibrated on, or of one number.
 //   windows: 576 values at 16 kHz for Silero VAD, with a state of zeros; every fourth one is noise. Which ones follows from SEED.
 const fs = require('fs'), path = require('path');
@@ -64,6 +65,15 @@ if (kind === 'tokens') {
     last.forEach((v, k) => { x[2048 - last.length + k] = v; });
     fs.appendFileSync(path.join(path.dirname(out), path.basename(out) + '.txt'), `${String(n).padStart(4, '0')} ${f}\n`);
     save('.npy', npy(x, '<i4', [1, 2048], 'writeInt32LE', 4));
+  }
+} else if (kind === 'texts') {
+  let state = Number(rest[0]);
+  const random = () => { state = (Math.imul(state, 1664525) + 1013904223) >>> 0; return state / 2 ** 32; };
+  for (let i = 0; i < Number(rest[1]); i++) {
+    const long = 4 + Math.floor(29 * random()), turn = Math.floor(long * random());
+    const at = Array.from({ length: 32 }, (_, k) => k);
+    const int64s = f => npy(at.map(k => BigInt(k < long ? f(k) : 0)), '<i8', [1, 32], 'writeBigInt64LE', 8);
+    save('.npz', npz({ ids: int64s(() => 1 + Math.floor(999 * random() ** 2)), mask: int64s(() => 1), types: int64s(k => (k < turn ? 0 : 1)) }));
   }
 } else if (kind !== 'windows') {
   for (let i = 0; i < 32; i++) {
