@@ -5,6 +5,7 @@ import (
 
 	"fettle/kernels/cpu"
 	"fettle/kernels/pack"
+	"fettle/kernels/quant"
 	"fettle/kernels/team"
 	"fettle/model"
 )
@@ -61,10 +62,11 @@ func (l *lowering) block8(v *value, src, dst *buffer) {
 	flip := v.flip()
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		in, out, lay := ses.bytes(src), ses.bytes(dst), dst.layout
-		return []team.Task{pieces{lay.N * lay.Blocks() * lay.H, func(i, _ int) {
+		blocks, image, plane, line, at := lay.Blocks(), lay.Image(), lay.Plane(), lay.Row(), lay.Pixel(0, 0) // methods of a layout copy it
+		return []team.Task{pieces{lay.N * blocks * lay.H, func(i, _ int) {
 			p, y := i/lay.H, i%lay.H
-			n, b := p/lay.Blocks(), p%lay.Blocks()
-			row := out[lay.At(n, b*lay.Block, y, 0):][:lay.W*lay.Block]
+			n, b := p/blocks, p%blocks
+			row := out[n*image+b*plane+at+y*line:][:lay.W*lay.Block]
 			if lay.Block == 4 && lay.C == 3 { // pictures
 				size := lay.H * lay.W
 				first := in[n*3*size+y*lay.W:]
@@ -107,6 +109,17 @@ func (l *lowering) unblock8(v *value) {
 	flip := v.flip()
 	s.bind = func(ses *Session) ([]team.Task, error) {
 		in, out, lay := ses.bytes(src), ses.bytes(dst), src.layout
+		if lay.H*lay.W == 1 && lay.Plane() == lay.Block { // channels lie side by side
+			image, c := lay.Image(), lay.C
+			return []team.Task{pieces{lay.N, func(n, _ int) {
+				line, from := out[n*c:][:c], in[n*image:]
+				if flip != 0 {
+					quant.FlipSign(line, from)
+					return
+				}
+				copy(line, from)
+			}}}, nil
+		}
 		return []team.Task{pieces{lay.N * lay.Blocks() * lay.H, func(i, _ int) {
 			p, y := i/lay.H, i%lay.H
 			n, b := p/lay.Blocks(), p%lay.Blocks()

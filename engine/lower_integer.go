@@ -152,27 +152,46 @@ func lowerMul8(l *lowering, isl *island) error {
 		groups := max(1, min(dl.H, dl.H*dl.W*dl.Block/16384))
 		per := split(dl.H, groups)
 		groups = split(dl.H, per)
-		scaleBlock := func(plane, from, to int) {
-			c := f[plane/fl.Blocks()*fl.Image()+plane%fl.Blocks()*fl.Plane()+fl.Pixel(0, 0):][:fl.Block]
-			at := func(lay cpu.Layout, y int) int {
-				return plane/lay.Blocks()*lay.Image() + plane%lay.Blocks()*lay.Plane() + lay.Pixel(y, 0)
-			}
-			line := &quant.Line{Lo: p.Lo, Hi: p.Hi}
-			for i, e := range c {
-				x := (float32(e) - p.ZeroB) * p.K
-				line.Factor[i], line.Addend[i] = x, p.Zero-p.ZeroA*x
-			}
-			rows, n := to-from, dl.W*dl.Block
-			if dl.Row() == n && vl.Row() == n { // no border between them
-				rows, n = 1, rows*n
-			}
-			out, in := d[at(dl, from):], v[at(vl, from):]
-			for y := range rows {
-				k.Scale(out[y*dl.Row():][:n], in[y*vl.Row():], line)
+		// Methods of a layout copy it: their results are the same for all pieces.
+		block, blocks, width := dl.Block, dl.Blocks(), dl.W*dl.Block
+		fImage, fPlane, fAt := fl.Image(), fl.Plane(), fl.Pixel(0, 0)
+		oImage, oPlane, oAt, oRow := dl.Image(), dl.Plane(), dl.Pixel(0, 0), dl.Row()
+		vImage, vPlane, vAt, vRow := vl.Image(), vl.Plane(), vl.Pixel(0, 0), vl.Row()
+		factors := func(plane int, line *quant.Line) {
+			line.Lo, line.Hi = p.Lo, p.Hi
+			by := f[plane/blocks*fImage+plane%blocks*fPlane+fAt:][:block]
+			factor, addend := line.Factor[:len(by)], line.Addend[:len(by)]
+			k, zero, zeroA, zeroB := p.K, p.Zero, p.ZeroA, p.ZeroB
+			for i, e := range by {
+				x := (float32(e) - zeroB) * k
+				factor[i], addend[i] = x, zero-zeroA*x
 			}
 		}
-		return []team.Task{pieces{dl.N * dl.Blocks() * groups, func(i, _ int) {
-			scaleBlock(i/groups, i%groups*per, min(dl.H, (i%groups+1)*per))
+		scale := func(plane, g int, line *quant.Line) {
+			from, to := g*per, min(dl.H, (g+1)*per)
+			rows, n := to-from, width
+			if oRow == n && vRow == n { // no border between them
+				rows, n = 1, rows*n
+			}
+			img, b := plane/blocks, plane%blocks
+			out, in := d[img*oImage+b*oPlane+oAt+from*oRow:], v[img*vImage+b*vPlane+vAt+from*vRow:]
+			for y := range rows {
+				k.Scale(out[y*oRow:][:n], in[y*vRow:], line)
+			}
+		}
+		if ses.Plan.Options.Threads <= 1 { // the factors of a plane serve all of its pieces
+			line := new(quant.Line)
+			return []team.Task{pieces{dl.N * blocks, func(plane, _ int) {
+				factors(plane, line)
+				for g := range groups {
+					scale(plane, g, line)
+				}
+			}}}, nil
+		}
+		return []team.Task{pieces{dl.N * blocks * groups, func(i, _ int) {
+			var line quant.Line
+			factors(i/groups, &line)
+			scale(i/groups, i%groups, &line)
 		}}}, nil
 	}
 	l.add(s, isl.node)
@@ -310,20 +329,24 @@ func lowerAverage8(l *lowering, isl *island) error {
 		d, v, dl, vl := ses.bytes(dst), ses.bytes(src), dst.layout, src.layout
 		if whole {
 			k := float64(g.scale) / float64(o.scale) / float64(vl.H*vl.W)
-			base := int32(vl.H*vl.W) * int32(g.zero8())
-			return []team.Task{pieces{dl.N * dl.Blocks(), func(p, _ int) {
+			base, zero := int32(vl.H*vl.W)*int32(g.zero8()), int32(o.zero8())
+			rows, row := vl.H, vl.W*vl.Block
+			if vl.Row() == row { // without a border the picture is one run
+				rows, row = 1, vl.H*row
+			}
+			// Methods of a layout copy it: their results are the same for all pieces.
+			blocks, image, plane, at, vRow := vl.Blocks(), vl.Image(), vl.Plane(), vl.Pixel(0, 0), vl.Row()
+			oImage, oPlane, oAt, block := dl.Image(), dl.Plane(), dl.Pixel(0, 0), dl.Block
+			return []team.Task{pieces{dl.N * blocks, func(p, _ int) {
 				var sum [quant.Wide]int32
-				in := v[p/vl.Blocks()*vl.Image()+p%vl.Blocks()*vl.Plane():]
-				rows, row := vl.H, vl.W*vl.Block
-				if vl.Row() == row { // without a border the picture is one run
-					rows, row = 1, vl.H*row
-				}
+				img, b := p/blocks, p%blocks
+				in := v[img*image+b*plane+at:]
 				for y := range rows {
-					lines.AddLines(&sum, in[vl.Pixel(y, 0):][:row])
+					lines.AddLines(&sum, in[y*vRow:][:row])
 				}
-				line := d[p/dl.Blocks()*dl.Image()+p%dl.Blocks()*dl.Plane()+dl.Pixel(0, 0):][:dl.Block]
-				for c := range line {
-					r := int32(math.RoundToEven(float64(sum[c]-base)*k)) + int32(o.zero8())
+				line := d[img*oImage+b*oPlane+oAt:][:block]
+				for c, s := range sum[:len(line)] {
+					r := int32(math.RoundToEven(float64(s-base)*k)) + zero
 					line[c] = uint8(min(max(r, lo), hi))
 				}
 			}}}, nil

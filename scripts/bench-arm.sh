@@ -4,7 +4,8 @@
 #   scripts/bench-arm.sh -layers NETWORK [int8]    every step of one: instructions, what LDP and STP instead of LD1 and ST1 of several
 #                                                  registers would add, vector multiplies, multiply-accumulates
 #   scripts/bench-arm.sh -symbols NETWORK [int8]   the same by function: instructions of one inference, the most first
-# One thread, batch 1, the whole network as the engine runs it. CPU=cortex-a76 (or max) counts the rows of other processors.
+# One thread, batch 1, the whole network as the engine runs it; Go's scheduler, which interrupts it the more often the slower the emulator is, is left
+# out. CPU=cortex-a76 (or max) counts the rows of other processors.
 # The peer is TensorFlow Lite with XNNPACK, counted in the same run of this script from a file of the same network (scripts/tflite/install.sh arm64);
 # its columns stay empty where it cannot be installed. The goals are those that were set for this engine.
 # ARCH=armv7 scripts/bench-arm.sh ... counts 32-bit Arm (a Cortex-A7) instead; the second figure is then with at most 32 bytes for a VLDM or VSTM. The
@@ -22,11 +23,15 @@ trap 'rm -rf "$work"' EXIT
 gcc -O2 -shared -fPIC "$root/scripts/arm/count.c" -o "$work/count.so"
 (cd "$root" && CGO_ENABLED=0 "${GO:-go}" build -o "$work/host" ./cmd/fettle-bench && CGO_ENABLED=0 GOARCH=$goarch GOARM=7 "${GO:-go}" build -o "$work/arm" ./cmd/fettle-bench)
 
+nm -n "$work/arm" | awk '$2 ~ /^[tTwW]$/ { if (at != "" && $1 != at) print at, $1, name; at = $1; name = $3 }' >"$work/symbols"
+# all of the runtime but what compiled code calls for memory, maps, interfaces and checks
+grep -E ' (runtime\.|gogo$)' "$work/symbols" | grep -Ev ' runtime\.(mem|map|duff|malloc|newobject|newarray|make|grow|slice|typed|bulk|wb|gcWrite|conv|if|assert|panic|goPanic)' >"$work/scheduler"
+
 count() { # NETWORK [int8]: the steps and the sum
 	rm -f "$work/net.tflite"
 	"$work/host" -network "$1" ${2:+-$2} -ready "$work/net.onnx" -tflite "$work/net.tflite" 2>/dev/null
 	# without a collector and other threads nothing but the network is counted
-	GOMAXPROCS=1 GOGC=off GODEBUG=asyncpreemptoff=1 $qemu -cpu "$cpu" -plugin "$work/count.so,out=$work/total,events=$work/events${ranges:+,ranges=$ranges}" \
+	GOMAXPROCS=1 GOGC=off GODEBUG=asyncpreemptoff=1 $qemu -cpu "$cpu" -plugin "$work/count.so,out=$work/total,events=$work/events,skip=$work/scheduler${ranges:+,ranges=$ranges}" \
 		"$work/arm" -model "$work/net.onnx" -count "$work/events" 2>/dev/null
 }
 
@@ -54,8 +59,7 @@ if [[ ${1:-} == -layers ]]; then
 	exit
 fi
 if [[ ${1:-} == -symbols ]]; then
-	ranges=$work/ranges
-	nm -n "$work/arm" | awk '$2 ~ /^[tTwW]$/ { if (at != "" && $1 != at) print at, $1, name; at = $1; name = $3 }' >"$ranges"
+	ranges=$work/symbols
 	count "${2:?which network}" "${3:-}" | tail -n1
 	grep -Ev '^(pairs|multiplies|total) ' "$work/total" | sort -k2,2nr | awk '{ printf "%10d  %s\n", $2, $1 }'
 	exit

@@ -77,9 +77,9 @@ type dwBound struct {
 }
 
 // steps are distances in a layout, once for all pieces: its methods copy it.
-type steps struct{ blocks, image, plane int }
+type steps struct{ blocks, image, plane, row int }
 
-func stepsOf(l cpu.Layout) steps { return steps{l.Blocks(), l.Image(), l.Plane()} }
+func stepsOf(l cpu.Layout) steps { return steps{l.Blocks(), l.Image(), l.Plane(), l.Row()} }
 
 // dwBand is rows y0..y1 of the output and the calls that make them.
 type dwBand struct {

@@ -204,8 +204,10 @@ type neonConvBound struct {
 	args    qcArgs
 	copy    flipArgs
 	gather  gatherArgs
-	plane   int // bytes of a block of channels in the copy
-	from    int // of the first pixel that is copied, in a plane of the input
+	of, to  steps // of in and out
+	too     steps // of res
+	plane   int   // bytes of a block of channels in the copy
+	from    int   // of the first pixel that is copied, in a plane of the input
 	scratch int
 	rowsOf  int // rows of the output as they are tiled, their length and distance in the copy
 	rowLen  int
@@ -220,6 +222,7 @@ type neonConvBound struct {
 type neonTiles struct {
 	m     int
 	tiles []tile
+	per   int // tiles of a call
 }
 
 // zeros8 is a zero point in all words of a vector.
@@ -233,7 +236,10 @@ func zeros8(z int16) (v [4]float32) {
 
 func (c *neonConv) bindQ(packed []float32, in, out cpu.Layout, res *cpu.Layout, workers int) QBound {
 	s := c.s
-	b := &neonConvBound{neonConv: c, packed: packed, in: in, out: out, res: res, work: workers, wide: packed[3] != 0}
+	b := &neonConvBound{neonConv: c, packed: packed, in: in, out: out, res: res, work: workers, wide: packed[3] != 0, of: stepsOf(in), to: stepsOf(out)}
+	if res != nil {
+		b.too = stepsOf(*res)
+	}
 	b.args = qcArgs{half: int64(c.half), zero: int16(packed[4]), rscale: packed[0], rzero: uint8(packed[5])}
 	var clip bool
 	if b.args.lo, b.args.hi, clip = bounds8(packed); clip {
@@ -346,6 +352,10 @@ func (b *neonConvBound) tile(h, w int, at func(y, x int) int) {
 		}
 	}
 	b.kinds = slices.DeleteFunc(b.kinds, func(k neonTiles) bool { return k.m == 0 })
+	for i := range b.kinds {
+		k := &b.kinds[i]
+		k.per = max(1, callMults/(8*k.m*len(b.steps)*qBlk/4))
+	}
 }
 
 // Scratch is the bytes of a run's scratch.
@@ -356,7 +366,7 @@ func (b *neonConvBound) OnQ(buf QBuffers) Run {
 	if len(buf.Scratch) < b.scratch {
 		buf.Scratch = cpu.Aligned[uint8](b.scratch)
 	}
-	r := &neonConvRun{b: b, buf: buf, scratch: bytesPtr(buf.Scratch), args: slices.Repeat([]qcArgs{b.args}, b.work), copies: slices.Repeat([]flipArgs{b.copy}, b.work), gathers: slices.Repeat([]gatherArgs{b.gather}, b.work)}
+	r := &neonConvRun{b: b, buf: buf, scratch: bytesPtr(buf.Scratch), in: bytesPtr(buf.In), out: bytesPtr(buf.Out), res: bytesPtr(buf.Res), args: slices.Repeat([]qcArgs{b.args}, b.work), copies: slices.Repeat([]flipArgs{b.copy}, b.work), gathers: slices.Repeat([]gatherArgs{b.gather}, b.work)}
 	if b.small != nil {
 		r.smalls = slices.Repeat([]qsArgs{b.small.args}, b.work)
 	}
@@ -389,6 +399,9 @@ type neonConvRun struct {
 	b       *neonConvBound
 	buf     QBuffers
 	scratch unsafe.Pointer
+	in      unsafe.Pointer
+	out     unsafe.Pointer
+	res     unsafe.Pointer
 	kerns   [5]func(*qcArgs)
 	args    []qcArgs
 	copies  []flipArgs
@@ -426,19 +439,28 @@ func (r *neonConvRun) Piece(stage, i, worker int) {
 	case b.small != nil:
 		r.shortRows(i, worker)
 	default:
-		n := ceilDiv(b.s.M, qBlk)
-		img, j := i/(n*b.parts), i%(n*b.parts)
-		src := unsafe.Add(r.scratch, img*ceilDiv(b.s.C, qBlk)*b.plane)
-		r.panel(&r.args[worker], src, img, 0, j/b.parts, j%b.parts, b.parts)
+		img, j, part := 0, i, 0
+		if b.s.N > 1 {
+			n := ceilDiv(b.s.M, qBlk) * b.parts
+			img, j = i/n, i%n
+		}
+		if b.parts > 1 {
+			j, part = j/b.parts, j%b.parts
+		}
+		src := unsafe.Add(r.scratch, img*b.of.blocks*b.plane)
+		r.panel(&r.args[worker], src, img, 0, j, part, b.parts)
 	}
 }
 
 // flip copies a block of channels.
 func (r *neonConvRun) flip(i, worker int) {
 	b := r.b
-	n := ceilDiv(b.s.C, qBlk)
+	img, c := 0, i
+	if n := b.of.blocks; b.s.N > 1 {
+		img, c = i/n, i%n
+	}
 	k := &r.copies[worker]
-	k.src = unsafe.Add(bytesPtr(r.buf.In), i/n*b.in.Image()+i%n*b.in.Plane()+b.from)
+	k.src = unsafe.Add(r.in, img*b.of.image+c*b.of.plane+b.from)
 	k.dst = unsafe.Add(r.scratch, i*b.plane)
 	if b.apart {
 		flipSplit(k)
@@ -471,16 +493,19 @@ func (r *neonConvRun) panel(k *qcArgs, src unsafe.Pointer, img, y, p, part, of i
 	k.w = ptr(b.packed[qHead+p*4*b.quadLen():])
 	k.deltas = &b.deltas[p*4*(len(b.steps)+3)]
 	k.scale = ptr(b.scale[3*p*qBlk:])
-	k.dst = unsafe.Add(bytesPtr(r.buf.Out), img*b.out.Image()+p*b.out.Plane()+y*b.out.Row())
+	k.dst = unsafe.Add(r.out, img*b.to.image+p*b.to.plane+y*b.to.row)
 	if b.res != nil {
-		k.res = unsafe.Add(bytesPtr(r.buf.Res), img*b.res.Image()+p*b.res.Plane()+y*b.res.Row())
+		k.res = unsafe.Add(r.res, img*b.too.image+p*b.too.plane+y*b.too.row)
 	}
 	k.quads = int64(ceilDiv(min(qBlk, b.s.M-p*qBlk), 4))
-	for _, s := range b.kinds {
-		t := s.tiles[len(s.tiles)*part/of : len(s.tiles)*(part+1)/of]
-		per := max(1, callMults/(8*s.m*len(b.steps)*int(k.quads)))
+	for i := range b.kinds {
+		s := &b.kinds[i]
+		t := s.tiles
+		if of > 1 {
+			t = t[len(t)*part/of : len(t)*(part+1)/of]
+		}
 		for len(t) > 0 {
-			n := min(per, len(t))
+			n := min(s.per, len(t))
 			k.tiles, k.nt = &t[0], int64(n)
 			r.kerns[s.m](k)
 			t = t[n:]

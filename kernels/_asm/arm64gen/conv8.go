@@ -393,26 +393,40 @@ func (g *gen) flipRows(name string, split bool) {
 	}
 	g.G("MOVD $0x80, %v", tmp)
 	g.DUPX(V[31].B16, tmp)
-	row, four, rest, one, next := g.NewLabel("row"), g.NewLabel("four"), g.NewLabel("rest"), g.NewLabel("one"), g.NewLabel("next")
+	row, many, few, four, rest, one, next := g.NewLabel("row"), g.NewLabel("many"), g.NewLabel("few"), g.NewLabel("four"), g.NewLabel("rest"), g.NewLabel("one"), g.NewLabel("next")
+	fours := func(n int) {
+		for i := range n {
+			g.LD1P(vr(4*i, 4), s, XZR)
+		}
+		for _, v := range vr(0, 4*n) {
+			g.EOR(v.B16, v.B16, V[31].B16)
+		}
+		for i := 0; i < 4*n; i += 4 {
+			if split {
+				g.STPP(V[i], V[i+2], d, 32)
+				g.STPP(V[i+1], V[i+3], d2, 32)
+			} else {
+				g.ST1P(vr(i, 4), d, XZR)
+			}
+		}
+	}
 	g.Label(row)
 	g.G("MOVD %v, %v", src, s)
 	g.G("MOVD %v, %v", dst, d)
 	if split {
 		g.G("ADD %v, %v, %v", off, dst, d2)
 	}
-	g.G("SUBS $4, %v, %v", n, left)
+	g.G("SUBS $16, %v, %v", n, left)
+	g.G("BLT %s", few)
+	g.Label(many)
+	fours(4)
+	g.G("SUBS $16, %v, %v", left, left)
+	g.G("BGE %s", many)
+	g.Label(few)
+	g.G("ADDS $12, %v, %v", left, left) // 16 of before, less 4
 	g.G("BLT %s", rest)
 	g.Label(four)
-	g.LD1P(vr(0, 4), s, XZR)
-	for _, v := range vr(0, 4) {
-		g.EOR(v.B16, v.B16, V[31].B16)
-	}
-	if split {
-		g.STPP(V[0], V[2], d, 32)
-		g.STPP(V[1], V[3], d2, 32)
-	} else {
-		g.ST1P(vr(0, 4), d, XZR)
-	}
+	fours(1)
 	g.G("SUBS $4, %v, %v", left, left)
 	g.G("BGE %s", four)
 	g.Label(rest)

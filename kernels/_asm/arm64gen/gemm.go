@@ -57,6 +57,26 @@ func (g *gen) gemm(m int) {
 	g.G("MOVD %v, %v", gK, gLeft)
 	g.G("CMP $4, %v", gCS) // only neighbours in k can be loaded together
 	g.G("BNE %s", rest)
+	if m == 1 { // one load for the inputs of 16 steps
+		many, few := g.NewLabel("many"), g.NewLabel("few")
+		g.G("SUBS $16, %v, %v", gLeft, gLeft)
+		g.G("BLT %s", few)
+		g.Label(many)
+		g.LD1P(vr(acc, 4), gAp, XZR)
+		for k := range 16 {
+			b := acc + 4 + k/4%2*4*nb
+			if k%4 == 0 {
+				g.loadRun(b, 4*nb, gBp, XZR)
+			}
+			for j := range nb {
+				g.FMLA(V[j].S4, V[b+k%4*nb+j].S4, V[acc+k/4].S(k%4))
+			}
+		}
+		g.G("SUBS $16, %v, %v", gLeft, gLeft)
+		g.G("BGE %s", many)
+		g.Label(few)
+		g.G("ADD $16, %v, %v", gLeft, gLeft)
+	}
 	g.G("SUBS $4, %v, %v", gLeft, gLeft)
 	g.G("BLT %s", short)
 	g.Label(four)

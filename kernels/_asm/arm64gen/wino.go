@@ -83,6 +83,18 @@ func set2(i int) (d, x []VReg) {
 	return vr(0, 6), vr(6, 4)
 }
 
+// pair loads two sets of registers and transforms both, an instruction of one and of the other in turn.
+func (g *gen) pair(load func(k int, d []VReg), transform func(d, x []VReg) []VReg) (t [2][]VReg) {
+	var parts []func()
+	for k := range t {
+		d, x := set2(k)
+		load(k, d)
+		parts = append(parts, func() { t[k] = transform(d, x) })
+	}
+	g.Interleave(parts...)
+	return t
+}
+
 func (g *gen) winoIn4() {
 	g.kernel("winoIn4", "winoArgs", "transforms 6x6 inputs of each tile to 36 points for F(4x4).")
 	g.winoHead(6)
@@ -90,28 +102,32 @@ func (g *gen) winoIn4() {
 	g.G("MOVD 0(%v), %v", wTile, wP)
 	g.G("ADD %v, %v, %v", wSrc, wP, wP)
 	g.G("MOVD %v, %v", wTmp, wQ)
-	for i := range 6 { // rows: tmp[i][j]
-		d, x := set2(i)
-		g.LDP(d[4], d[5], wP, 64)
-		g.LD1P(d[:4], wP, wRow)
-		t := g.in6(d, x)
-		g.ST1P(t[:4], wQ, XZR)
-		g.STPP(t[4], t[5], wQ, 32)
+	for range 3 { // rows, two at a time: tmp[i][j]
+		t := g.pair(func(_ int, d []VReg) {
+			g.LDP(d[4], d[5], wP, 64)
+			g.LD1P(d[:4], wP, wRow)
+		}, g.in6)
+		for _, t := range t {
+			g.ST1P(t[:4], wQ, XZR)
+			g.STPP(t[4], t[5], wQ, 32)
+		}
 	}
-	for j := range 6 { // columns: point i*6+j
-		d, x := set2(j)
-		for i := range 6 {
-			g.LDR(d[i], wTmp, 16*(6*i+j))
-		}
-		t := g.in6(d, x)
-		if j == 0 {
-			g.G("MOVD %v, %v", wDst, wR)
-		} else {
-			g.G("ADD %v, %v, %v", wPS, wR, wR)
-		}
-		g.G("MOVD %v, %v", wR, wQ)
-		for i := range 6 {
-			g.ST1P(t[i:i+1], wQ, wPS6)
+	for j := range 3 { // columns: point i*6+j
+		t := g.pair(func(k int, d []VReg) {
+			for i := range 6 {
+				g.LDR(d[i], wTmp, 16*(6*i+2*j+k))
+			}
+		}, g.in6)
+		for k, t := range t {
+			if j+k == 0 {
+				g.G("MOVD %v, %v", wDst, wR)
+			} else {
+				g.G("ADD %v, %v, %v", wPS, wR, wR)
+			}
+			g.G("MOVD %v, %v", wR, wQ)
+			for i := range 6 {
+				g.ST1P(t[i:i+1], wQ, wPS6)
+			}
 		}
 	}
 	g.nextTile("tile4", 16)
@@ -181,29 +197,42 @@ func (g *gen) winoOut(m int, edge bool) {
 		g.FSUB(d[1].S4, d[1].S4, d[3].S4)
 		return []VReg{d[0], d[1]}
 	}
-	for j := range pts { // columns: tmp[j][0..m-1]
-		d, x := set2(j)
-		g.G("MOVD %v, %v", wR, wP)
-		for i := range pts {
-			g.LD1P(d[i:i+1], wP, wPS6)
+	for j := 0; j < pts; j += 2 { // columns: tmp[j][0..m-1]
+		for _, y := range g.pair(func(k int, d []VReg) {
+			g.G("MOVD %v, %v", wR, wP)
+			for i := range pts {
+				g.LD1P(d[i:i+1], wP, wPS6)
+			}
+			if j+k < pts-1 {
+				g.G("ADD %v, %v, %v", wPS, wR, wR)
+			}
+		}, back) {
+			g.ST1P(y, wQ, XZR)
 		}
-		if j < pts-1 {
-			g.G("ADD %v, %v, %v", wPS, wR, wR)
-		}
-		y := back(d, x)
-		g.ST1P(y, wQ, XZR)
 	}
 	done := "done"
-	for i := range m { // rows
-		d, x := set2(i)
+	row := func(i int, d []VReg) {
 		for j := range pts {
 			g.LDR(d[j], wTmp, 16*(m*j+i))
 		}
+	}
+	biased := func(d, x []VReg) []VReg {
 		y := back(d, x)
 		for _, v := range y {
 			g.FADD(v.S4, v.S4, V[28].S4)
 		}
-		g.winoRow(y, x, edge)
+		return y
+	}
+	var two [2][]VReg
+	for i := range m { // rows; those of an edge may not exist
+		d, x := set2(i)
+		if edge {
+			row(i, d)
+			two[i%2] = biased(d, x)
+		} else if i%2 == 0 {
+			two = g.pair(func(k int, d []VReg) { row(i+k, d) }, biased)
+		}
+		g.winoRow(two[i%2], x, edge)
 		if i < m-1 {
 			if edge {
 				g.G("SUBS $1, %v, %v", wN, wN)

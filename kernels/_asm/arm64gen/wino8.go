@@ -173,15 +173,19 @@ func (g *gen) winoOut8() {
 			}
 			g.LD1P(vr(d, 2), wP, wPS)
 		}
+		var parts []func()
 		for h := range 2 {
-			back([4]VReg{z(i, 0, h), z(i, 1, h), V[4+h], V[6+h]})
+			parts = append(parts, func() { back([4]VReg{z(i, 0, h), z(i, 1, h), V[4+h], V[6+h]}) })
 		}
+		g.Interleave(parts...)
 	}
+	var parts []func()
 	for j := range 2 {
 		for h := range 2 {
-			back([4]VReg{z(0, j, h), z(1, j, h), z(2, j, h), z(3, j, h)})
+			parts = append(parts, func() { back([4]VReg{z(0, j, h), z(1, j, h), z(2, j, h), z(3, j, h)}) })
 		}
 	}
+	g.Interleave(parts...)
 	for i := range 2 {
 		end := fmt.Sprintf("end%d", i)
 		if i == 1 {

@@ -109,6 +109,29 @@ func (f *File) Raw(format string, a ...any) { fmt.Fprintf(&f.b, format, a...) }
 func (f *File) NewLabel(s string) string { f.lab++; return fmt.Sprintf("%s%d", s, f.lab) }
 func (f *File) Label(s string)           { fmt.Fprintf(&f.b, "%s:\n", s) }
 
+// Interleave writes the instructions of parts in turn, one of each: parts that do not wait for each other hide what each waits for. They share no
+// register that one of them writes, and hold no label.
+func (f *File) Interleave(parts ...func()) {
+	before := f.b.String()
+	var lines [][]string
+	most := 0
+	for _, p := range parts {
+		f.b.Reset()
+		p()
+		l := strings.SplitAfter(f.b.String(), "\n")
+		lines, most = append(lines, l), max(most, len(l))
+	}
+	f.b.Reset()
+	f.b.WriteString(before)
+	for i := range most {
+		for _, l := range lines {
+			if i < len(l) {
+				f.b.WriteString(l[i])
+			}
+		}
+	}
+}
+
 func (f *File) rec(w uint32, gnu, goText string) {
 	f.Recs = append(f.Recs, Rec{w, gnu, goText})
 	if goText != "" {
