@@ -144,8 +144,10 @@ func (s *space) meet(n *model.Node) {
 			s.lockInputs(n, n.Label()+" joins values of unlike channels")
 			return
 		}
+		if !s.alike(a, b) { // a gate of the layer's own, as in x * Sigmoid(x), joins nothing
+			s.joints[a.atoms[0]] = n.Label()
+		}
 		s.join(a, b)
-		s.joints[a.atoms[0]] = n.Label()
 		if len(ra) < len(rb) {
 			a = b
 		}
@@ -169,6 +171,16 @@ func (s *space) meet(n *model.Node) {
 		s.own(n, other, axis, x.atoms)
 	}
 	s.dims[n.Outputs[0]] = x
+}
+
+// alike says whether two values have the same channels already.
+func (s *space) alike(a, b *dim) bool {
+	for i := range a.atoms {
+		if find(s.same, a.atoms[i]) != find(s.same, b.atoms[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *space) concat(n *model.Node, unknown string) {
