@@ -90,3 +90,11 @@ func (u *UI) BoardName(name string) string {
 	}
 	return name
 }
+
+// BoardInText is a board within a sentence.
+func (u *UI) BoardInText(name string) string {
+	if name == app.LocalTarget || name == "" {
+		return u.T("this computer")
+	}
+	return name
+}

@@ -163,7 +163,7 @@ func (t *stairs) figure() plot.Figure {
 		note = t.s.say.Say(x.Why)
 	}
 	t.s.note.SetText(note)
-	f := &plot.Curve{XTitle: u.T("output channels"), YTitle: unit.Name, XTick: plot.Tick, YTick: plot.Tick, FromZero: true}
+	f := &plot.Curve{XTitle: u.T("output channels"), YTitle: unit.Name, XTick: plot.Whole, YTick: plot.Tick, FromZero: true}
 	for _, s := range []plot.Series{seen, told} {
 		if len(s.Points) > 0 {
 			f.Series = append(f.Series, s)

@@ -7,6 +7,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 
+	"fettle/app"
 	"fettle/views/kit"
 	"fettle/views/kit/graph"
 	"fettle/views/kit/plot"
@@ -144,14 +145,18 @@ func (s *screen) showCurves() {
 	} else {
 		note = append(note, kit.MACs(int64(g.Cuts[pick].MACs)))
 	}
-	s.titles[0].SetText(u.F("%s: the whole model, this group alone, timed on %s", c.Groups[s.chosen].Name, u.BoardName(c.Target)))
+	where := u.F("%s: the whole model, this group alone, timed on %s", c.Groups[s.chosen].Name, u.BoardInText(c.Target))
+	if now := s.board.Board(); now != c.Target && !(now == app.LocalTarget && c.Target == "") {
+		where = u.F("timed on %s; study the channels again for %s", u.BoardInText(c.Target), u.BoardInText(now))
+	}
+	s.titles[0].SetText(where)
 	s.titles[1].SetText(u.F("%s, this group alone, on %d items, after the fit", s.say.Say(c.Study.Unit), c.Study.Items))
-	s.stairs.Set(&plot.Curve{Series: []plot.Series{time}, XTitle: u.T("channels kept"), YTitle: yTitle, XTick: plot.Tick, YTick: plot.Tick, Cursor: &at, Note: note})
+	s.stairs.Set(&plot.Curve{Series: []plot.Series{time}, XTitle: u.T("channels kept"), YTitle: yTitle, XTick: plot.Whole, YTick: plot.Tick, Cursor: &at, Note: note})
 	series := []plot.Series{damage}
 	if len(local.Points) > 1 {
 		series = append(series, local)
 	}
-	s.curve.Set(&plot.Curve{Series: series, XTitle: u.T("channels kept"), YTitle: u.T("damage"), XTick: plot.Tick, YTick: plot.Tick, FromZero: true, Cursor: &at, Note: []string{Sci(g.Cuts[pick].Damage)}})
+	s.curve.Set(&plot.Curve{Series: series, XTitle: u.T("channels kept"), YTitle: u.T("damage"), XTick: plot.Whole, YTick: plot.Tick, FromZero: true, Cursor: &at, Note: []string{Sci(g.Cuts[pick].Damage)}})
 }
 
 // showMap draws all moves by what they save and cost.

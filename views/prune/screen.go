@@ -142,7 +142,11 @@ func (s *screen) Actions() []kit.Action {
 
 func (s *screen) toolbar() {
 	u := s.u
-	s.board = u.NewBoardPick(140, nil)
+	s.board = u.NewBoardPick(140, func() {
+		if s.doc != nil {
+			s.showMiddle()
+		}
+	})
 	s.criterion = widget.NewSelect(app.CutCriteria(), nil)
 	s.criterion.SetSelectedIndex(0)
 	s.study = u.NewButton(kit.Outline, "profile", u.T("Study the channels"), func() { s.do.StudyChannels(s.board.Board()) })

@@ -152,6 +152,13 @@ func TestButtons(t *testing.T) {
 	}
 	d := doc(t, 4)
 	s.Show(state(d))
+	if !strings.Contains(s.titles[0].Text(), "study the channels again for lab-pi4") {
+		t.Errorf("times of this computer are shown for the board that is chosen: %q", s.titles[0].Text())
+	}
+	s.board.Choose(app.LocalTarget)
+	if !strings.Contains(s.titles[0].Text(), "timed on this computer") {
+		t.Errorf("times are said to be of another board: %q", s.titles[0].Text())
+	}
 	s.rows[1].box.Tapped(nil)
 	if !reflect.DeepEqual(do.selected, []string{"layer2.conv", "layer3.conv"}) || s.chosen != 1 {
 		t.Errorf("a row lights up %v", do.selected)
@@ -196,6 +203,9 @@ func TestButtons(t *testing.T) {
 	c.Picks, c.Totals.Changed = []int{2, 0, 0, 0}, 1
 	now.Cuts = &c
 	s.Show(state(&now))
+	if test.Tap(s.refine); do.refined != 1 {
+		t.Error("nothing is refined")
+	}
 	s.criterion.SetSelected("taylor")
 	s.Primary()
 	if do.applied != 1 || do.by != "taylor" {
@@ -222,6 +232,7 @@ func TestLooks(t *testing.T) {
 		s, _, w := open(t, c.dark, c.lang)
 		d := doc(t, 9)
 		d.Cuts.Picks[1], d.Cuts.Picks[4] = 2, 3
+		d.Cuts.Refined = &app.Refined{Single: .021, SingleErr: .004, Even: .034, EvenErr: .006, Best: .017, BestErr: .003, Runs: 60, Items: 64}
 		st := state(d)
 		st.Selection.Origins = []string{"layer4.conv"}
 		s.Show(st)

@@ -69,7 +69,7 @@ func (s *screen) showSide() {
 		s.told.Objects = []fyne.CanvasObject{words}
 		if f := c.Refined; f != nil {
 			s.tried.Set(s.refined(f))
-			s.whole.Objects = []fyne.CanvasObject{kit.Rows(4, u.Caption(u.F("damage of whole choices, each run and fitted, on %d items; bars: standard error", f.Items)), s.tried)}
+			s.whole.Objects = []fyne.CanvasObject{kit.Rows(4, u.Note(u.F("damage of whole choices, each run and fitted, on %d items; bars: standard error", f.Items)), s.tried)}
 		}
 	} else {
 		s.slider.Disable()

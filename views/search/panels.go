@@ -2,7 +2,6 @@ package search
 
 import (
 	"image/color"
-	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -154,16 +153,8 @@ func (s *screen) showReward() {
 	}
 	s.rewards.SetText(u.F("%s, seed %d: less damage, less over the limits; bold: the best so far", h.Form.Optimizer, h.Form.Seed))
 	s.reward.OnTap = func(m plot.Mark) { s.look = m.Keys[0]; s.redraw() }
-	s.reward.Set(&plot.Curve{Series: []plot.Series{best, each}, XTitle: u.T("roll-out"), YTitle: u.T("reward"), XTick: whole, YTick: plot.Tick,
+	s.reward.Set(&plot.Curve{Series: []plot.Series{best, each}, XTitle: u.T("roll-out"), YTitle: u.T("reward"), XTick: plot.Whole, YTick: plot.Tick,
 		Selected: func(keys []string) bool { return len(keys) == 1 && keys[0] == s.look }})
-}
-
-// whole labels whole numbers only.
-func whole(v float64) string {
-	if v != math.Trunc(v) {
-		return ""
-	}
-	return plot.Tick(v)
 }
 
 // goalWords are the limits as they are read.

@@ -51,6 +51,14 @@ func RoundUp(hi float64) float64 {
 	return math.Ceil(hi/step-1e-9) * step
 }
 
+// Whole is Tick on an axis of counts: between whole numbers nothing is written.
+func Whole(v float64) string {
+	if v != math.Trunc(v) {
+		return ""
+	}
+	return Tick(v)
+}
+
 // Tick writes a value of an axis: as short as it can be without losing digits that ticks have.
 func Tick(v float64) string {
 	s := strconv.FormatFloat(v, 'g', 6, 64)
