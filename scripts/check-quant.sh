@@ -133,7 +133,7 @@ magika() { # documents beside the repository, and every 23rd file of each folder
 		say magika "int8, calibrated on half $tune: $(kept "$judge")"
 	done
 	fettle quantize "$m" --auto --data "$work/mag/a" -o "$work/mag.onnx" --recipe "$work/mag.toml" >/dev/null 2>&1
-	say magika "--auto on half a ($(grep -E '^(activations|max_drop|reduce)' "$work/mag.toml" | tr '\n' ' ')): $(kept b)"
+	say magika "--auto on half a ($(grep -E '^(activations|max_drop|reduce|rounding|calibration)' "$work/mag.toml" | tr '\n' ' ')): $(kept b)"
 }
 bad() { # what cannot be quantized is named or refused
 	m=$models/resnet20_cifar10.onnx
