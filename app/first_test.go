@@ -35,7 +35,7 @@ func TestFirstBoard(t *testing.T) {
 	if typed != 1 || keys != 1 {
 		t.Errorf("the password was asked for %d times, the host key %d times", typed, keys)
 	}
-	if took := time.Since(begin); took > 60*time.Second || f.TotalNs > took.Nanoseconds() || f.AddNs+f.KeyNs+f.ProfileNs > f.TotalNs || f.ProfileNs <= 0 || f.P50Ns == nil {
+	if took := time.Since(begin); f.TotalNs > took.Nanoseconds() || f.AddNs+f.KeyNs+f.ProfileNs > f.TotalNs || f.ProfileNs <= 0 || f.P50Ns == nil {
 		t.Errorf("%+v after %v", f, took)
 	}
 	t.Logf("first profile after %.1f s: add %.1f, key %.1f, profile %.1f", float64(f.TotalNs)/1e9, float64(f.AddNs)/1e9, float64(f.KeyNs)/1e9, float64(f.ProfileNs)/1e9)
@@ -44,7 +44,7 @@ func TestFirstBoard(t *testing.T) {
 		t.Errorf("with the key alone: %v", err)
 	}
 	list, _ := a.Discover(t.Context(), 0)
-	if len(list) == 0 || list[0].Added != "bar" || time.Since(time.Unix(list[0].Used, 0)) > time.Minute {
+	if len(list) == 0 || list[0].Added != "bar" || list[0].Used < begin.Unix() {
 		t.Errorf("proposed: %+v", list)
 	}
 	// control: without the key the password is needed
