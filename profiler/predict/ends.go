@@ -16,6 +16,11 @@ func (d *draft) ends(s Style) (*model.Model, error) {
 	switch s {
 	case WideEnds:
 		begin(224)
+		d.conv(64, 3, 2, 1, "relu") // the first layer of most networks that take photographs, in integers too
+		d.pool(3, 2)
+		d.pool(2, 2)
+		d.side()
+		d.x, d.c, d.h, d.w = "input", 3, 224, 224
 		d.conv(100, 7, 2, 1, "relu")
 		d.pool(3, 2)
 		for _, c := range []int{64, 128, 256, 528} {
