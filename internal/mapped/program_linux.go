@@ -22,13 +22,15 @@ func ForgetProgram() {
 
 // NarrowProgram keeps the kernel from mapping what lies around each page of the program that is touched: 64 KB, since Linux 6.18 up to
 // 2 MB, all of which counts as this process's memory, and code and tables of a Go program are touched here and there. The kernel
-// never maps beyond an area, so every second stripe is advised otherwise, about dumps, which are never made of it.
+// never maps beyond an area, so every second stripe is advised otherwise, about dumps, which are never made of it. What was
+// mapped before is dropped.
 func NarrowProgram() {
 	step := uintptr(max(stripe, os.Getpagesize()))
 	program(func(from, to uintptr) {
 		for at := from&^(step-1) + step; at < to; at += 2 * step {
 			advise(at, min(step, to-at), dontDump)
 		}
+		advise(from, to-from, syscall.MADV_DONTNEED)
 	})
 }
 

@@ -21,7 +21,6 @@ func TestNarrowProgram(t *testing.T) {
 		return
 	}
 	NarrowProgram()
-	ForgetProgram()
 	before := programRSS(t)
 	var looks, size uintptr
 	var sum byte
