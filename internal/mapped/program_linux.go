@@ -20,8 +20,8 @@ func ForgetProgram() {
 	program(func(from, to uintptr) { advise(from, to-from, syscall.MADV_DONTNEED) })
 }
 
-// NarrowProgram keeps the kernel from mapping what lies around each page of the program that is touched: 64 KB, since Linux 6.18 up to
-// 2 MB, all of which counts as this process's memory, and code and tables of a Go program are touched here and there. The kernel
+// NarrowProgram keeps the kernel from mapping what lies around each page of the program that is touched: 64 KB, on new kernels more,
+// all of which counts as this process's memory, and code and tables of a Go program are touched here and there. The kernel
 // never maps beyond an area, so every second stripe is advised otherwise, about dumps, which are never made of it. What was
 // mapped before is dropped.
 func NarrowProgram() {
