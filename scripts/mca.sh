@@ -25,7 +25,7 @@ default=($conv.c7x12one $conv.c7x8one $conv.c7x12s1 $conv.c7x12s2 $conv.c7x12any
 	$conv.qc4x16s1 $conv.qc4x16any $conv.qs2x16k4 $conv.qs2x16k6 $conv.qs2x16k8 $conv.qdw4s1 $conv.qdw4any $conv.d5x16u4 $conv.mul16x7 $conv.winoIn8 $conv.winoOut8 $conv.h7x24 fettle/kernels/gemm.gemm7x12N fettle/kernels/gemm.gemm7x24H
 	fettle/kernels/quant.lookup16 fettle/kernels/quant.scale16 fettle/kernels/quant.sum16 fettle/kernels/eltwise.stepsN fettle/kernels/eltwise.siluN fettle/kernels/eltwise.expSumN
 	$conv.m4x16u4 $conv.h7x8 fettle/kernels/pool.max4N)
-[[ $goarch == arm64 ]] || default=($conv.c3x12one $conv.c4x8one $conv.c3x12s1 $conv.c3x12s2 $conv.dw3s1 $conv.dw3s2 $conv.dw5s1x4 $conv.winoIn4 $conv.winoOut4 $conv.w4x8s1 $conv.w4x8raw
+[[ $goarch == arm64 ]] || default=($conv.c3x12one $conv.c4x8one $conv.c3x12s1 $conv.c3x12s2 $conv.dw3s1 $conv.dw3s2 $conv.dw5s1x4 $conv.winoIn4 $conv.winoOut4 $conv.words4x8s1 $conv.words4x8raw
 	fettle/kernels/gemm.gemm3x12N fettle/kernels/pool.max4N)
 
 loop() { # the largest innermost loop of a symbol, as a file for llvm-mca
