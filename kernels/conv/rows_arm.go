@@ -16,14 +16,10 @@ func families(f cpu.Features) []map[int]*rows {
 	}
 	m := map[int]*rows{}
 	for nb, k := range map[int][4][8]func(*kargs){1: {conv1one(), conv1s1(), conv1s2(), conv1any()}, 2: {conv2one(), conv2s1(), conv2s2(), conv2any()}, 3: {conv3one(), conv3s1(), conv3s2(), conv3any()}} {
-		m[nb] = &rows{isa: cpu.NEON, nb: nb, maxMR: [4]int{0, 6, 4, 3}[nb], one: neonKerns(k[0], nb), s1: neonKerns(k[1], nb), s2: neonKerns(k[2], nb), any: neonKerns(k[3], nb), gather: true, calm: true, slice: sumGroups}
+		m[nb] = &rows{isa: cpu.NEON, nb: nb, maxMR: [4]int{0, 6, 4, 3}[nb], one: neonKerns(k[0], nb), s1: neonKerns(k[1], nb), s2: neonKerns(k[2], nb), any: neonKerns(k[3], nb), gather: true, calm: true}
 	}
 	return []map[int]*rows{m}
 }
-
-// sumGroups bounds the sums that are made in one piece to 96 products: VMLA rounds the product, too, and each addition rounds by what the sum
-// is then. A sum of 288 in one piece left three times the error of ONNX Runtime's in the last layer of a network.
-const sumGroups = 24
 
 func neonKerns(f [8]func(*kargs), nb int) []kern {
 	l := make([]kern, len(f))
