@@ -53,8 +53,8 @@ vww() {
   { prune 'ratio = 0.25' 'criterion = "obc"' 'samples = 256'; learn 'samples = 792' 'epochs = 12'; } | cut MobileNetV1-0.25 mlperf_tiny_vww_mobilenetv1_025_96.onnx "$w/vww/fit" "$w/vww/judge" largest
 }
 squeezenet() {
-  pictures sq 227 227 1 104,117,123 bgr 8
-  { prune 'ratio = 0.125' 'criterion = "l2"' 'multiple = 8' 'samples = 96'; learn 'epochs = 4' 'batch = 16' 'minutes = 10.0'; } | cut SqueezeNet squeezenet_v1_0_imagenet.onnx "$w/sq/fit" "$w/sq/judge" largest
+  pictures sq 227 227 1 104,117,123 bgr 16
+  { prune 'ratio = 0.25' 'criterion = "l2"' 'multiple = 8' 'samples = 96'; learn 'epochs = 8' 'batch = 16' 'minutes = 6.0'; } | cut SqueezeNet squeezenet_v1_0_imagenet.onnx "$w/sq/fit" "$w/sq/judge" largest
 }
 ultraface() {
   pictures uf 320 240 0.0078125 127 rgb 8
