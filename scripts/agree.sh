@@ -58,7 +58,7 @@ squeezenet() {
 }
 ultraface() {
   pictures uf 320 240 0.0078125 127 rgb 8
-  prune 'ratio = 0.25' 'criterion = "l2"' 'multiple = 8' 'samples = 48' | cut UltraFace ultraface_rfb_320.onnx "$w/uf/fit" "$w/uf/judge" face
+  prune 'ratio = 0.25' 'criterion = "obc"' 'multiple = 8' 'samples = 32' | cut UltraFace ultraface_rfb_320.onnx "$w/uf/fit" "$w/uf/judge" face
 }
 silero() {
   mkdir -p "$w/fsdd"; tar -xzf "$shared"/data/fsdd/train-*.tar.gz -C "$w/fsdd"
