@@ -147,11 +147,6 @@ func cases() []tc {
 		{"3x3 large", sq(96, 30, 28, 64, 3, 1, 1)},
 		{"first layer 7x7 s2", sq(3, 47, 40, 64, 7, 2, 3)},
 		{"first layer 3x3 s2", sq(3, 20, 28, 24, 3, 2, 1)},
-		{"first layer 3x3 s2, 32 outputs", sq(3, 20, 28, 32, 3, 2, 1)},
-		{"first layer 3x3 s2, narrow", sq(3, 9, 10, 40, 3, 2, 1)},
-		{"first layer 3x3 s1", sq(3, 9, 19, 16, 3, 1, 1)},
-		{"first layer 3x3 s1, 28 outputs", sq(3, 9, 13, 28, 3, 1, 1)},
-		{"first layer 7x7 s2, 24 outputs", sq(3, 21, 43, 24, 7, 2, 3)},
 		{"first layer, gray 5x5", sq(1, 28, 28, 6, 5, 1, 2)},
 		{"first layer, 4 channels 6x6 s2", sq(4, 16, 18, 16, 6, 2, 2)},
 		{"5x5 stride 4", sq(17, 21, 22, 33, 5, 4, 2)},
@@ -173,6 +168,11 @@ func cases() []tc {
 		{"batch", with(sq(20, 9, 8, 36, 3, 1, 1), func(s *Shape) { s.N = 3 })},
 		{"batch 1x1", with(sq(20, 5, 5, 36, 1, 1, 0), func(s *Shape) { s.N = 2 })},
 		{"batch depthwise", with(sq(20, 9, 8, 20, 3, 1, 1), func(s *Shape) { s.N, s.Groups = 2, 20 })},
+		{"first layer 3x3 s2, 32 outputs", sq(3, 20, 28, 32, 3, 2, 1)},
+		{"first layer 3x3 s2, narrow", sq(3, 9, 10, 40, 3, 2, 1)},
+		{"first layer 3x3 s1", sq(3, 9, 19, 16, 3, 1, 1)},
+		{"first layer 3x3 s1, 28 outputs", sq(3, 9, 13, 28, 3, 1, 1)},
+		{"first layer 7x7 s2, 24 outputs", sq(3, 21, 43, 24, 7, 2, 3)},
 	}
 }
 
