@@ -61,12 +61,17 @@ func NewPhrases(words map[string]string) *Phrases {
 func hidden(k string) string { return strings.ReplaceAll(k, "%%", "\x00") }
 func shown(k string) string  { return strings.ReplaceAll(k, "\x00", "%") }
 
+// between are what parts of a sentence stand between.
+func between() []struct{ from, to string } {
+	return []struct{ from, to string }{{"; ", "；"}, {", ", "，"}}
+}
+
 // Say translates a sentence, or the parts of it between semicolons and commas; what has no translation stays as it is.
 func (p *Phrases) Say(text string) string {
 	if t, ok := p.one(text); ok {
 		return t
 	}
-	for _, sep := range []struct{ from, to string }{{"; ", "；"}, {", ", "，"}} {
+	for _, sep := range between() {
 		parts := strings.Split(text, sep.from)
 		if len(parts) < 2 {
 			continue
@@ -93,6 +98,9 @@ func (p *Phrases) one(text string) (string, bool) {
 		if got == nil {
 			continue
 		}
+		if t, ok := p.list(text, f); ok {
+			return t, true
+		}
 		n := 0
 		out := verb.ReplaceAllStringFunc(f.to, func(v string) string {
 			n++
@@ -108,4 +116,19 @@ func (p *Phrases) one(text string) (string, bool) {
 		return shown(out), true
 	}
 	return text, false
+}
+
+// list translates a list of sentences of one pattern, whose first verb would take all but the last of them: "a in 1 of 3, b in 2 of 3".
+func (p *Phrases) list(text string, f phrase) (string, bool) {
+	for _, sep := range between() {
+		parts := strings.Split(text, sep.from)
+		if len(parts) < 2 || slices.ContainsFunc(parts, func(s string) bool { return !f.match.MatchString(s) }) {
+			continue
+		}
+		for i := range parts {
+			parts[i] = p.Say(parts[i])
+		}
+		return strings.Join(parts, sep.to), true
+	}
+	return "", false
 }

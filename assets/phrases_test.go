@@ -12,6 +12,7 @@ func TestSay(t *testing.T) {
 		"%s":                        "坏",
 		"drift of %s %%":            "漂移 %s %%",
 		"%.0f %% for %d launches":   "%.0f %%，共 %d 次启动",
+		"%s in %d of %d blocks":     "%[2]d / %[3]d 个模块用 %[1]s",
 	})
 	for _, c := range []struct{ name, in, want string }{
 		{"pattern", "the load is 0.12 a core", "每核负载 0.12"},
@@ -19,6 +20,8 @@ func TestSay(t *testing.T) {
 		{"order and a known word", "1 of 3 launches were tainted", "3 次启动中 1 次被污染"},
 		{"percent", "drift of 2.5 %", "漂移 2.5 %"},
 		{"percent before a letter", "3 % for 8 launches", "3 %，共 8 次启动"},
+		{"a list", "thin, if at all in 1 of 3 blocks", "1 / 3 个模块用 thin, if at all"},
+		{"a list of one pattern", "none in 1 of 3 blocks, thin in 2 of 3 blocks", "1 / 3 个模块用 none，2 / 3 个模块用 thin"},
 		{"a key that is only verbs matches nothing", "kernel on core", "kernel on core"},
 		{"unknown stays", "int8, something new", "int8, something new"},
 		{"empty", "", ""},
