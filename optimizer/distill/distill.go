@@ -56,7 +56,7 @@ func (o Options) how(workers int) train.How {
 
 // New makes the pass with its defaults.
 func New() optimizer.Pass {
-	return &pass{o: Options{Samples: 2000, Minutes: 3, Epochs: 20, Temperature: 4, Features: 1, Inputs: "data", Optimizer: "adamw", Rate: 0.0125, Batch: 64, Augment: "flip-shift"}}
+	return &pass{o: Options{Samples: 2000, Minutes: 3, Epochs: 20, Temperature: 4, Features: 1, Inputs: "data", Optimizer: "adamw", Rate: 0.0125, Batch: 32, Augment: "flip-shift"}}
 }
 
 type pass struct{ o Options }
