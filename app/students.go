@@ -247,8 +247,12 @@ func (a *App) studentRow(ctx context.Context, q StudentsRequest, r *StudentsRepo
 	return row, nil
 }
 
-// timeFor is the predicted time on the target, or the measured one on this computer.
+// timeFor is the predicted time on the target, or the measured one on this computer, of m behind the recipe standard: nobody deploys it
+// as it was exported, and students differ in how much that leaves to fuse.
 func (a *App) timeFor(ctx context.Context, m *model.Model, q StudentsRequest) (ms float64, guess bool, err error) {
+	if m, err = a.plainStandard(ctx, m); err != nil {
+		return 0, false, err
+	}
 	if q.Target != "" {
 		p, err := a.Predict(ctx, m, q.Target, max(q.Threads, 1), nil)
 		if err != nil {
