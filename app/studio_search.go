@@ -153,14 +153,17 @@ type keptHunt struct {
 	Ended bool     `json:"ended"`
 }
 
-// huntDir has what was tried of a model; times of another target are others' numbers.
-func (a *App) huntDir(hash, target string) string {
-	dir := filepath.Join(a.home, "searches", hash[:min(len(hash), 16)])
+// askedDir has what was found of a model; what counts another target's times lies apart.
+func (a *App) askedDir(of, hash, target string) string {
+	dir := filepath.Join(a.home, of, hash[:min(len(hash), 16)])
 	if target != "" {
 		dir = filepath.Join(dir, "on-"+target)
 	}
 	return dir
 }
+
+// huntDir has what was tried of a model.
+func (a *App) huntDir(hash, target string) string { return a.askedDir("searches", hash, target) }
 
 func (a *App) keepHunt(hash string, k keptHunt) error { return a.keepAsked(a.huntDir(hash, ""), k) }
 

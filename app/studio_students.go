@@ -117,14 +117,8 @@ type keptClass struct {
 	Data string      `json:"data"`
 }
 
-// classDir has the students of a model; those of another target have other times.
-func (a *App) classDir(hash, target string) string {
-	dir := filepath.Join(a.home, "students", hash[:min(len(hash), 16)])
-	if target != "" {
-		dir = filepath.Join(dir, "on-"+target)
-	}
-	return dir
-}
+// classDir has the students of a model.
+func (a *App) classDir(hash, target string) string { return a.askedDir("students", hash, target) }
 
 // keepAsked writes what a search was asked for into its folder.
 func (a *App) keepAsked(dir string, v any) error {

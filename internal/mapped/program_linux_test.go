@@ -51,11 +51,11 @@ func programRSS(t *testing.T) (sum int64) {
 	t.Helper()
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("what is resident is read from /proc: %v", err)
 	}
 	b, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("what is resident is read from /proc: %v", err)
 	}
 	ours := false
 	for line := range strings.Lines(string(b)) {
